@@ -1,0 +1,31 @@
+from setuptools import find_packages, setup
+
+extras = {
+    "progress": ["tqdm>=4.60"],
+    "tensorboard": ["tensorboard>=2.12"],
+    "plot": ["matplotlib>=3.6"],
+}
+test_only = ["pytest>=7", "pytest-xdist>=3", "ruff>=0.6", "scikit-learn>=1.2"]
+
+setup(
+    name="slowfast",
+    version="0.1.0",
+    description="Video classification with SlowFast networks and multigrid training",
+    python_requires=">=3.10",
+    packages=find_packages(include=["slowfast", "slowfast.*"]),
+    install_requires=[
+        "torch>=2.9.1",
+        "numpy>=1.24",
+        "fvcore>=0.1.5.post20221221",
+        "iopath>=0.1.10",
+        "yacs>=0.1.8",
+        "simplejson>=3.17",
+        "av>=14",
+        "opencv-python-headless>=4.8",
+    ],
+    extras_require={
+        **extras,
+        "all": sorted(sum(extras.values(), [])),
+        "test": sorted(sum(extras.values(), [])) + test_only,
+    },
+)

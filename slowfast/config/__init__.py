@@ -1,0 +1,1 @@
+"""Configuration: the key tree, loading and checks."""

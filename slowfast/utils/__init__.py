@@ -1,0 +1,1 @@
+"""Helpers shared by data sets, models and engine."""

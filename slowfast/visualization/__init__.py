@@ -1,0 +1,1 @@
+"""Figures from logs, schedules and predictions."""
