@@ -1,0 +1,143 @@
+"""The schedule of a config: the one place where multigrid reads it."""
+
+import logging
+from collections.abc import Iterable
+
+from slowfast.multigrid.plan import MultigridSchedule, Phase, Shape
+from slowfast.multigrid.schedule import Multigrid, Recipe, baseline_schedule, multigrid_schedule
+
+logger = logging.getLogger(__name__)
+
+MIN_CROP_PX = 32  # the network's total stride
+COSINE_FINE_TUNE = 0.18  # share of MAX_EPOCH that fine-tunes under cosine, before the sharing (paper, appendix)
+
+
+def build_schedule(cfg, num_devices: int | None = None) -> MultigridSchedule:
+    """The schedule that `cfg` asks for: with the long or the short cycle, multigrid; else the recipe as it is.
+
+    `num_devices` of each machine share TRAIN.BATCH_SIZE; default NUM_GPUS, at least 1.
+    Raises ValueError when a shape does not fit the model.
+    """
+    if not (cfg.MULTIGRID.LONG_CYCLE or cfg.MULTIGRID.SHORT_CYCLE):
+        return build_baseline(cfg, num_devices)
+    options = multigrid_options(cfg)
+    recipe = build_recipe(cfg, num_devices, options)
+    schedule = multigrid_schedule(recipe, options, world_size(cfg, num_devices))
+    check_shapes(cfg, schedule.phases)
+    _say_small_groups(schedule.phases, options.bn_base_size)
+    return schedule
+
+
+def build_baseline(cfg, num_devices: int | None = None) -> MultigridSchedule:
+    """The recipe of `cfg` without multigrid."""
+    groups, ranks = _norm_type(cfg, num_devices)
+    schedule = baseline_schedule(build_recipe(cfg, num_devices), groups, ranks)
+    check_shapes(cfg, schedule.phases)
+    return schedule
+
+
+def build_recipe(cfg, num_devices: int | None = None, options: Multigrid | None = None) -> Recipe:
+    """The recipe itself. Under the cosine policy, the stages are the borders of the long cycles."""
+    devices = devices_of_a_machine(cfg, num_devices)
+    if cfg.TRAIN.BATCH_SIZE % devices:
+        raise ValueError(
+            f"TRAIN.BATCH_SIZE {cfg.TRAIN.BATCH_SIZE} is not divisible by {devices} devices: "
+            f"use a multiple of {devices}"
+        )
+    shape = Shape(cfg.TRAIN.BATCH_SIZE // devices, cfg.DATA.NUM_FRAMES, cfg.DATA.TRAIN_CROP_SIZE)
+    steps, rates = _stages(cfg, options)
+    max_epoch = cfg.SOLVER.MAX_EPOCH
+    return Recipe(shape, cfg.DATA.SAMPLING_RATE, max_epoch, steps, rates, cfg.SOLVER.WARMUP_EPOCHS)
+
+
+def multigrid_options(cfg) -> Multigrid:
+    node = cfg.MULTIGRID
+    return Multigrid(
+        long_cycle=tuple(map(tuple, node.LONG_CYCLE_FACTORS)) if node.LONG_CYCLE else (),
+        short_cycle=tuple(node.SHORT_CYCLE_FACTORS) if node.SHORT_CYCLE else (),
+        design=node.LONG_CYCLE_DESIGN,
+        fine_tune=node.FINE_TUNE,
+        epoch_factor=node.EPOCH_FACTOR,
+        align_to_epochs=node.ALIGN_TO_EPOCHS,
+        bn_base_size=node.BN_BASE_SIZE,
+    )
+
+
+def devices_of_a_machine(cfg, num_devices: int | None = None) -> int:
+    return max(cfg.NUM_GPUS if num_devices is None else num_devices, 1)
+
+
+def world_size(cfg, num_devices: int | None = None) -> int:
+    return devices_of_a_machine(cfg, num_devices) * cfg.NUM_SHARDS
+
+
+def check_shapes(cfg, phases: Iterable[Phase]) -> None:
+    """Refuse what the model cannot be trained on, with the shape named."""
+    two_pathways = len(cfg.DATA.INPUT_CHANNEL_NUM) == 2
+    for shape in {shape: None for phase in phases for shape in phase.shapes}:
+        name = f"the shape of {shape.frames} frames x {shape.crop} px"
+        if shape.crop < MIN_CROP_PX:
+            raise ValueError(
+                f"{name}: crops under {MIN_CROP_PX} px are too small for the network: raise DATA.TRAIN_CROP_SIZE "
+                "or the spatial factors of MULTIGRID"
+            )
+        if two_pathways and (shape.frames < 1 or shape.frames % cfg.SLOWFAST.ALPHA):
+            raise ValueError(
+                f"{name}: {shape.frames} frames are not a multiple of SLOWFAST.ALPHA {cfg.SLOWFAST.ALPHA}: "
+                "raise DATA.NUM_FRAMES, lower SLOWFAST.ALPHA or change MULTIGRID.LONG_CYCLE_FACTORS"
+            )
+        if shape.frames < (2 if cfg.MODEL.ARCH in ("c2d", "i3d") else 1):
+            raise ValueError(
+                f"{name}: {cfg.MODEL.ARCH} needs more frames: raise DATA.NUM_FRAMES "
+                "or the temporal factors of MULTIGRID.LONG_CYCLE_FACTORS"
+            )
+
+
+def _stages(cfg, options: Multigrid | None) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """First epochs of the stages and their rates over BASE_LR. Steps that MAX_EPOCH cuts off never begin."""
+    solver = cfg.SOLVER
+    if solver.LR_POLICY == "cosine":
+        steps = _cosine_borders(cfg) if options and options.long_cycle and options.design == "multi" else (0,)
+        return steps, (1.0,) * len(steps)
+    steps = tuple(step for step in solver.STEPS if step < solver.MAX_EPOCH)
+    return steps, tuple(solver.LRS or (solver.GAMMA**i for i in range(len(steps))))
+
+
+def _cosine_borders(cfg) -> tuple[float, ...]:
+    """Where long cycles begin when the learning rate has no steps: STEPS if given, else NUM_LONG_CYCLES equal ones."""
+    max_epoch, cycles = cfg.SOLVER.MAX_EPOCH, cfg.MULTIGRID.NUM_LONG_CYCLES
+    if cfg.SOLVER.STEPS:
+        return tuple(step for step in cfg.SOLVER.STEPS if step < max_epoch)
+    if not cfg.MULTIGRID.FINE_TUNE:
+        return tuple(max_epoch * i / cycles for i in range(cycles))
+    return tuple(max_epoch * (1 - COSINE_FINE_TUNE) * i / cycles for i in range(cycles + 1))
+
+
+def _norm_type(cfg, num_devices: int | None) -> tuple[int, int]:
+    """Groups and ranks of the batch norm that BN.NORM_TYPE names, without multigrid."""
+    bn, devices, world = cfg.BN, devices_of_a_machine(cfg, num_devices), world_size(cfg, num_devices)
+    if bn.NORM_TYPE == "sub_batchnorm":
+        return bn.NUM_SPLITS, 1
+    if bn.NORM_TYPE != "sync_batchnorm":
+        return 1, 1
+    if world == 1:
+        logger.info("BN.NORM_TYPE sync_batchnorm on one process is plain batch norm")
+        return 1, 1
+    if bn.GLOBAL_SYNC:
+        return 1, world
+    if devices % bn.NUM_SYNC_DEVICES:
+        raise ValueError(
+            f"BN.NUM_SYNC_DEVICES {bn.NUM_SYNC_DEVICES} does not divide the {devices} devices of a machine: "
+            "use a divisor, or BN.GLOBAL_SYNC True"
+        )
+    return 1, bn.NUM_SYNC_DEVICES
+
+
+def _say_small_groups(phases: Iterable[Phase], base_size: int) -> None:
+    sizes = [phase.shapes[0].batch_size * phase.bn_sync_ranks // phase.bn_groups for phase in phases]
+    if min(sizes) < base_size:
+        logger.info(
+            "batch norm: statistics over %d clips, not MULTIGRID.BN_BASE_SIZE %d: the devices together have no more",
+            min(sizes),
+            base_size,
+        )

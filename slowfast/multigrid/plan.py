@@ -1,0 +1,165 @@
+"""A schedule as a value: shapes, phases, and the plan that counts every iteration before the first.
+
+    Shape     a mini-batch of one device
+    Phase     a stretch of training with one base shape and its short cycle
+    Leg       the part of one phase that lies in one epoch, with its exact number of iterations
+
+Positions are in epochs, as floats: 2.5 is half-way through the third pass over the videos.
+Standard library only.
+"""
+
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from math import ceil, floor
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A mini-batch of one device: `batch_size` clips of `frames` frames of `crop` x `crop` px."""
+
+    batch_size: int
+    frames: int
+    crop: int
+
+
+@dataclass(frozen=True)
+class Phase:
+    """Training from `start_epoch` to `end_epoch` on one base shape.
+
+    Iteration i has the shape `shapes[i % len(shapes)]`, the base shape first. `lr_factor` is the long cycle's linear
+    scaling of the learning rate, `step_rate` the stage's rate over the base rate. The stride of a clip is drawn
+    from the integers `stride[0]..stride[1]`. Batch norm uses `bn_groups` groups of a device's clips, its
+    statistics shared by `bn_sync_ranks` ranks.
+    """
+
+    stage: int
+    start_epoch: float
+    end_epoch: float
+    shapes: tuple[Shape, ...]
+    lr_factor: float = 1.0
+    step_rate: float = 1.0
+    stride: tuple[int, int] = (1, 1)
+    bn_groups: int = 1
+    bn_sync_ranks: int = 1
+
+    def epochs(self) -> Iterator[tuple[float, float]]:
+        """The phase, cut at whole epochs."""
+        cuts = range(floor(self.start_epoch) + 1, ceil(self.end_epoch))
+        borders = [self.start_epoch, *cuts, self.end_epoch]
+        return zip(borders, borders[1:], strict=False)
+
+
+@dataclass(frozen=True)
+class Leg:
+    """The part of `phase` from `start` to `end` inside one epoch: `iterations` iterations, from `first_iteration` on.
+
+    `first_clip` counts the clips that all ranks have trained on before the leg.
+    """
+
+    phase: Phase
+    start: float
+    end: float
+    first_clip: int
+    iterations: int
+    first_iteration: int = 0
+    ends_epoch: bool = True
+
+    @property
+    def epoch(self) -> int:
+        return floor(self.start)
+
+    def shape(self, iteration: int) -> Shape:
+        return self.phase.shapes[iteration % len(self.phase.shapes)]
+
+    def position(self, iteration: int) -> float:
+        """The exact epoch at which an iteration begins."""
+        return self.start + (self.end - self.start) * iteration / self.iterations
+
+    def clips_before(self, iteration: int) -> int:
+        """Clips of one rank in the leg's iterations before this one."""
+        sizes = [shape.batch_size for shape in self.phase.shapes]
+        cycles, rest = divmod(iteration, len(sizes))
+        return cycles * sum(sizes) + sum(sizes[:rest])
+
+
+@dataclass(frozen=True)
+class MultigridSchedule:
+    """All phases of a training, in order and without gaps. A pure function of the recipe: there is no state to save."""
+
+    phases: tuple[Phase, ...]
+    warmup_epochs: float = 0.0
+
+    @property
+    def total_epochs(self) -> float:
+        return self.phases[-1].end_epoch
+
+    def phase_at(self, epoch: float) -> Phase:
+        ends = [phase.end_epoch for phase in self.phases]
+        return self.phases[min(bisect_right(ends, epoch), len(ends) - 1)]
+
+    def plan(self, num_videos: int, world_size: int = 1) -> tuple[Leg, ...]:
+        """Every iteration of the training, for `num_videos` videos on `world_size` ranks.
+
+        The clips of a training are one stream, epoch after epoch, each a permutation of all videos. Batches are cut
+        from it one behind the other, so that none is left out; a batch belongs to the leg in which it begins.
+        The short cycle starts anew with every leg.
+
+        Raises ValueError when a batch is larger than the data set or a phase gets no iteration.
+        """
+        _check_batches_fit(self.phases, num_videos, world_size)
+        legs, cursor = [], 0
+        for phase in self.phases:
+            sizes = [shape.batch_size * world_size for shape in phase.shapes]
+            first = len(legs)
+            for start, end in phase.epochs():
+                iterations = batches_to_cover(round(end * num_videos) - cursor, sizes)
+                whole_epoch = end == floor(end) or end == self.total_epochs
+                leg = Leg(phase, start, end, cursor, iterations, ends_epoch=whole_epoch)
+                cursor += leg.clips_before(iterations) * world_size
+                legs.append(leg)
+            if not any(leg.iterations for leg in legs[first:]):
+                raise ValueError(_no_iteration(phase, num_videos, world_size))
+        return tuple(legs)
+
+
+def batches_to_cover(clips: int, sizes: Sequence[int]) -> int:
+    """The fewest batches, of `sizes` in turn, that hold `clips` clips."""
+    cycles, rest = divmod(max(clips, 0), sum(sizes))
+    iterations = cycles * len(sizes)
+    for size in sizes:
+        if rest <= 0:
+            break
+        iterations += 1
+        rest -= size
+    return iterations
+
+
+def remaining(legs: Iterable[Leg], iterations_done: int) -> tuple[Leg, ...]:
+    """What is left of a plan after its first iterations."""
+    legs = tuple(legs)
+    for k, leg in enumerate(legs):
+        if iterations_done < max(leg.iterations, 1):
+            return (replace(leg, first_iteration=iterations_done), *legs[k + 1 :])
+        iterations_done -= leg.iterations
+    return ()
+
+
+def _check_batches_fit(phases: Sequence[Phase], num_videos: int, world_size: int) -> None:
+    shape = max((shape for phase in phases for shape in phase.shapes), key=lambda shape: shape.batch_size)
+    clips = shape.batch_size * world_size
+    if clips > num_videos:
+        raise ValueError(
+            f"the shape of {shape.frames} frames x {shape.crop} px takes {clips} clips a batch on {world_size} "
+            f"device(s), and there are only {num_videos} training videos, so an epoch would have no iteration: "
+            f"lower TRAIN.BATCH_SIZE by a factor of {clips / max(num_videos, 1):.1f} or more"
+        )
+
+
+def _no_iteration(phase: Phase, num_videos: int, world_size: int) -> str:
+    clips = phase.shapes[0].batch_size * world_size
+    return (
+        f"the phase from epoch {phase.start_epoch:.3f} to {phase.end_epoch:.3f} has no iteration: "
+        f"an epoch has {num_videos} videos and its batches {clips} clips: "
+        "lower TRAIN.BATCH_SIZE, or raise SOLVER.MAX_EPOCH or MULTIGRID.EPOCH_FACTOR"
+    )

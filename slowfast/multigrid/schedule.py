@@ -1,0 +1,228 @@
+"""The multigrid schedule as plain numbers: which mini-batch shape, learning rate and normalisation, when.
+
+Wu, Girshick, He, Feichtenhofer, Kraehenbuehl: A Multigrid Method for Efficiently Training Video Models, CVPR 2020.
+
+A mini-batch of b clips of t frames of h x h pixels costs b * t * h * h. Multigrid keeps that product: it trains
+with many small clips early (large steps, cheap clips) and few large clips late. The *long cycle* walks through
+base shapes, once per learning-rate stage; the *short cycle* changes the size from one iteration to the next
+(Section 3).
+
+Standard library only.
+"""
+
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import accumulate
+from math import log
+
+from slowfast.multigrid.plan import MultigridSchedule, Phase, Shape
+
+# (time, space) as fractions of the default grid: 8B, 4B, 2B and B clips (Section 3.2).
+LONG_CYCLE_FACTORS = ((1 / 4, 0.5**0.5), (1 / 2, 0.5**0.5), (1 / 2, 1.0), (1.0, 1.0))
+# Space only, the smallest first: H/2, H/sqrt(2), and then the base size itself (Section 3.2).
+SHORT_CYCLE_FACTORS = (0.5, 0.5**0.5)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A training recipe without multigrid.
+
+    `stride` is the temporal stride in frames; `steps` are the epochs at which a learning-rate stage begins (0 first)
+    and `rates` their learning rates over the base rate.
+    """
+
+    shape: Shape
+    stride: int
+    max_epoch: float
+    steps: tuple[float, ...] = (0,)
+    rates: tuple[float, ...] = (1.0,)
+    warmup_epochs: float = 0.0
+
+
+@dataclass(frozen=True)
+class Multigrid:
+    """The options of the method. An empty cycle is switched off."""
+
+    long_cycle: tuple[tuple[float, float], ...] = LONG_CYCLE_FACTORS
+    short_cycle: tuple[float, ...] = SHORT_CYCLE_FACTORS
+    design: str = "multi"  # a long cycle per stage, or "single": one over the whole training
+    fine_tune: bool = True
+    epoch_factor: float = 1.5
+    align_to_epochs: bool = False
+    bn_base_size: int = 8
+
+
+def baseline_schedule(recipe: Recipe, bn_groups: int = 1, bn_sync_ranks: int = 1) -> MultigridSchedule:
+    """The recipe as it is: one phase per learning-rate stage, all of one shape."""
+    ends = (*recipe.steps[1:], recipe.max_epoch)
+    stride = (recipe.stride, recipe.stride)
+    phases = tuple(
+        Phase(stage, start, end, (recipe.shape,), 1.0, rate, stride, bn_groups, bn_sync_ranks)
+        for stage, (start, end, rate) in enumerate(zip(recipe.steps, ends, recipe.rates, strict=False))
+        if end > start
+    )
+    return MultigridSchedule(phases, recipe.warmup_epochs)
+
+
+def multigrid_schedule(recipe: Recipe, multigrid: Multigrid, world_size: int = 1) -> MultigridSchedule:
+    """The recipe, trained with the multigrid method on `world_size` devices.
+
+    Raises ValueError when the recipe has no stage to fine-tune in, or for an unknown design.
+    """
+    factors = multigrid.long_cycle or ((1.0, 1.0),)
+    grids = [_base_grid(recipe, multigrid, factor, world_size) for factor in factors]
+    spans = _aligned(_spans(recipe, multigrid, grids), multigrid.align_to_epochs)
+    phases = tuple(
+        replace(grids[k], stage=stage, start_epoch=start, end_epoch=end, step_rate=recipe.rates[rate])
+        for (stage, k, rate), start, end in spans
+        if end > start
+    )
+    warmup = min(recipe.warmup_epochs * min(1.0, multigrid.epoch_factor), phases[0].end_epoch)
+    return MultigridSchedule(phases, warmup)
+
+
+# --- shapes ---------------------------------------------------------------------------------------
+
+
+def _base_grid(recipe: Recipe, multigrid: Multigrid, factor: tuple[float, float], world_size: int) -> Phase:
+    """The base shape of `factor` with its short cycle, learning-rate factor and batch norm, at no time yet."""
+    time, space = factor
+    base = scaled_shape(recipe.shape, time, space)
+    groups = bn_groups(base.batch_size, multigrid.bn_base_size)
+    sizes = [min(space, size) for size in (1.0, *reversed(multigrid.short_cycle))]
+    shapes = [scaled_shape(recipe.shape, time, size, multiple=groups) for size in sizes]
+    return Phase(
+        stage=0,
+        start_epoch=0.0,
+        end_epoch=0.0,
+        shapes=tuple(shapes),
+        lr_factor=1.0 / (time * space * space) if multigrid.long_cycle else 1.0,
+        stride=stride_range(recipe.stride, recipe.shape.frames, base.frames),
+        bn_groups=groups,
+        bn_sync_ranks=bn_sync_ranks(base.batch_size, multigrid.bn_base_size, world_size),
+    )
+
+
+def scaled_shape(shape: Shape, time: float, space: float, multiple: int = 1) -> Shape:
+    """The shape of equal cost with `time` * frames and `space` * crop: b = B / (time * space^2) (Equation 1).
+
+    From the factors, not from rounded pixels, so that 8B, 4B and 2B come out exactly. The batch is rounded to a
+    multiple of `multiple`.
+    """
+    batch = round(shape.batch_size / (time * space * space))
+    batch = max(round(batch / multiple), 1) * multiple
+    return Shape(batch, round(time * shape.frames), round(space * shape.crop))
+
+
+def stride_range(stride: int, base_frames: int, frames: int) -> tuple[int, int]:
+    """Temporal strides, in frames, under which `frames` frames span at most what `base_frames` do (Section 3.3)."""
+    return stride, stride * base_frames // frames
+
+
+def jitter_range(scales: Sequence[int], base_crop: int, crop: int) -> tuple[int, int]:
+    """Short sides, in px, from which a `crop` x `crop` window is cut (Section 3.3)."""
+    shortest, longest = scales
+    return round(shortest * crop / base_crop), longest
+
+
+# --- batch norm -----------------------------------------------------------------------------------
+
+
+def bn_groups(batch_size: int, base_size: int) -> int:
+    """The number of groups of a device's batch whose size is nearest to `base_size` (Section 3.4)."""
+    if batch_size < base_size:
+        return 1
+    return min(_divisors(batch_size), key=lambda groups: (_distance(batch_size / groups, base_size), groups))
+
+
+def bn_sync_ranks(batch_size: int, base_size: int, world_size: int) -> int:
+    """Over how many ranks a batch smaller than `base_size` shares its statistics."""
+    if batch_size >= base_size:
+        return 1
+    return min(_divisors(world_size), key=lambda ranks: (_distance(batch_size * ranks, base_size), -ranks))
+
+
+def _distance(size: float, target: int) -> float:
+    return round(abs(log(size / target)), 9)
+
+
+def _divisors(number: int) -> list[int]:
+    return [d for d in range(1, number + 1) if number % d == 0]
+
+
+# --- time -----------------------------------------------------------------------------------------
+
+# A span is ((stage, k-th base shape, index of the learning rate), start, end), in epochs.
+
+
+def _spans(recipe: Recipe, multigrid: Multigrid, grids: Sequence[Phase]) -> list[tuple[tuple, float, float]]:
+    """When each base shape is trained."""
+    if not multigrid.long_cycle:  # as published: the recipe's own stages, stretched and truncated
+        borders = [int(epoch * multigrid.epoch_factor) for epoch in (*recipe.steps, recipe.max_epoch)]
+        return [((i, 0, i), *borders[i : i + 2]) for i in range(len(recipe.steps))]
+
+    batches = [sum(s.batch_size for s in grid.shapes) / len(grid.shapes) / recipe.shape.batch_size for grid in grids]
+    total = multigrid.epoch_factor * recipe.max_epoch
+    if multigrid.design == "single":
+        return _one_cycle(recipe, batches, total)
+    if multigrid.design != "multi":
+        raise ValueError(f"LONG_CYCLE_DESIGN is {multigrid.design!r}: 'multi' or 'single'")
+
+    rows = list(_cycle_per_stage(recipe, batches, multigrid.fine_tune))
+    scale = total / sum(epochs for _, epochs in rows)
+    ends = list(accumulate(epochs * scale for _, epochs in rows))
+    return [(key, start, end) for (key, _), start, end in zip(rows, [0.0, *ends], ends, strict=False)]
+
+
+def _cycle_per_stage(
+    recipe: Recipe, batches: Sequence[float], fine_tune: bool
+) -> Iterator[tuple[tuple[int, int, int], float]]:
+    """Epochs of every phase, before all are scaled to the length of the training.
+
+    A stage gives shape k epochs in proportion to its mean batch, so all shapes get the same number of iterations.
+    The last stage fine-tunes at the last shape, half of it at the learning rate of the stage before.
+    """
+    stages = list(zip(recipe.steps, (*recipe.steps[1:], recipe.max_epoch), strict=True))
+    last = len(stages) - 1
+    if fine_tune and last == 0:
+        raise ValueError(
+            "MULTIGRID.FINE_TUNE needs a learning-rate stage before the last one, and SOLVER.STEPS has only one: "
+            "add a step, or set MULTIGRID.FINE_TUNE False"
+        )
+    for stage, (start, end) in enumerate(stages):
+        if fine_tune and stage == last:
+            mean = sum(batches) / len(batches)
+            half = (end - start) / mean * batches[-1] / 2
+            yield (stage, len(batches) - 1, stage - 1), half
+            yield (stage, len(batches) - 1, stage), half
+        else:
+            for k, batch in enumerate(batches):
+                yield (stage, k, stage), (end - start) * batch / sum(batches)
+
+
+def _one_cycle(recipe: Recipe, batches: Sequence[float], total: float) -> list[tuple[tuple, float, float]]:
+    """One long cycle over all of the training; the learning-rate stages keep their fractions of the epochs."""
+    shape_ends = [round(end * total / sum(batches), 9) for end in accumulate(batches)]
+    stage_ends = [round(step * total / recipe.max_epoch, 9) for step in (*recipe.steps[1:], recipe.max_epoch)]
+    ends = sorted({*shape_ends, *stage_ends})
+    spans = []
+    for start, end in zip([0.0, *ends], ends, strict=False):
+        stage = bisect_right(stage_ends, start)
+        spans.append(((stage, bisect_right(shape_ends, start), stage), start, end))
+    return spans
+
+
+def _aligned(spans: list[tuple[tuple, float, float]], align: bool) -> list[tuple[tuple, float, float]]:
+    """Borders rounded to whole epochs, half to even, as published; the fine-tuning stage is halved again.
+
+    Without `align` only float noise is rounded away.
+    """
+    if not align:
+        return [(key, round(start, 9), round(end, 9)) for key, start, end in spans]
+    ends = [round(round(end, 6)) for _, _, end in spans]
+    for i in range(len(spans) - 1):
+        (stage, k, rate), (next_stage, next_k, next_rate) = spans[i][0], spans[i + 1][0]
+        if (stage, k) == (next_stage, next_k) and rate != next_rate:
+            ends[i] = ((ends[i - 1] if i else 0) + ends[i + 1]) // 2
+    return [(key, start, end) for (key, _, _), start, end in zip(spans, [0, *ends], ends, strict=False)]
