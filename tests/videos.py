@@ -1,0 +1,131 @@
+"""Small video files for tests: every frame bears its own number, so a test can read which frame it was given.
+
+The number is a field of 8 x 2 blocks, one per bit, over the whole picture: it survives compression and
+resizing, but not cropping or flipping. Red is above blue in every block, so channel order shows too.
+"""
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+
+COLUMNS, ROWS = 8, 2
+ZERO = np.array([95, 40, 10], np.uint8)  # the colour (R, G, B) of a bit that is 0
+ONE = np.array([250, 215, 130], np.uint8)
+MIDDLE = 127  # of the green values
+
+
+def numbered_frame(number: int, size: tuple[int, int] = (64, 48)) -> np.ndarray:
+    """A uint8 (H, W, 3) RGB picture that shows `number` (0 to 65535); `size` is (width, height)."""
+    width, height = size
+    column = np.arange(width) * COLUMNS // width
+    row = np.arange(height) * ROWS // height
+    bit = row[:, None] * COLUMNS + column[None, :]
+    on = (number >> bit) & 1
+    return np.where(on[..., None] == 1, ONE, ZERO).astype(np.uint8)
+
+
+def read_number(frame: np.ndarray) -> int:
+    """The number shown by an RGB (or BGR) picture made by `numbered_frame`, of any size."""
+    green = np.asarray(frame)[..., 1].astype(np.float32)
+    number = 0
+    for row, band in enumerate(np.array_split(green, ROWS, axis=0)):
+        for column, block in enumerate(np.array_split(band, COLUMNS, axis=1)):
+            number |= int(block.mean() > MIDDLE) << (row * COLUMNS + column)
+    return number
+
+
+def read_numbers(frames: np.ndarray) -> list[int]:
+    return [read_number(frame) for frame in frames]
+
+
+def write_video(
+    path,
+    num_frames: int = 30,
+    size: tuple[int, int] = (64, 48),
+    fps=25,
+    codec: str = "libx264",
+    options: dict | None = None,
+    frames=None,
+    *,
+    pix_fmt: str = "yuv420p",
+    pts: list[int] | None = None,
+    rotation: int = 0,
+    audio: bool = False,
+    container: str | None = None,
+    container_options: dict | None = None,
+) -> Path:
+    """Write numbered frames, or the given `frames` (uint8 RGB pictures of one size), and return the path.
+
+    `pts`: one time per frame in units of 1 / (fps * 100) seconds, for a variable rate or another start.
+    `rotation`: degrees (multiples of 90) a player turns the picture counter-clockwise.
+    `container`: the format's name where the suffix does not tell it.
+    """
+    path = Path(path)
+    if frames is None:
+        frames = (numbered_frame(number, size) for number in range(num_frames))
+    else:
+        frames = list(frames)
+        size = frames[0].shape[1::-1]
+    rate = Fraction(fps).limit_denominator(1001)
+    with av.open(str(path), "w", format=container, container_options=container_options or {}) as output:
+        stream = output.add_stream(codec, rate=rate, options=_quality(codec) | (options or {}))
+        stream.width, stream.height = size
+        stream.pix_fmt = pix_fmt
+        stream.codec_context.thread_count = 1
+        if pts is not None:
+            stream.codec_context.time_base = 1 / (rate * 100)
+        if rotation:
+            stream.set_display_rotation(rotation)
+        sound = output.add_stream("aac", rate=16000, layout="mono") if audio else None
+        count = 0
+        for number, picture in enumerate(frames):
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
+            frame.pts = number if pts is None else pts[number]
+            frame.time_base = 1 / rate if pts is None else 1 / (rate * 100)
+            output.mux(stream.encode(frame))
+            count += 1
+        output.mux(stream.encode())
+        if sound:
+            _write_sound(output, sound, seconds=float(count / rate))
+    return path
+
+
+def _quality(codec: str) -> dict:
+    """Options that make a codec quick and good enough for the numbers."""
+    return {
+        "libx264": {"crf": "20", "preset": "veryfast", "x264-params": "threads=1"},
+        "libx265": {
+            "crf": "20",
+            "preset": "ultrafast",
+            "x265-params": "log-level=error:pools=none:frame-threads=1",
+        },
+        "libvpx-vp9": {"crf": "25", "b": "0", "cpu-used": "8", "deadline": "realtime"},
+        "libsvtav1": {"crf": "30", "preset": "12", "svtav1-params": "lp=1"},
+        "mpeg4": {"qscale": "3", "b": "2000000"},
+    }.get(codec, {})
+
+
+def _write_sound(output, stream, seconds: float) -> None:
+    for start in range(0, int(seconds * 16000), 1024):
+        wave = np.sin((np.arange(start, start + 1024) / 16000) * 2 * np.pi * 440).astype(np.float32)
+        frame = av.AudioFrame.from_ndarray(wave[None], format="fltp", layout="mono")
+        frame.sample_rate, frame.pts, frame.time_base = 16000, start, Fraction(1, 16000)
+        output.mux(stream.encode(frame))
+    output.mux(stream.encode())
+
+
+def write_sound_only(path, seconds: float = 1.0) -> Path:
+    """A file with an audio stream and no video."""
+    with av.open(str(path), "w") as output:
+        _write_sound(output, output.add_stream("aac", rate=16000, layout="mono"), seconds)
+    return Path(path)
+
+
+def truncate(path, fraction: float = 0.5) -> Path:
+    """Cut the end off a file, in place."""
+    path = Path(path)
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * fraction)])
+    return path
