@@ -1,0 +1,22 @@
+"""The registry of models."""
+
+from fvcore.common.registry import Registry
+from torch import nn
+
+MODEL_REGISTRY = Registry("MODEL")
+MODEL_REGISTRY.__doc__ = (
+    """Models by `MODEL.MODEL_NAME`: a class with `from_cfg(cfg)`, or any callable that takes a cfg."""
+)
+
+
+def build_model(cfg) -> nn.Module:
+    """The model of `cfg`, on the CPU: a list of N x C x T x H x W clips, one per pathway, to N x K.
+
+    Logits in training; scores behind `MODEL.HEAD_ACT` in evaluation.
+    """
+    name = cfg.MODEL.MODEL_NAME
+    if name not in MODEL_REGISTRY:
+        known = ", ".join(sorted(key for key, _ in MODEL_REGISTRY))
+        raise ValueError(f"MODEL.MODEL_NAME is {name!r}; choose one of {known}")
+    model = MODEL_REGISTRY.get(name)
+    return getattr(model, "from_cfg", model)(cfg)

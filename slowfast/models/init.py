@@ -1,0 +1,31 @@
+"""How the weights of a new model are drawn."""
+
+from torch import nn
+
+from slowfast.models.nonlocal_block import Nonlocal
+from slowfast.models.res_stage import BasicTransform, BottleneckTransform
+
+
+def init_weights(model: nn.Module, fc_init_std: float = 0.01, zero_init_final_bn: bool = True) -> None:
+    """Draw the weights of `model` in place; norms start as 1 and 0, biases of convolutions keep PyTorch's default.
+
+    Args:
+        fc_init_std: standard deviation of linear weights.
+        zero_init_final_bn: the last norm of every residual branch and non-local block starts at 0, so the block starts
+            as the identity.
+    """
+    for module in model.modules():
+        if isinstance(module, nn.Conv3d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        elif isinstance(module, nn.Linear):
+            nn.init.normal_(module.weight, std=fc_init_std)
+            nn.init.zeros_(module.bias)
+    if zero_init_final_bn:
+        for norm in final_norms(model):
+            nn.init.zeros_(norm.weight)
+
+
+def final_norms(model: nn.Module) -> list[nn.Module]:
+    """The last batch norm of every residual branch and non-local block."""
+    branches = [m.last_norm for m in model.modules() if isinstance(m, BasicTransform | BottleneckTransform)]
+    return branches + [m.bn for m in model.modules() if isinstance(m, Nonlocal)]

@@ -1,0 +1,75 @@
+"""From uint8 clips to the input of a model, on the device: normalise, change the layout, split into pathways.
+
+Legend: N clips, T frames, H x W pixels, C channels.
+"""
+
+from collections.abc import Sequence
+from functools import cache
+
+import torch
+from torch import Tensor
+
+
+def slow_positions(frames: int, alpha: int) -> list[int]:
+    """Positions of the slow pathway's `frames // alpha` frames: floor(linspace(0, frames - 1, frames // alpha)).
+
+    In whole numbers, so that no device rounds an exact position down to the frame before it.
+    """
+    count = frames // alpha
+    if count < 1:
+        raise ValueError(
+            f"SLOWFAST.ALPHA is {alpha} and leaves the slow pathway no frame of a clip of {frames}: "
+            "lower ALPHA or give at least ALPHA frames"
+        )
+    return [i * (frames - 1) // max(count - 1, 1) for i in range(count)]
+
+
+@cache
+def _positions_on(device: torch.device, frames: int, alpha: int) -> Tensor:
+    """Kept per shape: a copy to the device in every iteration would make it wait."""
+    return torch.tensor(slow_positions(frames, alpha), device=device)
+
+
+class PackPathways:
+    """Callable: uint8 N x T x H x W x C to a list of float N x C x T x H x W, `[slow, fast]` or `[clip]`.
+
+    Args:
+        mean, std: per channel as decoded, of values in [0, 1].
+        reverse_channels: reverse the order of the channels of the normalised clip (RGB to BGR and back).
+        alpha: the slow pathway takes 1/alpha of the frames; None: one pathway.
+        memory_format: of the result; `torch.channels_last_3d` is the layout the clips come in.
+    """
+
+    def __init__(
+        self,
+        mean: Sequence[float],
+        std: Sequence[float],
+        reverse_channels: bool = False,
+        alpha: int | None = None,
+        memory_format: torch.memory_format = torch.contiguous_format,
+    ):
+        self.reverse_channels, self.alpha, self.memory_format = reverse_channels, alpha, memory_format
+        step = -1 if reverse_channels else 1
+        scale = [1 / (255 * s) for s in std][::step]
+        shift = [-m / s for m, s in zip(mean, std, strict=True)][::step]
+        self._scale, self._shift = (torch.tensor(v).view(-1, 1, 1, 1) for v in (scale, shift))
+
+    @classmethod
+    def from_cfg(cls, cfg, memory_format: torch.memory_format = torch.contiguous_format) -> "PackPathways":
+        alpha = cfg.SLOWFAST.ALPHA if cfg.MODEL.ARCH in cfg.MODEL.MULTI_PATHWAY_ARCH else None
+        return cls(cfg.DATA.MEAN, cfg.DATA.STD, cfg.DATA.REVERSE_INPUT_CHANNEL, alpha, memory_format)
+
+    def __call__(self, clips: Tensor) -> list[Tensor]:
+        if clips.device != self._scale.device:
+            self._scale, self._shift = self._scale.to(clips.device), self._shift.to(clips.device)
+        x = clips.flip(-1) if self.reverse_channels else clips
+        x = x.permute(0, 4, 1, 2, 3)  # (N, T, H, W, C) -> (N, C, T, H, W)
+        x = x.to(torch.float32, memory_format=self.memory_format)
+        return self.split(torch.addcmul(self._shift, x, self._scale, out=x))
+
+    def split(self, clip: Tensor) -> list[Tensor]:
+        """The pathways of a float clip, N x C x T x H x W."""
+        if self.alpha is None:
+            return [clip]
+        slow = clip.index_select(2, _positions_on(clip.device, clip.shape[2], self.alpha))
+        return [slow.contiguous(memory_format=self.memory_format), clip]

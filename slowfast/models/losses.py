@@ -1,0 +1,35 @@
+"""Loss functions by the name of `MODEL.LOSS_FUNC`; each takes scores N x K, and `reduction` when it is made."""
+
+from collections.abc import Callable
+
+from torch import Tensor, nn
+
+
+class SoftCrossEntropyLoss(nn.Module):
+    """Cross-entropy against a distribution over the classes: -sum(target * log_softmax(scores)) per clip."""
+
+    def __init__(self, reduction: str = "mean"):
+        super().__init__()
+        if reduction not in ("mean", "sum", "none"):
+            raise ValueError(f"reduction is {reduction!r}; choose mean, sum or none")
+        self.reduction = reduction
+
+    def forward(self, scores: Tensor, target: Tensor) -> Tensor:
+        """Scores and target are N x K."""
+        loss = -(target * scores.log_softmax(dim=-1)).sum(dim=-1)
+        return loss if self.reduction == "none" else getattr(loss, self.reduction)()
+
+
+LOSSES = {
+    "cross_entropy": nn.CrossEntropyLoss,
+    "soft_cross_entropy": SoftCrossEntropyLoss,
+    "bce": nn.BCELoss,
+    "bce_logit": nn.BCEWithLogitsLoss,
+}
+
+
+def get_loss_func(name: str) -> Callable[..., nn.Module]:
+    """The class of the loss `name`; call it with `reduction="mean"`, `"sum"` or `"none"`."""
+    if name not in LOSSES:
+        raise ValueError(f"MODEL.LOSS_FUNC is {name!r}; choose one of {', '.join(LOSSES)}")
+    return LOSSES[name]

@@ -1,0 +1,88 @@
+"""The non-local block: every position looks at every other position of its clip.
+
+Legend: N clips, C channels, D inner channels, T frames, H x W pixels, L = T*H*W positions, P positions left after the pool.
+"""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from slowfast.multigrid.batch_norm import SubBatchNorm3d
+
+
+def attend_softmax(theta: Tensor, phi: Tensor, g: Tensor) -> Tensor:
+    """Embedded Gaussian: theta N x D x L; phi, g N x D x P; returns N x D x L."""
+    affinity = torch.bmm((theta * theta.shape[1] ** -0.5).transpose(1, 2), phi)  # (N, L, P)
+    return torch.bmm(g, affinity.softmax(dim=2).transpose(1, 2))
+
+
+def attend_dot_product(theta: Tensor, phi: Tensor, g: Tensor) -> Tensor:
+    """Dot product over the number of positions of phi: theta N x D x L; phi, g N x D x P; returns N x D x L.
+
+    The product is associative, so the smaller of the two intermediate matrices is made: D x D here costs a fraction
+    of L x P at the sizes of a video.
+    """
+    inner, positions = phi.shape[1:]
+    g = g / positions
+    if inner <= positions:
+        return torch.bmm(torch.bmm(g, phi.transpose(1, 2)), theta)  # (N, D, D) between
+    return torch.bmm(g, torch.bmm(phi.transpose(1, 2), theta))  # (N, P, L) between
+
+
+INSTANTIATIONS = {"softmax": attend_softmax, "dot_product": attend_dot_product}
+
+
+class Nonlocal(nn.Module):
+    """Non-local block with a residual connection.
+
+    Args:
+        pool: frames, rows and columns of the max-pool in front of phi and g; clipped to the size of the map.
+        instantiation: `softmax` or `dot_product`.
+        group: the frames are cut into so many groups, which don't see each other; it must divide them.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        inner_width: int,
+        pool: Sequence[int] = (1, 1, 1),
+        instantiation: str = "softmax",
+        group: int = 1,
+    ):
+        super().__init__()
+        if instantiation not in INSTANTIATIONS:
+            known = ", ".join(INSTANTIATIONS)
+            raise ValueError(f"NONLOCAL.INSTANTIATION is {instantiation!r}; choose one of {known}")
+        self.pool, self.group = tuple(pool), group
+        self.attend = INSTANTIATIONS[instantiation]
+        self.conv_theta = nn.Conv3d(width, inner_width, 1)
+        self.conv_phi = nn.Conv3d(width, inner_width, 1)
+        self.conv_g = nn.Conv3d(width, inner_width, 1)
+        self.conv_out = nn.Conv3d(inner_width, width, 1)
+        self.bn = SubBatchNorm3d(width)
+
+    def _pooled(self, x: Tensor) -> Tensor:
+        kernel = [min(k, size) for k, size in zip(self.pool, x.shape[2:], strict=True)]
+        return F.max_pool3d(x, kernel, stride=kernel) if max(kernel) > 1 else x
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.group == 1:
+            return self._block(x)
+        n, c, t, h, w = x.shape
+        if t % self.group:
+            raise ValueError(
+                f"NONLOCAL.GROUP is {self.group}, which does not divide the {t} frames that reach the block; "
+                "choose a divisor or change DATA.NUM_FRAMES"
+            )
+        frames = t // self.group
+        x = x.transpose(1, 2).reshape(n * self.group, frames, c, h, w)  # (N, C, T, ..) -> (N*G, T/G, C, ..)
+        x = self._block(x.transpose(1, 2))
+        return x.transpose(1, 2).reshape(n, t, c, h, w).transpose(1, 2)  # (N*G, C, T/G, ..) -> (N, C, T, ..)
+
+    def _block(self, x: Tensor) -> Tensor:
+        source = self._pooled(x)
+        theta, phi, g = self.conv_theta(x), self.conv_phi(source), self.conv_g(source)
+        y = self.attend(theta.flatten(2), phi.flatten(2), g.flatten(2))  # (N, D, T, H, W) -> (N, D, L)
+        return x + self.bn(self.conv_out(y.view_as(theta)))

@@ -1,0 +1,81 @@
+"""SlowFast networks: a slow pathway of few frames and many channels, a fast one of many frames and few channels.
+
+Legend: N clips, C channels, T frames, H x W pixels. A list of features holds one N x C x T x H x W tensor per pathway.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from slowfast.models.build import MODEL_REGISTRY
+from slowfast.models.init import init_weights
+from slowfast.models.res_stage import ResStage
+from slowfast.models.resnet import build_head, build_stems, find_arch, stage_specs
+from slowfast.models.stem import PathwayStems
+from slowfast.multigrid.batch_norm import SubBatchNorm3d
+
+
+class FuseFastToSlow(nn.Module):
+    """Lateral connection: a convolution over time with stride alpha, concatenated behind the slow features."""
+
+    def __init__(self, width_fast: int, width_lateral: int, kernel: int, alpha: int, inplace_relu: bool = True):
+        super().__init__()
+        self.alpha = alpha
+        self.conv_f2s = nn.Conv3d(
+            width_fast,
+            width_lateral,
+            (kernel, 1, 1),
+            stride=(alpha, 1, 1),
+            padding=(kernel // 2, 0, 0),
+            bias=False,
+        )
+        self.bn = SubBatchNorm3d(width_lateral)
+        self.relu = nn.ReLU(inplace_relu)
+
+    def forward(self, features: list[Tensor]) -> list[Tensor]:
+        slow, fast = features
+        lateral = self.relu(self.bn(self.conv_f2s(fast)))
+        if lateral.shape[2] != slow.shape[2]:
+            raise ValueError(
+                f"{fast.shape[2]} frames with {slow.shape[2]} for the slow pathway don't fit SLOWFAST.ALPHA = {self.alpha}: "
+                "give a multiple of ALPHA frames, and 1/ALPHA of them to the slow pathway (FUSION_KERNEL_SZ is odd)"
+            )
+        return [torch.cat([slow, lateral], dim=1), fast]
+
+
+@MODEL_REGISTRY.register()
+class SlowFast(nn.Sequential):
+    """Two pathways: s1 (stems), s1_fuse, s2, s2_fuse, s3, s3_fuse, s4, s4_fuse, s5, head. Takes `[slow, fast]`."""
+
+    def __init__(self, stages: Sequence[PathwayStems | ResStage], fusions: Sequence[FuseFastToSlow], head: nn.Module):
+        super().__init__()
+        for i, stage in enumerate(stages, 1):
+            self.add_module(f"s{i}", stage)
+            if i <= len(fusions):
+                self.add_module(f"s{i}_fuse", fusions[i - 1])
+        self.head = head
+
+    @classmethod
+    def from_cfg(cls, cfg) -> "SlowFast":
+        arch = find_arch(cfg.MODEL.ARCH, pathways=2)
+        slow_width, fast_width = cfg.RESNET.WIDTH_PER_GROUP, cfg.RESNET.WIDTH_PER_GROUP // cfg.SLOWFAST.BETA_INV
+        fast = stage_specs(cfg, arch, 1, fast_width)
+        fused = [spec.width_in for spec in fast]
+        lateral = [width * cfg.SLOWFAST.FUSION_CONV_CHANNEL_RATIO for width in fused]
+        slow = stage_specs(cfg, arch, 0, slow_width, lateral)
+        kernel, alpha = cfg.SLOWFAST.FUSION_KERNEL_SZ, cfg.SLOWFAST.ALPHA
+        frames = cfg.DATA.NUM_FRAMES
+        model = cls(
+            [
+                build_stems(cfg, arch, [slow_width, fast_width]),
+                *(ResStage(pair) for pair in zip(slow, fast, strict=True)),
+            ],
+            [
+                FuseFastToSlow(*widths, kernel, alpha, cfg.RESNET.INPLACE_RELU)
+                for widths in zip(fused, lateral, strict=True)
+            ],
+            build_head(cfg, [slow[-1].width_out, fast[-1].width_out], [frames // alpha, frames]),
+        )
+        init_weights(model, cfg.MODEL.FC_INIT_STD, cfg.RESNET.ZERO_INIT_FINAL_BN)
+        return model

@@ -1,0 +1,41 @@
+"""The stem: the first convolution and pool of every pathway.
+
+Legend: N clips, C channels, T frames, H x W pixels. A list of features holds one N x C x T x H x W tensor per pathway.
+"""
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from slowfast.multigrid.batch_norm import SubBatchNorm3d
+
+
+class Stem(nn.Module):
+    """Convolution (kt, 7, 7), batch norm, ReLU and max-pool of one pathway: H and W are divided by 4, T stays."""
+
+    def __init__(self, width_in: int, width_out: int, temporal_kernel: int, inplace_relu: bool = True):
+        super().__init__()
+        kernel, padding = (temporal_kernel, 7, 7), (temporal_kernel // 2, 3, 3)
+        self.conv = nn.Conv3d(width_in, width_out, kernel, stride=(1, 2, 2), padding=padding, bias=False)
+        self.bn = SubBatchNorm3d(width_out)
+        self.relu = nn.ReLU(inplace_relu)
+        self.pool_layer = nn.MaxPool3d((1, 3, 3), stride=(1, 2, 2), padding=(0, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.pool_layer(self.relu(self.bn(self.conv(x))))
+
+
+class PathwayStems(nn.Module):
+    """One stem per pathway, named `pathway{p}_stem`."""
+
+    def __init__(self, stems: Sequence[Stem]):
+        super().__init__()
+        for pathway, stem in enumerate(stems):
+            self.add_module(f"pathway{pathway}_stem", stem)
+
+    def forward(self, clips: list[Tensor]) -> list[Tensor]:
+        stems = list(self.children())
+        if isinstance(clips, Tensor) or len(clips) != len(stems):
+            given = "one tensor" if isinstance(clips, Tensor) else f"a list of {len(clips)}"
+            raise ValueError(f"the model takes a list of {len(stems)} clips, one per pathway, and was given {given}")
+        return [stem(clip) for stem, clip in zip(stems, clips, strict=True)]
