@@ -1,0 +1,145 @@
+"""A training plan for people and programs: rows, a table, a figure."""
+
+from collections.abc import Callable, Sequence
+
+from slowfast.multigrid.plan import Leg, MultigridSchedule, Phase
+
+HEADER = ("phase", "stage", "epochs", "batch x frames x size", "stride", "rate", "statistics", "iterations", "compute")
+
+
+def describe_plan(
+    schedule: MultigridSchedule,
+    baseline: MultigridSchedule,
+    rate: Callable[[float], float],
+    num_videos: int,
+    world_size: int = 1,
+) -> dict:
+    """A plan and the same recipe's without multigrid, as plain numbers. Batch sizes are totals over all devices.
+
+    `rate` is the learning rate at an epoch. Raises ValueError when a phase has no iteration.
+    """
+    before, after = _totals(baseline, num_videos, world_size), _totals(schedule, num_videos, world_size)
+    counts = phase_iterations(schedule.plan(num_videos, world_size))
+    return {
+        "baseline": before,
+        "multigrid": after,
+        "iteration_saving": before["iterations"] / after["iterations"],
+        "warmup_epochs": schedule.warmup_epochs,
+        "phases": [_row(phase, rate, counts[phase], world_size) for phase in schedule.phases],
+    }
+
+
+def phase_iterations(legs: Sequence[Leg]) -> dict[Phase, int]:
+    """Iterations of every phase."""
+    counts: dict[Phase, int] = {}
+    for leg in legs:
+        counts[leg.phase] = counts.get(leg.phase, 0) + leg.iterations
+    return counts
+
+
+def _totals(schedule: MultigridSchedule, num_videos: int, world: int) -> dict:
+    iterations = sum(leg.iterations for leg in schedule.plan(num_videos, world))
+    return {"epochs": schedule.total_epochs, "iterations": iterations}
+
+
+def _row(phase: Phase, rate: Callable[[float], float], iterations: int, world: int) -> dict:
+    base = phase.shapes[0]
+    return {
+        "stage": phase.stage,
+        "start_epoch": phase.start_epoch,
+        "end_epoch": phase.end_epoch,
+        "batch_size": base.batch_size * world,
+        "frames": base.frames,
+        "crop": base.crop,
+        "lr": rate(phase.start_epoch),
+        "lr_factor": phase.lr_factor,
+        "bn_groups": phase.bn_groups,
+        "bn_sync_ranks": phase.bn_sync_ranks,
+        "stride": list(phase.stride),
+        "short_cycle": [{"batch_size": s.batch_size * world, "crop": s.crop} for s in phase.shapes],
+        "iterations": iterations,
+    }
+
+
+def plan_table(plan: dict, num_devices: int = 1) -> str:
+    """The plan as lines that a person reads."""
+    costs = [_compute(row) for row in plan["phases"]]
+    rows = [
+        _cells(i, row, cost / sum(costs), num_devices)
+        for i, (row, cost) in enumerate(zip(plan["phases"], costs, strict=True), start=1)
+    ]
+    widths = [max(len(row[column]) for row in (HEADER, *rows)) for column in range(len(HEADER))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in (HEADER, *rows)]
+    baseline, multigrid = plan["baseline"], plan["multigrid"]
+    return "\n".join(
+        [
+            *(line.rstrip() for line in lines),
+            "",
+            f"warm-up         {plan['warmup_epochs']:g} epochs",
+            f"this config     {multigrid['iterations']:>9,} iterations in {multigrid['epochs']:g} epochs",
+            f"without         {baseline['iterations']:>9,} iterations in {baseline['epochs']:g} epochs",
+            f"saving          {plan['iteration_saving']:.2f} x fewer iterations, each of about the same cost",
+        ]
+    )
+
+
+def _compute(row: dict) -> float:
+    """Pixels that the phase trains on: the short cycle's shapes in turn."""
+    pixels = [s["batch_size"] * row["frames"] * s["crop"] ** 2 for s in row["short_cycle"]]
+    return row["iterations"] * sum(pixels) / len(pixels)
+
+
+def _cells(number: int, row: dict, share: float, num_devices: int) -> tuple[str, ...]:
+    shapes = [f"{s['batch_size']}x{row['frames']}x{s['crop']}" for s in row["short_cycle"]]
+    clips = [s["batch_size"] // num_devices * row["bn_sync_ranks"] // row["bn_groups"] for s in row["short_cycle"]]
+    ranks = f", {row['bn_sync_ranks']} ranks" if row["bn_sync_ranks"] > 1 else ""
+    low, high = row["stride"]
+    return (
+        str(number),
+        str(row["stage"]),
+        f"{row['start_epoch']:.2f}-{row['end_epoch']:.2f}",
+        " ".join(shapes),
+        str(low) if low == high else f"{low}-{high}",
+        f"{row['lr']:.4g}",
+        f"{row['bn_groups']} of {'/'.join(map(str, clips))} clips{ranks}",
+        f"{row['iterations']:,}",
+        f"{share:.1%}",
+    )
+
+
+def plot_plan(plan: dict, path: str) -> None:
+    """Batch shape and learning rate over the training, as the paper's Figure 2.
+
+    Raises ValueError when matplotlib is missing.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ModuleNotFoundError as error:
+        raise ValueError("--plot needs matplotlib: pip install -e '.[plot]'") from error
+    figure = Figure(figsize=(9, 7), layout="constrained")
+    panels = figure.subplots(4, 1, sharex=True)
+    done = 0
+    borders, rows = [0], plan["phases"]
+    for row in rows:
+        done += row["iterations"]
+        borders.append(done)
+    for panel, (name, values) in zip(panels, _curves(rows).items(), strict=True):
+        for curve in zip(*values, strict=True):
+            panel.stairs(curve, borders, baseline=None, linewidth=1.5)
+        panel.set_ylabel(name)
+        panel.grid(alpha=0.3)
+    for panel in (panels[0], panels[3]):
+        panel.set_yscale("log")
+    panels[0].set_title(f"{plan['iteration_saving']:.2f} x fewer iterations")
+    panels[-1].set_xlabel("iteration")
+    figure.savefig(path, dpi=120)
+
+
+def _curves(rows: Sequence[dict]) -> dict[str, list[list[float]]]:
+    """Per panel and phase the values of the short cycle's shapes."""
+    return {
+        "clips a batch": [[s["batch_size"] for s in row["short_cycle"]] for row in rows],
+        "size (px)": [[s["crop"] for s in row["short_cycle"]] for row in rows],
+        "frames": [[row["frames"]] for row in rows],
+        "learning rate": [[row["lr"]] for row in rows],
+    }

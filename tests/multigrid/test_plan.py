@@ -1,0 +1,109 @@
+"""The plan and the sampler: every iteration counted before the first."""
+
+from collections import Counter
+
+import pytest
+
+from slowfast.multigrid.plan import MultigridSchedule, Phase, Shape, batches_to_cover, remaining
+from slowfast.multigrid.sampler import ShortCycleBatchSampler
+from slowfast.multigrid.schedule import Multigrid, Recipe, baseline_schedule, multigrid_schedule
+
+RECIPE = Recipe(Shape(2, 16, 64), 2, 12, (0, 5, 9), (1, 0.1, 0.01))
+
+
+def batches(schedule, num_videos, rank=0, world_size=1, seed=0, done=0):
+    legs = remaining(schedule.plan(num_videos, world_size), done)
+    sampler = ShortCycleBatchSampler(legs, num_videos, seed, rank, world_size)
+    result = list(sampler)
+    assert len(result) == len(sampler)
+    return result
+
+
+@pytest.mark.parametrize("num_videos", [64, 97, 100, 131, 257])
+@pytest.mark.parametrize("world_size", [1, 2, 4])
+def test_the_length_is_exact_and_no_video_is_left_out(num_videos, world_size):
+    recipe = Recipe(Shape(1, 16, 64), 2, 12, (0, 5, 9), (1, 0.1, 0.01))
+    schedule = multigrid_schedule(recipe, Multigrid(), world_size)
+    ranks = [batches(schedule, num_videos, rank, world_size) for rank in range(world_size)]
+    assert len({len(rank) for rank in ranks}) == 1
+    seen = Counter(clip.video for rank in ranks for batch in rank for clip in batch)
+    assert max(seen.values()) - min(seen.values()) <= 1
+    assert sum(seen.values()) >= round(schedule.total_epochs * num_videos)
+
+
+def test_batches_have_the_same_shape_on_all_ranks_and_no_clip_twice():
+    schedule = multigrid_schedule(RECIPE, Multigrid(), 3)
+    ranks = [batches(schedule, 200, rank, 3) for rank in range(3)]
+    for parts in zip(*ranks, strict=True):
+        assert len({(len(part), part[0].frames, part[0].crop) for part in parts}) == 1
+    clips = [(clip.epoch, clip.video) for rank in ranks for batch in rank for clip in batch]
+    assert len(set(clips)) == len(clips)
+
+
+def test_the_short_cycle_starts_with_the_base_shape_in_every_leg():
+    schedule = multigrid_schedule(RECIPE, Multigrid(long_cycle=()))
+    for leg in schedule.plan(100):
+        sampler = ShortCycleBatchSampler([leg], 100)
+        sizes = [(len(batch), batch[0].crop) for batch in sampler]
+        assert sizes == [[(2, 64), (4, 45), (8, 32)][i % 3] for i in range(leg.iterations)]
+
+
+def test_a_plan_goes_on_anywhere_as_if_never_stopped():
+    schedule = multigrid_schedule(RECIPE, Multigrid())
+    whole = batches(schedule, 90)
+    for done in (0, 1, 17, len(whole) // 2, len(whole) - 1):
+        assert batches(schedule, 90, done=done) == whole[done:]
+    assert remaining(schedule.plan(90), len(whole)) == ()
+
+
+def test_positions_are_exact_and_grow():
+    schedule = multigrid_schedule(RECIPE, Multigrid())
+    positions = [leg.position(i) for leg in schedule.plan(90) for i in range(leg.iterations)]
+    assert positions[0] == 0
+    assert all(a < b for a, b in zip(positions, positions[1:]))
+    assert all(schedule.phase_at(leg.position(0)) is leg.phase for leg in schedule.plan(90) if leg.iterations)
+    leg = baseline_schedule(RECIPE).plan(20)[3]
+    assert [leg.position(i) for i in range(leg.iterations)] == pytest.approx([3 + i / 10 for i in range(10)])
+
+
+def test_every_epoch_ends_once_and_the_last_part_epoch_too():
+    schedule = MultigridSchedule((Phase(0, 0.0, 1.25, (Shape(2, 8, 32),)), Phase(0, 1.25, 2.5, (Shape(4, 8, 32),))))
+    legs = schedule.plan(40)
+    assert [(leg.start, leg.end, leg.epoch, leg.ends_epoch) for leg in legs] == [
+        (0.0, 1, 0, True),
+        (1, 1.25, 1, False),
+        (1.25, 2, 1, True),
+        (2, 2.5, 2, True),
+    ]
+    assert [leg.iterations for leg in legs] == [20, 5, 8, 5]
+
+
+def test_the_order_of_the_videos_depends_on_seed_and_epoch_only():
+    schedule = baseline_schedule(RECIPE)
+    first, again, other = batches(schedule, 40), batches(schedule, 40), batches(schedule, 40, seed=1)
+    assert first == again
+    assert first != other
+    epochs = [[clip.video for batch in first for clip in batch if clip.epoch == epoch] for epoch in (0, 1)]
+    assert sorted(epochs[0]) == sorted(epochs[1]) == list(range(40))
+    assert epochs[0] != epochs[1]
+
+
+def test_a_batch_larger_than_the_data_set_is_an_error_that_says_which_number_to_lower():
+    with pytest.raises(ValueError, match=r"TRAIN.BATCH_SIZE by a factor of 1\.6"):
+        multigrid_schedule(RECIPE, Multigrid()).plan(20)
+
+
+def test_a_phase_without_iteration_is_an_error():
+    schedule = MultigridSchedule((Phase(0, 0.0, 0.9, (Shape(8, 8, 32),)), Phase(0, 0.9, 1.0, (Shape(8, 8, 32),))))
+    with pytest.raises(ValueError, match=r"epoch 0\.900 to 1\.000 has no iteration"):
+        schedule.plan(10)
+
+
+@pytest.mark.parametrize("clips", range(0, 40))
+@pytest.mark.parametrize("sizes", [[4], [2, 4, 8], [8, 8, 16], [3, 5]])
+def test_batches_to_cover_counts_as_a_loop_does(clips, sizes):
+    count = left = 0
+    while left < clips:
+        left += sizes[count % len(sizes)]
+        count += 1
+    assert batches_to_cover(clips, sizes) == count

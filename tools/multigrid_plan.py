@@ -1,0 +1,43 @@
+#!/usr/bin/env python3
+"""Print the schedule of a config: every phase's shapes, learning rate, batch norm and iterations.
+
+tools/multigrid_plan.py --cfg YAML [--num-videos N] [--num-devices D] [--json F] [--plot F.png] [KEY VALUE ...]
+"""
+
+import json
+from dataclasses import replace
+
+from slowfast.datasets.build import build_dataset
+from slowfast.multigrid.build import build_baseline, build_schedule, world_size
+from slowfast.optim.lr_policy import learning_rate
+from slowfast.utils.parser import build_parser, fail_cleanly, load_config, parse_args
+from slowfast.visualization.plan import describe_plan, plan_table, plot_plan
+
+
+def main() -> None:
+    parser = build_parser(__doc__.splitlines()[0])
+    parser.add_argument("--num-videos", type=int, help="training videos; default: the length of the train list")
+    parser.add_argument("--num-devices", type=int, help="devices that share TRAIN.BATCH_SIZE; default: NUM_GPUS")
+    parser.add_argument("--json", metavar="FILE", help="write the plan as JSON")
+    parser.add_argument("--plot", metavar="FILE.png", help="draw batch shape and learning rate over the training")
+    args = parse_args(parser=parser)
+    for path in args.cfg_files:
+        cfg = load_config(args, path)
+        num_videos = args.num_videos or len(build_dataset(cfg.TRAIN.DATASET, cfg, "train"))
+        world = world_size(cfg, args.num_devices)
+        schedule, baseline = build_schedule(cfg, args.num_devices), build_baseline(cfg, args.num_devices)
+        rate = learning_rate(cfg, replace(schedule, warmup_epochs=0.0))
+        plan = describe_plan(schedule, baseline, rate, num_videos, world)
+        clips = baseline.phases[0].shapes[0].batch_size
+        print(f"{path}: {num_videos:,} videos, {world} device(s) x {clips} clips\n")
+        print(plan_table(plan, world))
+        if args.json:
+            with open(args.json, "w") as file:
+                json.dump(plan, file, indent=1)
+        if args.plot:
+            plot_plan(plan, args.plot)
+
+
+if __name__ == "__main__":
+    with fail_cleanly():
+        main()
