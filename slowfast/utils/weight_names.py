@@ -1,0 +1,106 @@
+"""Parameter names of other formats, in ours. Pure functions on text.
+
+Ours: s1.pathway0_stem, s2..s5.pathway{0,1}_res{block}.branch2.{a,b,c}, s1..s4_fuse, head.projection.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+
+# Caffe2: a blob's name without its ending -> the module of its weight and bias, and the module of its batch norm.
+# The fast pathway's blobs begin with t_; {p} is the pathway, {0}, {1}, {2} are the groups of the pattern.
+CAFFE2_MODULES = (
+    (r"conv1", "s1.pathway{p}_stem.conv", None),
+    (r"res_conv1", None, "s1.pathway{p}_stem.bn"),
+    (r"res(\d)_(\d+)_branch1", "s{0}.pathway{p}_res{1}.branch1", "s{0}.pathway{p}_res{1}.branch1_bn"),
+    (r"res(\d)_(\d+)_branch2([abc])", "s{0}.pathway{p}_res{1}.branch2.{2}", "s{0}.pathway{p}_res{1}.branch2.{2}_bn"),
+    (r"pool1_subsample", "s1_fuse.conv_f2s", "s1_fuse.bn"),
+    (r"res(\d)_\d+_branch2[abc]_bn_subsample", "s{0}_fuse.conv_f2s", "s{0}_fuse.bn"),
+    (r"nonlocal_conv(\d)_(\d+)_(theta|phi|g|out)", "s{0}.pathway{p}_nonlocal{1}.conv_{2}", None),
+    (r"nonlocal_conv(\d)_(\d+)", None, "s{0}.pathway{p}_nonlocal{1}.bn"),
+    (r"pred", "head.projection", None),
+)
+CAFFE2_ENDINGS = {
+    "w": "weight",
+    "b": "bias",
+    "bn_s": "weight",
+    "bn_b": "bias",
+    "bn_rm": "running_mean",
+    "bn_riv": "running_var",
+}
+CAFFE2_STATE = re.compile(r".*_momentum|lr|model_iter")  # of the solver, not of the model
+
+# torch.nn's usual ResNet, which bears the names of the slow pathway.
+RESNET_MODULES = (
+    (r"conv1", "s1.pathway0_stem.conv"),
+    (r"bn1", "s1.pathway0_stem.bn"),
+    (r"layer(\d)\.(\d+)\.conv(\d)", "s{stage}.pathway0_res{1}.branch2.{branch}"),
+    (r"layer(\d)\.(\d+)\.bn(\d)", "s{stage}.pathway0_res{1}.branch2.{branch}_bn"),
+    (r"layer(\d)\.(\d+)\.downsample\.0", "s{stage}.pathway0_res{1}.branch1"),
+    (r"layer(\d)\.(\d+)\.downsample\.1", "s{stage}.pathway0_res{1}.branch1_bn"),
+    (r"fc", "head.projection"),
+)
+
+
+def from_caffe2(blob: str) -> str | None:
+    """The parameter name of a Caffe2 blob; None for state of the solver. A blob of another model keeps its name."""
+    if CAFFE2_STATE.fullmatch(blob):
+        return None
+    parts = re.fullmatch(r"(t_)?(.*?)_(bn_s|bn_b|bn_rm|bn_riv|w|b)", blob)
+    if parts is None:
+        return blob
+    fast, stem, ending = parts.groups()
+    for pattern, module, batch_norm in CAFFE2_MODULES:
+        match = re.fullmatch(pattern, stem)
+        target = batch_norm if ending.startswith("bn_") else module
+        if match and target:
+            return f"{target.format(*match.groups(), p=1 if fast else 0)}.{CAFFE2_ENDINGS[ending]}"
+    return blob
+
+
+def from_torch_resnet(name: str) -> str:
+    """The parameter name of an entry of a torch.nn ResNet's state dict; other names stay."""
+    module, _, ending = name.rpartition(".")
+    for pattern, target in RESNET_MODULES:
+        match = re.fullmatch(pattern, module)
+        if match:
+            digits = [int(group) for group in match.groups()]
+            stage = digits[0] + 1 if digits else 1
+            branch = "abc"[digits[2] - 1] if len(digits) == 3 and 1 <= digits[2] <= 3 else ""
+            return f"{target.format(*digits, stage=stage, branch=branch)}.{ending}"
+    return name
+
+
+def is_torch_resnet(names: Iterable[str]) -> bool:
+    return "layer1.0.conv1.weight" in names
+
+
+def rename(state: Mapping, clear_name_pattern: Iterable[str] = (), caffe2: bool = False) -> dict:
+    """`state` under our names: the prefix of DataParallel and the patterns are removed, then other formats renamed.
+
+    Raises ValueError when two entries end up under one name.
+    """
+    state = _unique((_clear(name, clear_name_pattern), value) for name, value in state.items())
+    if caffe2:
+        return _unique((from_caffe2(name), value) for name, value in state.items())
+    if is_torch_resnet(state):
+        return _unique((from_torch_resnet(name), value) for name, value in state.items())
+    return state
+
+
+def _clear(name: str, patterns: Iterable[str]) -> str:
+    name = name.removeprefix("module.")
+    for pattern in patterns:
+        name = name.replace(pattern, "")
+    return name
+
+
+def _unique(entries: Iterable[tuple[str | None, object]]) -> dict:
+    state = {}
+    for name, value in entries:
+        if name in state:
+            raise ValueError(
+                f"two entries of the checkpoint end up as {name!r}: change TRAIN.CHECKPOINT_CLEAR_NAME_PATTERN"
+            )
+        if name is not None:
+            state[name] = value
+    return state
