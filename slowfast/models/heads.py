@@ -24,7 +24,7 @@ class Head(nn.Module):
 
     Args:
         widths: channels of every pathway.
-        windows: frames, rows and columns of every pathway's window in evaluation, clipped to the map; None: the whole map.
+        windows: frames, rows and columns of every pathway's window in evaluation, clipped to the map; None: all.
         activation: `softmax` over the classes, `sigmoid` or `none`, in evaluation only.
     """
 
@@ -55,12 +55,12 @@ class Head(nn.Module):
         if self.training or self.windows is None:
             return torch.cat([x.mean((2, 3, 4), keepdim=True) for x in features], dim=1)
         pooled = [_average_window(x, window) for x, window in zip(features, self.windows, strict=True)]
-        if len({x.shape[2:] for x in pooled}) > 1:
+        if any(x.shape[2:] != pooled[0].shape[2:] for x in pooled):
             frames, needed = features[-1].shape[2], self.windows[-1][0]
             positions = " and ".join(str(x.shape[2]) for x in pooled)
             raise ValueError(
                 f"evaluation was given {frames} frames and needs {needed} (DATA.NUM_FRAMES): "
-                f"the pathways would have {positions} positions in time"
+                f"the pathways would be read at {positions} positions in time"
             )
         return torch.cat(pooled, dim=1)
 

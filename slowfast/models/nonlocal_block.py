@@ -1,6 +1,6 @@
 """The non-local block: every position looks at every other position of its clip.
 
-Legend: N clips, C channels, D inner channels, T frames, H x W pixels, L = T*H*W positions, P positions left after the pool.
+Legend: N clips, C channels, D inner channels, T frames, H x W pixels, L = T*H*W positions, P of them after the pool.
 """
 
 from collections.abc import Sequence

@@ -24,7 +24,7 @@ class NonlocalSpec:
 
 @dataclass(frozen=True)
 class StageSpec:
-    """One stage in one pathway; `temporal_kernels` has one entry per block. Basic blocks ignore inner width and groups."""
+    """One stage in one pathway; one temporal kernel per block. Basic blocks ignore the inner width and the groups."""
 
     width_in: int
     width_out: int

@@ -70,7 +70,7 @@ def entry(values: Sequence[Sequence], stage: int, pathway: int):
 def stage_specs(
     cfg, arch: Arch, pathway: int, width: int, lateral_widths: Sequence[int] = (0, 0, 0, 0)
 ) -> list[StageSpec]:
-    """The four stages of one pathway whose stem has `width` channels; lateral connections add channels to each input."""
+    """The four stages of one pathway whose stem has `width` channels; lateral widths add to each input."""
     resnet = cfg.RESNET
     if resnet.TRANS_FUNC not in TRANSFORMS:
         raise ValueError(f"RESNET.TRANS_FUNC is {resnet.TRANS_FUNC!r}; choose one of {', '.join(TRANSFORMS)}")
@@ -120,7 +120,7 @@ def build_head(cfg, widths: Sequence[int], frames: Sequence[int]) -> Head:
     if min(*frames, rows) < 1:
         raise ValueError(
             f"DATA.NUM_FRAMES is {cfg.DATA.NUM_FRAMES} and DATA.TRAIN_CROP_SIZE is {cfg.DATA.TRAIN_CROP_SIZE}: "
-            "nothing would be left for the head; give at least 32 pixels, and 2 frames for c2d and i3d or ALPHA for slowfast"
+            "nothing is left for the head; give at least 32 pixels, and 2 frames for c2d and i3d or ALPHA for slowfast"
         )
     # The published models with a short cycle were evaluated without a window.
     windows = None if cfg.MULTIGRID.SHORT_CYCLE else [(t, rows, rows) for t in frames]

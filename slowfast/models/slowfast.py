@@ -38,8 +38,8 @@ class FuseFastToSlow(nn.Module):
         lateral = self.relu(self.bn(self.conv_f2s(fast)))
         if lateral.shape[2] != slow.shape[2]:
             raise ValueError(
-                f"{fast.shape[2]} frames with {slow.shape[2]} for the slow pathway don't fit SLOWFAST.ALPHA = {self.alpha}: "
-                "give a multiple of ALPHA frames, and 1/ALPHA of them to the slow pathway (FUSION_KERNEL_SZ is odd)"
+                f"{fast.shape[2]} frames, {slow.shape[2]} of them slow, don't fit SLOWFAST.ALPHA {self.alpha}: give a "
+                "multiple of ALPHA frames, 1/ALPHA of them to the slow pathway, and an odd FUSION_KERNEL_SZ"
             )
         return [torch.cat([slow, lateral], dim=1), fast]
 
