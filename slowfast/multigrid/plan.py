@@ -11,6 +11,7 @@ Standard library only.
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from math import ceil, floor
 
 
@@ -47,7 +48,7 @@ class Phase:
         """The phase, cut at whole epochs."""
         cuts = range(floor(self.start_epoch) + 1, ceil(self.end_epoch))
         borders = [self.start_epoch, *cuts, self.end_epoch]
-        return zip(borders, borders[1:], strict=False)
+        return pairwise(borders)
 
 
 @dataclass(frozen=True)

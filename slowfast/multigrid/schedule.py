@@ -13,8 +13,9 @@ Standard library only.
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from math import log
+from typing import NamedTuple
 
 from slowfast.multigrid.plan import MultigridSchedule, Phase, Shape
 
@@ -72,10 +73,11 @@ def multigrid_schedule(recipe: Recipe, multigrid: Multigrid, world_size: int = 1
     """
     factors = multigrid.long_cycle or ((1.0, 1.0),)
     grids = [_base_grid(recipe, multigrid, factor, world_size) for factor in factors]
-    spans = _aligned(_spans(recipe, multigrid, grids), multigrid.align_to_epochs)
+    spans = _spans(recipe, multigrid, grids)
+    borders = pairwise(_borders(spans, multigrid.align_to_epochs))
     phases = tuple(
         replace(grids[k], stage=stage, start_epoch=start, end_epoch=end, step_rate=recipe.rates[rate])
-        for (stage, k, rate), start, end in spans
+        for (stage, k, rate, _), (start, end) in zip(spans, borders, strict=True)
         if end > start
     )
     warmup = min(recipe.warmup_epochs * min(1.0, multigrid.epoch_factor), phases[0].end_epoch)
@@ -153,76 +155,72 @@ def _divisors(number: int) -> list[int]:
 
 # --- time -----------------------------------------------------------------------------------------
 
-# A span is ((stage, k-th base shape, index of the learning rate), start, end), in epochs.
+
+class Span(NamedTuple):
+    """How many epochs of which learning-rate stage train the k-th base shape, at the rate of which stage."""
+
+    stage: int
+    k: int
+    rate: int
+    epochs: float
 
 
-def _spans(recipe: Recipe, multigrid: Multigrid, grids: Sequence[Phase]) -> list[tuple[tuple, float, float]]:
-    """When each base shape is trained."""
+def _spans(recipe: Recipe, multigrid: Multigrid, grids: Sequence[Phase]) -> list[Span]:
+    """All of the training: EPOCH_FACTOR * MAX_EPOCH epochs, shared out by the design."""
     if not multigrid.long_cycle:  # as published: the recipe's own stages, stretched and truncated
         borders = [int(epoch * multigrid.epoch_factor) for epoch in (*recipe.steps, recipe.max_epoch)]
-        return [((i, 0, i), *borders[i : i + 2]) for i in range(len(recipe.steps))]
+        return [Span(stage, 0, stage, end - start) for stage, (start, end) in enumerate(pairwise(borders))]
 
-    batches = [sum(s.batch_size for s in grid.shapes) / len(grid.shapes) / recipe.shape.batch_size for grid in grids]
-    total = multigrid.epoch_factor * recipe.max_epoch
-    if multigrid.design == "single":
-        return _one_cycle(recipe, batches, total)
-    if multigrid.design != "multi":
-        raise ValueError(f"LONG_CYCLE_DESIGN is {multigrid.design!r}: 'multi' or 'single'")
-
-    rows = list(_cycle_per_stage(recipe, batches, multigrid.fine_tune))
-    scale = total / sum(epochs for _, epochs in rows)
-    ends = list(accumulate(epochs * scale for _, epochs in rows))
-    return [(key, start, end) for (key, _), start, end in zip(rows, [0.0, *ends], ends, strict=False)]
+    designs = {"multi": _cycle_per_stage, "single": _one_cycle}
+    if multigrid.design not in designs:
+        raise ValueError(f"MULTIGRID.LONG_CYCLE_DESIGN is {multigrid.design!r}: use one of {', '.join(designs)}")
+    batches = [sum(shape.batch_size for shape in grid.shapes) / len(grid.shapes) for grid in grids]
+    spans = list(designs[multigrid.design](recipe, batches, multigrid.fine_tune))
+    scale = multigrid.epoch_factor * recipe.max_epoch / sum(span.epochs for span in spans)
+    return [span._replace(epochs=span.epochs * scale) for span in spans]
 
 
-def _cycle_per_stage(
-    recipe: Recipe, batches: Sequence[float], fine_tune: bool
-) -> Iterator[tuple[tuple[int, int, int], float]]:
-    """Epochs of every phase, before all are scaled to the length of the training.
+def _cycle_per_stage(recipe: Recipe, batches: Sequence[float], fine_tune: bool) -> Iterator[Span]:
+    """A long cycle in every stage, the last one aside: that fine-tunes at the last shape.
 
-    A stage gives shape k epochs in proportion to its mean batch, so all shapes get the same number of iterations.
-    The last stage fine-tunes at the last shape, half of it at the learning rate of the stage before.
+    A shape gets epochs in proportion to its mean batch, so all shapes of a stage get the same number of iterations.
+    Half of the fine-tuning is at the learning rate of the stage before.
     """
-    stages = list(zip(recipe.steps, (*recipe.steps[1:], recipe.max_epoch), strict=True))
-    last = len(stages) - 1
+    last = len(recipe.steps) - 1
     if fine_tune and last == 0:
         raise ValueError(
             "MULTIGRID.FINE_TUNE needs a learning-rate stage before the last one, and SOLVER.STEPS has only one: "
             "add a step, or set MULTIGRID.FINE_TUNE False"
         )
-    for stage, (start, end) in enumerate(stages):
+    for stage, (start, end) in enumerate(pairwise((*recipe.steps, recipe.max_epoch))):
+        shares = [(end - start) * batch / sum(batches) for batch in batches]
         if fine_tune and stage == last:
-            mean = sum(batches) / len(batches)
-            half = (end - start) / mean * batches[-1] / 2
-            yield (stage, len(batches) - 1, stage - 1), half
-            yield (stage, len(batches) - 1, stage), half
+            half = shares[-1] * len(batches) / 2  # as many iterations as the stage's whole long cycle would have
+            yield Span(stage, len(batches) - 1, stage - 1, half)
+            yield Span(stage, len(batches) - 1, stage, half)
         else:
-            for k, batch in enumerate(batches):
-                yield (stage, k, stage), (end - start) * batch / sum(batches)
+            yield from (Span(stage, k, stage, share) for k, share in enumerate(shares))
 
 
-def _one_cycle(recipe: Recipe, batches: Sequence[float], total: float) -> list[tuple[tuple, float, float]]:
+def _one_cycle(recipe: Recipe, batches: Sequence[float], fine_tune: bool) -> Iterator[Span]:
     """One long cycle over all of the training; the learning-rate stages keep their fractions of the epochs."""
-    shape_ends = [round(end * total / sum(batches), 9) for end in accumulate(batches)]
-    stage_ends = [round(step * total / recipe.max_epoch, 9) for step in (*recipe.steps[1:], recipe.max_epoch)]
-    ends = sorted({*shape_ends, *stage_ends})
-    spans = []
-    for start, end in zip([0.0, *ends], ends, strict=False):
+    shape_ends = [round(end * recipe.max_epoch / sum(batches), 9) for end in accumulate(batches)]
+    stage_ends = [round(end, 9) for end in (*recipe.steps[1:], recipe.max_epoch)]
+    for start, end in pairwise(sorted({0.0, *shape_ends, *stage_ends})):
         stage = bisect_right(stage_ends, start)
-        spans.append(((stage, bisect_right(shape_ends, start), stage), start, end))
-    return spans
+        yield Span(stage, bisect_right(shape_ends, start), stage, end - start)
 
 
-def _aligned(spans: list[tuple[tuple, float, float]], align: bool) -> list[tuple[tuple, float, float]]:
-    """Borders rounded to whole epochs, half to even, as published; the fine-tuning stage is halved again.
+def _borders(spans: Sequence[Span], align: bool) -> list[float]:
+    """Epochs at which spans begin and end.
 
-    Without `align` only float noise is rounded away.
+    With `align` rounded to whole epochs, half to even, and the fine-tuning stage halved again, as published.
     """
+    borders = list(accumulate((span.epochs for span in spans), initial=0.0))
     if not align:
-        return [(key, round(start, 9), round(end, 9)) for key, start, end in spans]
-    ends = [round(round(end, 6)) for _, _, end in spans]
-    for i in range(len(spans) - 1):
-        (stage, k, rate), (next_stage, next_k, next_rate) = spans[i][0], spans[i + 1][0]
-        if (stage, k) == (next_stage, next_k) and rate != next_rate:
-            ends[i] = ((ends[i - 1] if i else 0) + ends[i + 1]) // 2
-    return [(key, start, end) for (key, _, _), start, end in zip(spans, [0, *ends], ends, strict=False)]
+        return [round(border, 9) for border in borders]
+    borders = [round(round(border, 6)) for border in borders]
+    for i, (span, after) in enumerate(pairwise(spans), start=1):
+        if (span.stage, span.k) == (after.stage, after.k):
+            borders[i] = (borders[i - 1] + borders[i + 1]) // 2
+    return borders

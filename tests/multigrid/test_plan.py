@@ -1,6 +1,7 @@
 """The plan and the sampler: every iteration counted before the first."""
 
 from collections import Counter
+from itertools import pairwise
 
 import pytest
 
@@ -60,7 +61,7 @@ def test_positions_are_exact_and_grow():
     schedule = multigrid_schedule(RECIPE, Multigrid())
     positions = [leg.position(i) for leg in schedule.plan(90) for i in range(leg.iterations)]
     assert positions[0] == 0
-    assert all(a < b for a, b in zip(positions, positions[1:]))
+    assert all(a < b for a, b in pairwise(positions))
     assert all(schedule.phase_at(leg.position(0)) is leg.phase for leg in schedule.plan(90) if leg.iterations)
     leg = baseline_schedule(RECIPE).plan(20)[3]
     assert [leg.position(i) for i in range(leg.iterations)] == pytest.approx([3 + i / 10 for i in range(10)])

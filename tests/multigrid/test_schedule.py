@@ -1,6 +1,6 @@
 """The schedule against the paper's arithmetic and the published Kinetics recipe."""
 
-from itertools import groupby
+from itertools import groupby, pairwise
 
 import pytest
 
@@ -85,7 +85,7 @@ def test_the_training_lasts_epoch_factor_times_max_epoch(factor):
 def test_phases_follow_each_other_without_gaps(options):
     phases = schedule(**options).phases
     assert phases[0].start_epoch == 0
-    assert all(a.end_epoch == b.start_epoch and b.end_epoch > b.start_epoch for a, b in zip(phases, phases[1:]))
+    assert all(a.end_epoch == b.start_epoch and b.end_epoch > b.start_epoch for a, b in pairwise(phases))
 
 
 def test_without_fine_tuning_every_stage_keeps_its_fraction_of_the_epochs():
