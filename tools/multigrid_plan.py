@@ -10,12 +10,12 @@ from dataclasses import replace
 from slowfast.datasets.build import build_dataset
 from slowfast.multigrid.build import build_baseline, build_schedule, world_size
 from slowfast.optim.lr_policy import learning_rate
-from slowfast.utils.parser import build_parser, fail_cleanly, load_config, parse_args
+from slowfast.utils.parser import argument_parser, fail_cleanly, load_config, parse_args
 from slowfast.visualization.plan import describe_plan, plan_table, plot_plan
 
 
 def main() -> None:
-    parser = build_parser(__doc__.splitlines()[0])
+    parser = argument_parser(__doc__.splitlines()[0])
     parser.add_argument("--num-videos", type=int, help="training videos; default: the length of the train list")
     parser.add_argument("--num-devices", type=int, help="devices that share TRAIN.BATCH_SIZE; default: NUM_GPUS")
     parser.add_argument("--json", metavar="FILE", help="write the plan as JSON")
@@ -26,8 +26,8 @@ def main() -> None:
         num_videos = args.num_videos or len(build_dataset(cfg.TRAIN.DATASET, cfg, "train"))
         world = world_size(cfg, args.num_devices)
         schedule, baseline = build_schedule(cfg, args.num_devices), build_baseline(cfg, args.num_devices)
-        rate = learning_rate(cfg, replace(schedule, warmup_epochs=0.0))
-        plan = describe_plan(schedule, baseline, rate, num_videos, world)
+        without_warmup = learning_rate(cfg, replace(schedule, warmup_epochs=0.0))
+        plan = describe_plan(schedule, baseline, without_warmup, num_videos, world)
         clips = baseline.phases[0].shapes[0].batch_size
         print(f"{path}: {num_videos:,} videos, {world} device(s) x {clips} clips\n")
         print(plan_table(plan, world))
@@ -35,7 +35,7 @@ def main() -> None:
             with open(args.json, "w") as file:
                 json.dump(plan, file, indent=1)
         if args.plot:
-            plot_plan(plan, args.plot)
+            plot_plan(plan, learning_rate(cfg, schedule), args.plot)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """A training plan for people and programs: rows, a table, a figure."""
 
 from collections.abc import Callable, Sequence
+from itertools import accumulate
 
 from slowfast.multigrid.plan import Leg, MultigridSchedule, Phase
 
@@ -107,8 +108,8 @@ def _cells(number: int, row: dict, share: float, num_devices: int) -> tuple[str,
     )
 
 
-def plot_plan(plan: dict, path: str) -> None:
-    """Batch shape and learning rate over the training, as the paper's Figure 2.
+def plot_plan(plan: dict, rate: Callable[[float], float], path: str) -> None:
+    """Draw batch shape and learning rate, `rate` of the epoch, over the training, as the paper's Figure 2.
 
     Raises ValueError when matplotlib is missing.
     """
@@ -116,22 +117,21 @@ def plot_plan(plan: dict, path: str) -> None:
         from matplotlib.figure import Figure
     except ModuleNotFoundError as error:
         raise ValueError("--plot needs matplotlib: pip install -e '.[plot]'") from error
+    rows = plan["phases"]
+    borders = list(accumulate((row["iterations"] for row in rows), initial=0))
     figure = Figure(figsize=(9, 7), layout="constrained")
     panels = figure.subplots(4, 1, sharex=True)
-    done = 0
-    borders, rows = [0], plan["phases"]
-    for row in rows:
-        done += row["iterations"]
-        borders.append(done)
-    for panel, (name, values) in zip(panels, _curves(rows).items(), strict=True):
-        for curve in zip(*values, strict=True):
-            panel.stairs(curve, borders, baseline=None, linewidth=1.5)
+    for panel, (name, values) in zip(panels, _curves(rows).items(), strict=False):
+        for i, curve in enumerate(zip(*values, strict=True)):
+            panel.stairs(curve, borders, baseline=None, linewidth=1.5, label=f"iteration i mod {len(values[0])} = {i}")
         panel.set_ylabel(name)
-        panel.grid(alpha=0.3)
-    for panel in (panels[0], panels[3]):
-        panel.set_yscale("log")
+    panels[0].set_yscale("log")
+    panels[0].legend(fontsize="small")
+    panels[-1].set(ylabel="learning rate", xlabel="iteration", yscale="log")
+    panels[-1].plot(*_rate_curve(rows, borders, rate))
     panels[0].set_title(f"{plan['iteration_saving']:.2f} x fewer iterations")
-    panels[-1].set_xlabel("iteration")
+    for panel in panels:
+        panel.grid(alpha=0.3)
     figure.savefig(path, dpi=120)
 
 
@@ -141,5 +141,16 @@ def _curves(rows: Sequence[dict]) -> dict[str, list[list[float]]]:
         "clips a batch": [[s["batch_size"] for s in row["short_cycle"]] for row in rows],
         "size (px)": [[s["crop"] for s in row["short_cycle"]] for row in rows],
         "frames": [[row["frames"]] for row in rows],
-        "learning rate": [[row["lr"]] for row in rows],
     }
+
+
+def _rate_curve(
+    rows: Sequence[dict], borders: Sequence[int], rate: Callable[[float], float], points: int = 50
+) -> tuple[list[float], list[float]]:
+    """Iterations and the learning rate there, at some points of every phase."""
+    iterations, rates = [], []
+    for row, start in zip(rows, borders, strict=False):
+        for done in (i / points for i in range(points)):
+            iterations.append(start + row["iterations"] * done)
+            rates.append(rate(row["start_epoch"] + (row["end_epoch"] - row["start_epoch"]) * done))
+    return iterations, rates

@@ -169,5 +169,5 @@ def test_the_table_and_the_plot_show_every_phase(tmp_path):
     assert len([line for line in lines if "x158" in line or "x224" in line]) == len(plan["phases"])
     assert "3.42 x fewer iterations" in lines[-1]
     assert json.loads(json.dumps(plan)) == plan
-    plot_plan(plan, str(tmp_path / "plan.png"))
+    plot_plan(plan, learning_rate(config(), build_schedule(config())), str(tmp_path / "plan.png"))
     assert (tmp_path / "plan.png").stat().st_size > 10_000
