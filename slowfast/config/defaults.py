@@ -1,16 +1,16 @@
 """Every configuration key with its default, its meaning and its unit.
 
-Names and defaults are those that published recipes were written against, so that their files work as they are. Keys that have no
-effect in this project keep their place in the tree, marked "no effect": at their default they are accepted, and `checks.py`
-refuses any other value instead of ignoring it in silence. Units: sizes of pictures in pixels, positions in training in epochs,
-batch sizes in clips over the devices of one machine.
+Names and defaults are those that published recipes were written against, so that their files work as they are.
+Keys marked "no effect" keep their place in the tree: at their default they are accepted, and `checks.py` refuses
+any other value instead of ignoring it in silence. Units: sizes of pictures in pixels, positions in training in
+epochs, batch sizes in clips over the devices of one machine.
 """
 
 from slowfast.config.node import CfgNode
 
 _C = CfgNode()
 
-# The machine(s) and the run ------------------------------------------------------------------------------------------------------
+# The machine(s) and the run -----------------------------------------------------------------------
 
 _C.NUM_GPUS = 1  # Processes (one device each) on this machine; 0: one process on the CPU
 _C.NUM_SHARDS = 1  # Machines that train together
@@ -22,7 +22,7 @@ _C.LOG_PERIOD = 10  # Iterations between two log lines
 _C.LOG_MODEL_INFO = True  # Log parameters, GFLOPs and activations of the model before training
 _C.TASK = ""  # no effect (names a self-supervised task elsewhere)
 
-# Training ------------------------------------------------------------------------------------------------------------------------
+# Training -----------------------------------------------------------------------------------------
 
 _C.TRAIN = CfgNode()
 _C.TRAIN.ENABLE = True  # Train
@@ -40,7 +40,7 @@ _C.TRAIN.CHECKPOINT_IN_INIT = False  # no effect (self-supervised training elsew
 _C.TRAIN.MIXED_PRECISION = False  # Compute in bfloat16 where the device has it, else in float16 with a loss scaler
 _C.TRAIN.KILL_LOSS_EXPLOSION_FACTOR = 0.0  # no effect (a loss that is not finite always stops the training)
 
-# Testing -------------------------------------------------------------------------------------------------------------------------
+# Testing ------------------------------------------------------------------------------------------
 
 _C.TEST = CfgNode()
 _C.TEST.ENABLE = True  # Test on all views after training, or alone
@@ -52,9 +52,9 @@ _C.TEST.NUM_ENSEMBLE_VIEWS = 10  # Clips per video, equally spaced in time
 _C.TEST.NUM_SPATIAL_CROPS = 3  # Crops per clip: 1 (centre), 3 (along the longer side)
 _C.TEST.NUM_TEMPORAL_CLIPS = []  # no effect (several numbers of clips in one test elsewhere)
 _C.TEST.SAVE_RESULTS_PATH = ""  # File under OUTPUT_DIR for scores and labels of all videos; none when empty
-_C.TEST.SKIP_BAD_VIDEOS = False  # Leave out videos that cannot be decoded, and say how many, instead of stopping at the first
+_C.TEST.SKIP_BAD_VIDEOS = False  # Leave out videos that cannot be decoded and say how many; else stop at the first
 
-# Batch norm ----------------------------------------------------------------------------------------------------------------------
+# Batch norm ---------------------------------------------------------------------------------------
 
 _C.BN = CfgNode()
 _C.BN.USE_PRECISE_STATS = False  # Before an evaluation, compute the running statistics over fresh batches
@@ -65,13 +65,13 @@ _C.BN.NUM_SPLITS = 1  # sub_batchnorm: groups of clips with statistics of their 
 _C.BN.NUM_SYNC_DEVICES = 1  # sync_batchnorm: devices of a machine that share statistics
 _C.BN.GLOBAL_SYNC = False  # sync_batchnorm: share them over all devices of all machines instead
 
-# Multigrid training --------------------------------------------------------------------------------------------------------------
+# Multigrid training -------------------------------------------------------------------------------
 
 _C.MULTIGRID = CfgNode()
 _C.MULTIGRID.LONG_CYCLE = False  # Move the base shape through LONG_CYCLE_FACTORS in every learning-rate stage
 # The base shapes: (time, space) as fractions of NUM_FRAMES and TRAIN_CROP_SIZE; 8, 4, 2 and 1 times the batch
 _C.MULTIGRID.LONG_CYCLE_FACTORS = [[0.25, 0.5**0.5], [0.5, 0.5**0.5], [0.5, 1], [1, 1]]
-_C.MULTIGRID.LONG_CYCLE_DESIGN = "multi"  # multi: one cycle per learning-rate stage; single: one over the whole training
+_C.MULTIGRID.LONG_CYCLE_DESIGN = "multi"  # multi: one cycle per learning-rate stage; single: one over all epochs
 _C.MULTIGRID.NUM_LONG_CYCLES = 3  # Cycles of the multi design under a cosine policy without SOLVER.STEPS
 _C.MULTIGRID.SHORT_CYCLE = False  # Move the crop through SHORT_CYCLE_FACTORS from one iteration to the next
 _C.MULTIGRID.SHORT_CYCLE_FACTORS = [0.5, 0.5**0.5]  # The smaller crops as fractions of TRAIN_CROP_SIZE, small first
@@ -85,7 +85,7 @@ _C.MULTIGRID.DEFAULT_B = 0  # ignored: state of the published code
 _C.MULTIGRID.DEFAULT_T = 0  # ignored: state of the published code
 _C.MULTIGRID.DEFAULT_S = 0  # ignored: state of the published code
 
-# Model ---------------------------------------------------------------------------------------------------------------------------
+# Model --------------------------------------------------------------------------------------------
 
 _C.MODEL = CfgNode()
 _C.MODEL.MODEL_NAME = "SlowFast"  # Class in MODEL_REGISTRY: SlowFast, ResNet, ResNet_nopool (no pooling over time)
@@ -124,7 +124,12 @@ _C.SLOWFAST.FUSION_CONV_CHANNEL_RATIO = 2  # Channels that a fusion hands over, 
 _C.SLOWFAST.FUSION_KERNEL_SZ = 5  # Temporal kernel of a fusion, in frames of the fast pathway
 
 _C.NONLOCAL = CfgNode()
-_C.NONLOCAL.LOCATION = [[[]], [[]], [[]], [[]]]  # Per stage and pathway: blocks, from 0, behind which a non-local block stands
+_C.NONLOCAL.LOCATION = [
+    [[]],
+    [[]],
+    [[]],
+    [[]],
+]  # Per stage and pathway: blocks, from 0, behind which a non-local block stands
 _C.NONLOCAL.GROUP = [[1], [1], [1], [1]]  # Per stage and pathway: parts in time that attend to themselves only
 _C.NONLOCAL.INSTANTIATION = "dot_product"  # Affinity: dot_product, softmax
 # Per stage and pathway: max-pool (frames, height, width) of the keys and values
@@ -151,7 +156,7 @@ _C.DETECTION.ALIGNED = True  # no effect
 _C.DETECTION.SPATIAL_SCALE_FACTOR = 16  # no effect
 _C.DETECTION.ROI_XFORM_RESOLUTION = 7  # no effect
 
-# Data ----------------------------------------------------------------------------------------------------------------------------
+# Data ---------------------------------------------------------------------------------------------
 
 _C.DATA = CfgNode()
 _C.DATA.PATH_TO_DATA_DIR = ""  # Folder with the lists of videos (train.csv, val.csv, test.csv)
@@ -164,7 +169,10 @@ _C.DATA.NUM_FRAMES = 8  # Frames of a clip (of the fast pathway where there are 
 _C.DATA.SAMPLING_RATE = 8  # Stride: frames of the source, brought to TARGET_FPS, from one frame of a clip to the next
 _C.DATA.TARGET_FPS = 30  # Frames per second at which SAMPLING_RATE counts; 0 or less: frames of the source as they are
 _C.DATA.USE_OFFSET_SAMPLING = False  # Testing: the last clip ends where the video ends
-_C.DATA.TRAIN_JITTER_SCALES = [256, 320]  # Training: range of the short side before the crop, px; [0] also in one-crop tests
+_C.DATA.TRAIN_JITTER_SCALES = [
+    256,
+    320,
+]  # Training: range of the short side before the crop, px; [0] also in one-crop tests
 _C.DATA.INV_UNIFORM_SAMPLE = False  # Draw the reciprocal of the short side uniformly, not the short side
 _C.DATA.TRAIN_CROP_SIZE = 224  # Side of the square crop in training and validation, px
 _C.DATA.TEST_CROP_SIZE = 256  # Side of the square crop(s) in testing, px
@@ -189,7 +197,11 @@ _C.DATA.TRAIN_JITTER_MOTION_SHIFT = False  # no effect
 _C.DATA.TIME_DIFF_PROB = 0.0  # no effect
 _C.DATA.COLOR_RND_GRAYSCALE = 0.0  # no effect
 _C.DATA.TRAIN_PCA_EIGVAL = [0.225, 0.224, 0.229]  # no effect
-_C.DATA.TRAIN_PCA_EIGVEC = [[-0.5675, 0.7192, 0.4009], [-0.5808, -0.0045, -0.814], [-0.5836, -0.6948, 0.4203]]  # no effect
+_C.DATA.TRAIN_PCA_EIGVEC = [  # no effect
+    [-0.5675, 0.7192, 0.4009],
+    [-0.5808, -0.0045, -0.814],
+    [-0.5836, -0.6948, 0.4203],
+]
 
 _C.DATA_LOADER = CfgNode()
 _C.DATA_LOADER.NUM_WORKERS = 8  # Processes per device that decode clips; 0: the training process does
@@ -215,7 +227,7 @@ _C.MIXUP.PROB = 1.0  # no effect
 _C.MIXUP.SWITCH_PROB = 0.5  # no effect
 _C.MIXUP.LABEL_SMOOTH_VALUE = 0.1  # no effect
 
-# Optimiser and learning rate -----------------------------------------------------------------------------------------------------
+# Optimiser and learning rate ----------------------------------------------------------------------
 
 _C.SOLVER = CfgNode()
 _C.SOLVER.OPTIMIZING_METHOD = "sgd"  # sgd, adam, adamw
@@ -243,7 +255,7 @@ _C.SOLVER.CLIP_GRAD_L2NORM = None  # Clip the norm of the whole gradient to this
 _C.SOLVER.LAYER_DECAY = 1.0  # no effect
 _C.SOLVER.LARS_ON = False  # no effect
 
-# Records -------------------------------------------------------------------------------------------------------------------------
+# Records ------------------------------------------------------------------------------------------
 
 _C.TENSORBOARD = CfgNode()
 _C.TENSORBOARD.ENABLE = False  # Write curves for TensorBoard

@@ -1,7 +1,7 @@
 """The configuration tree: a yacs `CfgNode` that merges with care.
 
-Values that come from files and command lines are brought to the type of the default they replace, text such as `1e-4` becomes a
-number, and a key or a value that does not fit is an error that names it and says how to mend it.
+Values that come from files and command lines are brought to the type of the default they replace, text such as
+`1e-4` becomes a number, and a key or a value that does not fit is an error that names it and says how to mend it.
 """
 
 import ast
@@ -9,12 +9,12 @@ import difflib
 import pathlib
 import re
 
-import yaml
 import yacs.config
+import yaml
 
 NUMBER_TEXT = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
-# Whole numbers by default that may also be fractional: published schedules are given in iterations, which rarely make whole epochs.
+# Whole numbers by default that may also be fractional: a schedule given in iterations rarely makes whole epochs.
 FRACTIONAL_KEYS = {"SOLVER.MAX_EPOCH", "DATA.TARGET_FPS"}
 
 # Numbers that may be None, which stands for "off".
@@ -66,7 +66,9 @@ class CfgNode(yacs.config.CfgNode):
             node = node[section]
         if isinstance(default, yacs.config.CfgNode):
             if value is not None:  # a section with nothing under it reads as None
-                raise ConfigError(f"{key}: {value!r} is not possible, it is a section of keys: {_some_keys(default, key)}")
+                raise ConfigError(
+                    f"{key}: {value!r} is not possible, it is a section of keys: {_some_keys(default, key)}"
+                )
             return
         setattr(node, leaf, coerce(key, value, default))
 
@@ -82,7 +84,7 @@ def read_yaml(path: pathlib.Path) -> dict:
     if values is None:
         return {}
     if not isinstance(values, dict):
-        raise ConfigError(f"holds a {type(values).__name__}; a config file is a mapping such as 'TRAIN:' with indented keys")
+        raise ConfigError(f"holds a {type(values).__name__}, give sections such as 'TRAIN:' with indented keys")
     return values
 
 
@@ -97,7 +99,7 @@ def flatten(tree: dict, prefix: str = ""):
 
 
 def parse_text(text: str, is_text: bool = False):
-    """The value that a word of the command line stands for (`is_text`: the key holds text, only quotes are taken off)."""
+    """The value that a word of the command line stands for (for a key that `is_text`: without its quotes)."""
     if is_text and text[:1] not in ("'", '"'):
         return text
     for read in (ast.literal_eval, yaml.safe_load):
@@ -112,7 +114,7 @@ def coerce(key: str, value, default):
     """`value` in the type of the key's default; an error that names the key, the value and the type otherwise."""
     if isinstance(default, (list, tuple)):
         _require(key, value, isinstance(value, (list, tuple)), "a list such as [1, 2]")
-        return list(value) if key in TEXT_LIST_KEYS else _numbers_in(value)
+        return list(value) if key in TEXT_LIST_KEYS else _numbers_in(key, value)
     if isinstance(default, str):
         text = str(value) if _is_number(value) else value
         return _require(key, "" if text is None else text, text is None or isinstance(text, str), "text")
@@ -139,8 +141,10 @@ def as_number(value):
     return value
 
 
-def _numbers_in(value):
-    return [_numbers_in(item) for item in value] if isinstance(value, (list, tuple)) else as_number(value)
+def _numbers_in(key: str, value):
+    if isinstance(value, (list, tuple)):
+        return [_numbers_in(key, item) for item in value]
+    return _require(key, as_number(value), _is_number(as_number(value)), "numbers in its list")
 
 
 def _is_number(value) -> bool:
