@@ -138,7 +138,7 @@ class TemporalPool(nn.Module):
         frames = min(x.shape[2] for x in features)
         if frames < self.size:
             raise ValueError(
-                f"a clip of {frames} frames is too short: the model halves time and needs at least {self.size}"
+                f"a clip of length {frames} is too short: the model halves time and needs at least {self.size}"
             )
         return [F.max_pool3d(x, (self.size, 1, 1)) for x in features]
 

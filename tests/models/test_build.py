@@ -1,0 +1,120 @@
+"""The registry, names and numbers of parameters, and mistakes in a config."""
+
+import pathlib
+
+import pytest
+import torch
+
+from slowfast.models import MODEL_REGISTRY, build_model
+from slowfast.models.resnet import num_pathways, temporal_kernels
+from slowfast.models.summary import count_parameters
+from tests.models.tiny import CONFIGS, recipe, tiny_cfg
+
+GOLDEN = pathlib.Path(__file__).parents[1] / "golden" / "parameters"
+
+PARAMETERS = {
+    "Kinetics/C2D_8x8_R50": 24_327_632,
+    "Kinetics/C2D_NLN_8x8_R50": 31_686_096,
+    "Kinetics/c2/C2D_NOPOOL_8x8_R50": 24_327_632,
+    "Kinetics/I3D_8x8_R50": 28_043_472,
+    "Kinetics/I3D_NLN_8x8_R50": 35_401_936,
+    "Kinetics/I3D_8x8_R101": 51_754_192,
+    "Kinetics/SLOW_4x16_R50": 32_454_096,
+    "Kinetics/SLOW_8x8_R50": 32_454_096,
+    "Kinetics/SLOWFAST_4x16_R50": 34_480_216,
+    "Kinetics/SLOWFAST_8x8_R50": 34_566_488,
+    "Kinetics/SLOWFAST_NLN_8x8_R50": 41_838_680,
+    "Kinetics/c2/SLOWFAST_8x8_R101_50_50": 53_774_808,
+    "Kinetics/c2/SLOWFAST_8x8_R101_101_101": 62_826_968,
+    "Kinetics/c2/SLOWFAST_NLN_16x8_R101_50_50": 60_080_088,
+    "Charades/SLOWFAST_16x8_R50": 34_006_373,
+    "SSv2/SLOWFAST_16x8_R50": 34_045_558,
+}
+
+
+def build_empty(cfg):
+    """The model without memory for its weights."""
+    with torch.device("meta"):
+        return build_model(cfg)
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_recipes_have_the_published_number_of_parameters(name):
+    assert count_parameters(build_empty(recipe(name))) == PARAMETERS[name]
+
+
+@pytest.mark.parametrize("path", sorted(GOLDEN.glob("*.tsv")), ids=lambda path: path.stem)
+def test_parameter_names_shapes_and_order_are_the_published_ones(path):
+    state = build_empty(recipe(f"Kinetics/{path.stem}")).state_dict()
+    names = [f"{k}\t{'x'.join(map(str, v.shape))}" for k, v in state.items() if "num_batches_tracked" not in k]
+    assert names == path.read_text().splitlines()
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("**/*.yaml")), ids=lambda path: str(path.relative_to(CONFIGS)))
+def test_every_config_builds(path):
+    model = build_empty(recipe(str(path.relative_to(CONFIGS).with_suffix(""))))
+    assert count_parameters(model) > 0
+
+
+@pytest.mark.parametrize(
+    ("kernels", "blocks", "keep", "expected"),
+    [
+        ((3,), 3, 3, (3, 3, 3)),
+        ((3, 1), 4, 4, (3, 1, 3, 1)),
+        ((1, 3), 3, 3, (1, 3, 1)),
+        ((3,), 23, 6, (3,) * 6 + (1,) * 17),
+        ((3, 1), 4, 1, (3, 1, 1, 1)),
+        ((5,), 2, 0, (1, 1)),
+    ],
+)
+def test_temporal_kernels_repeat_over_the_blocks_that_keep_them(kernels, blocks, keep, expected):
+    assert temporal_kernels(kernels, blocks, keep) == expected
+
+
+def test_only_slowfast_has_two_pathways():
+    assert {arch: num_pathways(arch) for arch in ("2d", "c2d", "i3d", "slow", "slowfast")} == {
+        "2d": 1,
+        "c2d": 1,
+        "i3d": 1,
+        "slow": 1,
+        "slowfast": 2,
+    }
+
+
+@pytest.mark.parametrize(
+    ("arch", "override", "message"),
+    [
+        (
+            "slow",
+            {"MODEL__MODEL_NAME": "ResNext"},
+            r"MODEL_NAME is 'ResNext'; choose one of ResNet, ResNet_nopool, SlowFast",
+        ),
+        ("slow", {"MODEL__ARCH": "x3d"}, r"MODEL.ARCH is 'x3d'; .* 2d, c2d, i3d, slow$"),
+        ("slow", {"MODEL__MODEL_NAME": "SlowFast"}, r"MODEL.ARCH is 'slow'; this model can be one of slowfast"),
+        ("slow", {"RESNET__DEPTH": 34}, r"RESNET.DEPTH is 34; choose one of 18, 50, 101"),
+        ("slow", {"RESNET__TRANS_FUNC": "x3d_transform"}, r"TRANS_FUNC is 'x3d_transform'; choose one of"),
+        ("slow", {"MODEL__HEAD_ACT": "relu"}, r"MODEL.HEAD_ACT is 'relu'; choose one of softmax, sigmoid, none"),
+        ("slow", {"DATA__TRAIN_CROP_SIZE": 31}, r"TRAIN_CROP_SIZE is 31: .* at least 32 pixels"),
+        ("c2d", {"DATA__NUM_FRAMES": 1}, r"DATA.NUM_FRAMES is 1 .* 2 frames for c2d"),
+        ("slowfast", {"DATA__NUM_FRAMES": 2}, r"DATA.NUM_FRAMES is 2 .* ALPHA for slowfast"),
+        (
+            "slow",
+            {"NONLOCAL__INSTANTIATION": "gaussian", "NONLOCAL__LOCATION": [[[0]]] * 4},
+            r"INSTANTIATION is 'gaussian'; choose one of softmax, dot_product",
+        ),
+    ],
+)
+def test_mistakes_name_the_key_the_value_and_the_mend(arch, override, message):
+    with pytest.raises(ValueError, match=message):
+        build_empty(tiny_cfg(arch, **override))
+
+
+def test_a_users_model_is_built_by_its_name():
+    def MyModel(cfg):
+        return torch.nn.Linear(3, cfg.MODEL.NUM_CLASSES)
+
+    MODEL_REGISTRY.register(MyModel)
+    try:
+        assert build_model(tiny_cfg("slow", MODEL__MODEL_NAME="MyModel")).out_features == 5
+    finally:
+        del MODEL_REGISTRY._obj_map["MyModel"]

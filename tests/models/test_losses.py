@@ -1,0 +1,48 @@
+"""Losses against their formulas."""
+
+import pytest
+import torch
+
+from slowfast.models.losses import get_loss_func
+
+SCORES = torch.tensor([[2.0, -1.0, 0.5], [0.0, 0.3, -4.0]])
+TARGET = torch.tensor([[0.2, 0.8, 0.0], [1.0, 0.0, 0.0]])
+LABELS = torch.tensor([1, 0])
+
+
+def expected(name):
+    log_p = SCORES - SCORES.exp().sum(1, keepdim=True).log()
+    p = 1 / (1 + (-SCORES).exp())
+    binary = -(TARGET * p.log() + (1 - TARGET) * (1 - p).log())
+    return {
+        "cross_entropy": (SCORES, LABELS, -log_p[[0, 1], LABELS]),
+        "soft_cross_entropy": (SCORES, TARGET, -(TARGET * log_p).sum(1)),
+        "bce": (p, TARGET, binary),
+        "bce_logit": (SCORES, TARGET, binary),
+    }[name]
+
+
+@pytest.mark.parametrize("name", ["cross_entropy", "soft_cross_entropy", "bce", "bce_logit"])
+def test_losses_follow_their_formulas_in_every_reduction(name):
+    scores, target, loss = expected(name)
+    make = get_loss_func(name)
+    torch.testing.assert_close(make(reduction="none")(scores, target), loss)
+    torch.testing.assert_close(make(reduction="sum")(scores, target), loss.sum())
+    torch.testing.assert_close(make(reduction="mean")(scores, target), loss.mean())
+    torch.testing.assert_close(make()(scores, target), loss.mean())
+
+
+def test_soft_cross_entropy_of_a_sure_target_is_cross_entropy():
+    one_hot = torch.nn.functional.one_hot(LABELS, 3).float()
+    soft, hard = get_loss_func("soft_cross_entropy")(), get_loss_func("cross_entropy")()
+    torch.testing.assert_close(soft(SCORES, one_hot), hard(SCORES, LABELS))
+
+
+def test_an_unknown_loss_is_refused_with_the_known_ones():
+    with pytest.raises(ValueError, match=r"MODEL.LOSS_FUNC is 'mse'; choose one of cross_entropy, soft_cross_entropy"):
+        get_loss_func("mse")
+
+
+def test_an_unknown_reduction_is_refused():
+    with pytest.raises(ValueError, match=r"reduction is 'max'"):
+        get_loss_func("soft_cross_entropy")(reduction="max")
