@@ -12,7 +12,7 @@ from slowfast.utils.safe_pickle import READ_ERRORS, arrays_of, load_pickle
 ZIP_MAGIC = b"PK\x03\x04"
 OLD_TORCH_MAGIC = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19"  # torch before 1.6
 UNFINISHED = "unfinished.partial"
-STATE_KEYS = ("model_state", "state_dict", "model")
+STATE_KEYS = ("model_state", "blobs", "state_dict", "model")
 MEND_REFUSED = (
     "Checkpoints are read without running anything they hold. If you trust the file, open it where it was made and "
     "save its weights alone: torch.save({'model_state': state_dict}, 'weights.pyth')"
@@ -98,15 +98,13 @@ def _read_torch(path: Path, mmap: bool):
 
 
 def _with_model_state(path: Path, content: dict) -> dict:
-    if isinstance(content.get("blobs"), dict):
-        return {"model_state": _tensors(content["blobs"]), "caffe2": True}
     key = next((key for key in STATE_KEYS if isinstance(content.get(key), dict)), None)
-    state = content if key is None else content[key]
-    tensors = _tensors(state)
+    tensors = _tensors(content if key is None else content[key])
     if not tensors:
         raise ValueError(f"{path} holds no weights: none of its entries is a tensor")
-    rest = {} if key is None else {name: value for name, value in content.items() if name != key}
-    return {**rest, "model_state": tensors, "caffe2": False}
+    rest = {} if key in (None, "blobs") else {name: value for name, value in content.items() if name != key}
+    flat_names = not any("." in name for name in tensors)  # Caffe2 has blobs, torch has modules within modules
+    return {**rest, "model_state": tensors, "caffe2": flat_names}
 
 
 def _tensors(state: dict) -> dict[str, torch.Tensor]:

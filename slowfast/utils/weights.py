@@ -3,6 +3,7 @@
 Legend: O output and I input channels, T x H x W kernel, G groups, C channels.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor
 
 INFLATE_HINT = "a 2-D kernel: set TRAIN.CHECKPOINT_INFLATE True to spread it over time"
-ROWS_SHOWN = 40
+ROWS_SHOWN = 16  # of a table, one tensor a row
 
 
 @dataclass
@@ -35,11 +36,11 @@ class Fit:
 
     @property
     def table(self) -> str:
-        """The summary and a row for everything that did not simply load; rows of one module and reason are one."""
-        rows = [("inflated", name, "a 2-D kernel spread over time") for name in self.inflated]
-        rows += [("skipped", name, why) for name, why in self.skipped.items()]
+        """The summary, and under it what did not simply load: a row each, or a row a part of the model if many."""
+        rows = [("skipped", name, why) for name, why in self.skipped.items()]
         rows += [("left at initialisation", name, "") for name in self.initialised]
-        rows = rows if len(rows) <= ROWS_SHOWN else _by_module(rows)
+        rows = _by_part(rows) if len(rows) > ROWS_SHOWN else rows
+        rows = _by_part([("inflated", name, "2-D kernels spread over time") for name in self.inflated]) + rows
         width = max((len(name) for _, name, _ in rows), default=0)
         lines = [f"  {what:<22}  {name:<{width}}  {why}".rstrip() for what, name, why in rows]
         return "\n".join([self.summary, *lines])
@@ -154,16 +155,16 @@ def _is_counter(name: str) -> bool:
     return name.endswith("num_batches_tracked")
 
 
-def _by_module(rows: list[tuple[str, str, str]]) -> list[tuple[str, str, str]]:
-    """Rows of one block, kind and reason as one, with their number; long tables end with how much more there is."""
-    groups: dict[tuple[str, str, str], int] = {}
+def _by_part(rows: list[tuple[str, str, str]]) -> list[tuple[str, str, str]]:
+    """Rows of one kind and one part of the model (s2.pathway0, s1_fuse, head) as one, with their number."""
+    parts: dict[tuple[str, str], list[str]] = {}
     for what, name, why in rows:
-        reason = "" if " in the file, " in why else why
-        key = (what, ".".join(name.split(".")[:2]), reason)
-        groups[key] = groups.get(key, 0) + 1
-    lines = [(what, f"{module} ({count} tensors)", why) for (what, module, why), count in groups.items()]
-    hidden = len(lines) - ROWS_SHOWN
-    return lines if hidden <= 0 else [*lines[:ROWS_SHOWN], ("...", f"and {hidden} rows more", "")]
+        part = re.match(r"[^.]+(\.pathway\d)?", name)[0]
+        parts.setdefault((what, part), []).append(why)
+    return [
+        (what, f"{part}: {len(reasons)}", reasons[0] if len(set(reasons)) == 1 else f"{reasons[0]}; ...")
+        for (what, part), reasons in parts.items()
+    ]
 
 
 def _text(shape: torch.Size) -> str:

@@ -1,15 +1,19 @@
 """The learning rate as a function of the exact epoch."""
 
 from math import cos, pi
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
 
+from slowfast.config.defaults import get_cfg
+from slowfast.multigrid.build import build_schedule
 from slowfast.multigrid.plan import MultigridSchedule as Schedule
 from slowfast.multigrid.plan import Phase, Shape
 from slowfast.optim.lr_policy import cosine, learning_rate, set_lr, warm_up
 
+RECIPE = Path(__file__).parents[2] / "configs/Kinetics/SLOWFAST_8x8_R50_stepwise_multigrid.yaml"
 SHAPES = (Shape(8, 8, 224),)
 
 
@@ -88,6 +92,18 @@ def test_the_number_of_machines_raises_the_whole_curve_only_when_asked():
     for epoch in (0.0, 3.0, 10.0):
         assert four(epoch) == one(epoch)
         assert scaled(epoch) == pytest.approx(4 * one(epoch))
+
+
+def test_the_published_multigrid_recipe_has_its_check_values():
+    cfg = get_cfg()
+    cfg.merge_from_file(str(RECIPE))
+    cfg.merge_from_list(["MULTIGRID.ALIGN_TO_EPOCHS", True, "SOLVER.WARMUP_EPOCHS", 0.0])
+    rate = learning_rate(cfg, build_schedule(cfg))
+    ends = [73, 110, 142, 158, 205, 228, 248, 259, 291, 308, 322, 329, 343, 358]
+    factors = [8, 4, 2, 1, 0.8, 0.4, 0.2, 0.1, 0.08, 0.04, 0.02, 0.01, 0.01, 0.001]
+    for start, end, factor in zip([0, *ends], ends, factors, strict=False):
+        for epoch in (start, (start + end) / 2, end - 1e-6):
+            assert rate(epoch) == pytest.approx(factor * cfg.SOLVER.BASE_LR)
 
 
 def test_an_unknown_policy_is_an_error_that_names_the_key():

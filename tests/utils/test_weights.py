@@ -1,0 +1,133 @@
+"""Fitting tensors of a checkpoint to a model; merging the statistics of grouped norms."""
+
+import pytest
+import torch
+from torch import nn
+
+from slowfast.utils.weights import fit, inflate_kernel, merge_group_statistics
+
+
+def zeros(*shape):
+    return torch.zeros(shape)
+
+
+def test_what_has_name_and_shape_is_loaded_and_the_rest_is_said():
+    result = fit({"a": zeros(2), "b": zeros(3), "c": zeros(1)}, {"a": zeros(2), "b": zeros(4), "d": zeros(1)})
+    assert result.loaded == ["a"]
+    assert result.skipped == {"b": "3 in the file, 4 here", "c": "the model has no such name"}
+    assert result.initialised == ["b", "d"]
+    assert result.summary == "1 tensors loaded, 0 inflated, 2 skipped, 2 left at initialisation"
+
+
+@pytest.mark.parametrize(
+    ("there", "here"), [((400, 64), (400, 64, 1, 1, 1)), ((400, 64, 1, 1), (400, 64)), ((8, 4, 1, 1), (8, 4, 1, 1, 1))]
+)
+def test_linear_weights_may_have_more_or_fewer_trailing_dimensions(there, here):
+    result = fit({"a": torch.randn(there)}, {"a": zeros(*here)})
+    assert result.loaded == ["a"]
+    assert result.tensors["a"].shape == here
+
+
+@pytest.mark.parametrize("shape", [(4, 3, 5, 5), (4, 3, 1, 5, 5)])
+def test_a_flat_kernel_is_inflated_only_when_asked(shape):
+    state, wanted = {"a.weight": torch.randn(shape)}, {"a.weight": zeros(4, 3, 3, 5, 5)}
+    refused = fit(state, wanted)
+    assert "TRAIN.CHECKPOINT_INFLATE" in refused.skipped["a.weight"]
+    result = fit(state, wanted, inflate=True)
+    assert result.inflated == ["a.weight"]
+    assert torch.allclose(result.tensors["a.weight"].sum(2), state["a.weight"].reshape(4, 3, 5, 5), atol=1e-6)
+
+
+def test_an_inflated_kernel_sees_a_still_clip_as_the_flat_one_sees_the_image():
+    image, kernel = torch.randn(1, 3, 8, 8), torch.randn(4, 3, 5, 5)
+    clip = image[:, :, None].repeat(1, 1, 7, 1, 1)
+    flat = nn.functional.conv2d(image, kernel)
+    deep = nn.functional.conv3d(clip, inflate_kernel(kernel, 7))
+    assert torch.allclose(deep[:, :, 0], flat, atol=1e-5)
+
+
+def test_a_head_is_taken_whole_or_not_at_all():
+    state = {"head.weight": zeros(5, 8), "head.bias": zeros(5)}
+    result = fit(state, {"head.weight": zeros(5, 9), "head.bias": zeros(5)})
+    assert not result.tensors
+    assert result.skipped["head.bias"] == "its weight does not fit"
+    assert result.initialised == ["head.weight", "head.bias"]
+
+
+def test_counters_of_batches_that_caffe2_lacks_are_not_worth_a_word():
+    result = fit({"bn.weight": zeros(2)}, {"bn.weight": zeros(2), "bn.num_batches_tracked": torch.tensor(0)})
+    assert result.initialised == []
+
+
+def test_entries_that_are_no_tensors_are_skipped_with_their_type():
+    assert fit({"a": 3}, {"a": zeros(1)}).skipped == {"a": "not a tensor but a int"}
+
+
+def test_the_table_names_every_tensor_that_did_not_simply_load():
+    state = {"conv.weight": zeros(2, 2, 1, 1), "head.weight": zeros(5, 2), "old": zeros(1)}
+    wanted = {"conv.weight": zeros(2, 2, 3, 1, 1), "head.weight": zeros(7, 2)}
+    lines = fit(state, wanted, inflate=True).table.splitlines()
+    assert lines[0] == "0 tensors loaded, 1 inflated, 2 skipped, 1 left at initialisation"
+    assert [line.split()[:2] for line in lines[1:3]] == [["inflated", "conv:"], ["skipped", "head.weight"]]
+    assert "5x2 in the file, 7x2 here" in lines[2]
+    assert lines[-1].split() == ["left", "at", "initialisation", "head.weight"]
+
+
+def test_a_long_table_has_a_row_for_each_part_of_the_model():
+    wanted = {f"s{stage}.pathway1_res0.conv{i}.weight": zeros(1) for stage in range(2, 6) for i in range(20)}
+    lines = fit({"head.weight": zeros(2)}, wanted | {"head.weight": zeros(3)}).table.splitlines()
+    assert [line.split()[-2:] for line in lines[2:]] == [[f"s{i}.pathway1:", "20"] for i in range(2, 6)] + [
+        ["head:", "1"]
+    ]
+    assert "skipped" in lines[1]
+    assert "2 in the file, 3 here" in lines[1]
+
+
+def grouped_state(norm, seen=3):
+    """A norm of 2 channels and 3 groups as the published code saves it."""
+    return {
+        f"{norm}.weight": torch.ones(2),
+        f"{norm}.bias": torch.zeros(2),
+        f"{norm}.bn.running_mean": torch.tensor([70.0, 80.0]),
+        f"{norm}.bn.running_var": torch.tensor([90.0, 95.0]),
+        f"{norm}.bn.num_batches_tracked": torch.tensor(0),
+        f"{norm}.split_bn.running_mean": torch.tensor([1.0, 10.0, 2.0, 20.0, 3.0, 30.0]),
+        f"{norm}.split_bn.running_var": torch.tensor([1.0, 4.0, 1.0, 4.0, 4.0, 7.0]),
+        f"{norm}.split_bn.num_batches_tracked": torch.tensor(seen),
+    }
+
+
+@pytest.mark.parametrize("norm", ["s2.pathway0_res0.branch2.a_bn", "s1.pathway0_stem.bn", "s1_fuse.bn"])
+def test_the_statistics_of_the_groups_are_averaged(norm):
+    merged = merge_group_statistics(grouped_state(norm))
+    ending = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
+    assert sorted(merged) == sorted(f"{norm}.{name}" for name in ending)
+    assert merged[f"{norm}.running_mean"].tolist() == [2.0, 20.0]
+    assert merged[f"{norm}.running_var"].tolist() == [2.0, 5.0]
+    assert merged[f"{norm}.num_batches_tracked"] == 3
+
+
+def test_groups_that_saw_no_batch_give_way_to_their_aggregate():
+    merged = merge_group_statistics(grouped_state("x", seen=0))
+    assert merged["x.running_mean"].tolist() == [70.0, 80.0]
+
+
+def test_an_aggregate_without_groups_is_taken():
+    state = {name: value for name, value in grouped_state("x").items() if "split_bn" not in name}
+    assert merge_group_statistics(state)["x.running_var"].tolist() == [90.0, 95.0]
+
+
+def test_plain_statistics_beside_grouped_ones_are_kept():
+    state = grouped_state("x") | {"x.running_mean": torch.tensor([5.0, 6.0])}
+    assert merge_group_statistics(state)["x.running_mean"].tolist() == [5.0, 6.0]
+
+
+def test_norms_that_are_only_called_bn_are_left_alone():
+    plain = {"s1.pathway0_stem.bn.running_mean": zeros(2), "s1.pathway0_stem.conv.weight": zeros(2)}
+    assert merge_group_statistics(plain).keys() == plain.keys()
+
+
+def test_groups_that_do_not_divide_are_an_error():
+    state = grouped_state("x") | {"x.split_bn.running_mean": zeros(5)}
+    with pytest.raises(ValueError, match=r"x\.split_bn\.running_mean has 5 numbers: not a multiple of 2"):
+        merge_group_statistics(state)
