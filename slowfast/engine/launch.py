@@ -1,0 +1,16 @@
+"""A config's training and test, on all the processes that it asks for."""
+
+from slowfast.engine.test_net import test
+from slowfast.engine.train_net import train
+from slowfast.utils.distributed import World, launch
+from slowfast.utils.logging import setup_logging
+
+
+def run(cfg, init_method: str | None = None, with_training: bool = True, with_test: bool = True) -> None:
+    """Train if TRAIN.ENABLE, then test if TEST.ENABLE."""
+    setup_logging()
+    world = World(max(cfg.NUM_GPUS, 1), cfg.NUM_SHARDS, cfg.SHARD_ID, init_method, cfg.DIST_BACKEND)
+    if with_training and cfg.TRAIN.ENABLE:
+        launch(train, (cfg,), world)
+    if with_test and cfg.TEST.ENABLE:
+        launch(test, (cfg,), world)

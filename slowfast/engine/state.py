@@ -1,0 +1,146 @@
+"""The state of a training: everything that is built once, and what of it a checkpoint keeps."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import nn
+
+from slowfast.datasets.build import build_dataset
+from slowfast.engine.precision import Precision
+from slowfast.engine.progress import Progress
+from slowfast.models import build_model
+from slowfast.models.inputs import PackPathways
+from slowfast.models.losses import get_loss_func
+from slowfast.models.summary import log_model_info
+from slowfast.multigrid import MultigridSchedule, average_statistics, build_schedule, remaining
+from slowfast.optim.build import construct_optimizer
+from slowfast.optim.lr_policy import learning_rate
+from slowfast.utils.checkpoint import load_for_training, save_checkpoint
+from slowfast.utils.distributed import barrier, device_for_rank, get_rank, get_world_size, is_master, wrap
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class TrainingState:
+    """One model, one optimiser and one wrapper for the whole training.
+
+    `model` is the model itself; `net` the same, with gradients averaged over ranks. `done`: iterations behind it.
+    """
+
+    cfg: object
+    device: torch.device
+    precision: Precision
+    model: nn.Module
+    net: nn.Module
+    loss: Callable
+    pack: PackPathways
+    optimizer: torch.optim.Optimizer
+    scaler: torch.amp.GradScaler
+    dataset: object
+    schedule: MultigridSchedule
+    progress: Progress
+    learning_rate: Callable[[float], float]
+    done: int = 0
+    best: dict = field(default_factory=dict)
+    epoch_sums: list | None = None  # what the meter of a broken-off epoch had counted
+
+    @classmethod
+    def from_cfg(cls, cfg) -> "TrainingState":
+        """Build it all, and load the last checkpoint or the initial weights."""
+        seed_everything(cfg.RNG_SEED)
+        device = device_for_rank(cfg.NUM_GPUS)
+        precision = Precision(device, cfg.TRAIN.MIXED_PRECISION)
+        schedule = build_schedule(cfg)
+        dataset = build_dataset(cfg.TRAIN.DATASET, cfg, "train")
+        plan = schedule.plan(dataset.num_videos, get_world_size())
+        model = precision.place(build_model(cfg))
+        if cfg.LOG_MODEL_INFO and is_master():
+            log_model_info(model, _one_clip(cfg, precision))
+        state = cls(
+            cfg=cfg,
+            device=device,
+            precision=precision,
+            model=model,
+            net=model,
+            loss=get_loss_func(cfg.MODEL.LOSS_FUNC)(reduction="mean"),
+            pack=precision.pack(cfg),
+            optimizer=construct_optimizer(model, cfg),
+            scaler=precision.scaler(),
+            dataset=dataset,
+            schedule=schedule,
+            progress=Progress(plan, get_world_size()),
+            learning_rate=learning_rate(cfg, schedule),
+        )
+        state.say()
+        state._resume()
+        state.net = wrap(model)
+        return state
+
+    def _resume(self) -> None:
+        saved = load_for_training(self.cfg, self.model, self.optimizer, self.scaler)
+        self.best = saved.get("best", {})
+        same_plan = saved.get("plan") == self._plan_key()
+        if same_plan:
+            self.done, self.epoch_sums = saved["iteration"], saved.get("epoch_sums")
+        elif saved["epoch"] >= 0 or "plan" in saved:
+            self.done = self.progress.iterations_until(saved.get("position", saved["epoch"] + 1.0))
+            logger.warning(
+                "the checkpoint was written under another plan (videos, devices, batches or epochs differ): "
+                "going on at the same position, epoch %.3f",
+                saved.get("position", saved["epoch"] + 1.0),
+            )
+        if self.done:
+            logger.info("%d of %d iterations are done", self.done, self.progress.total_iterations)
+
+    def say(self) -> None:
+        """What is about to be trained, and on what."""
+        progress = self.progress
+        logger.debug("config:\n%s", self.cfg.dump())
+        logger.info(
+            "training on %d videos, %d process(es) on %s: %g epochs, %d iterations, %s clips",
+            *(self.dataset.num_videos, progress.world_size, self.device.type),
+            *(self.schedule.total_epochs, progress.total_iterations, f"{progress.total_clips:,}"),
+        )
+
+    def _plan_key(self) -> list:
+        """Two plans with the same key count iterations alike."""
+        progress = self.progress
+        return [self.dataset.num_videos, progress.world_size, progress.total_iterations, progress.total_clips]
+
+    @property
+    def parameters(self) -> list[nn.Parameter]:
+        return list(self.model.parameters())
+
+    def remaining_legs(self) -> tuple:
+        return remaining(self.progress.legs, self.done)
+
+    def save(self, epoch: int, position: float, epoch_sums: list | None = None) -> None:
+        """A checkpoint behind the finished `epoch`, or, with `epoch_sums`, inside the epoch behind it."""
+        extra = {"iteration": self.done, "position": position, "plan": self._plan_key(), "best": self.best}
+        interrupted = epoch_sums is not None
+        if interrupted:
+            average_statistics(self.model)
+            extra["epoch_sums"] = epoch_sums
+        text = self.cfg.dump()
+        path = save_checkpoint(
+            self.cfg.OUTPUT_DIR, self.model, self.optimizer, self.scaler, epoch, text, extra, interrupted=interrupted
+        )
+        logger.info("saved %s", path)
+        barrier()
+
+
+def _one_clip(cfg, precision: Precision) -> list[torch.Tensor]:
+    """The model's input for one clip of the default grid."""
+    size = cfg.DATA.TRAIN_CROP_SIZE
+    clip = torch.zeros(1, cfg.DATA.NUM_FRAMES, size, size, 3, dtype=torch.uint8, device=precision.device)
+    return precision.pack(cfg)(clip)
+
+
+def seed_everything(seed: int, *position: int) -> None:
+    """Seed torch by the place in training, so that a resumed run draws as if it had never stopped."""
+    state = np.random.SeedSequence([seed, get_rank(), *position] if position else [seed]).generate_state(2, np.uint32)
+    torch.manual_seed(int(state[0]) << 31 | int(state[1]) >> 1)

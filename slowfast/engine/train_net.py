@@ -1,0 +1,134 @@
+"""Training: one loop over the plan of a schedule."""
+
+import logging
+import time
+
+import torch
+from torch import Tensor
+
+from slowfast.datasets.build import build_dataset
+from slowfast.datasets.loader import construct_loader
+from slowfast.engine.guards import GracefulStop, Interrupted, LossGuard, require_finite_weights
+from slowfast.engine.journal import Journal
+from slowfast.engine.precise_bn import fresh_batches, update_statistics
+from slowfast.engine.state import TrainingState, seed_everything
+from slowfast.engine.test_net import evaluate
+from slowfast.multigrid import ShortCycleBatchSampler, average_statistics, regroup
+from slowfast.optim.build import clip_gradients
+from slowfast.optim.lr_policy import set_lr
+from slowfast.utils.distributed import get_rank, get_world_size, sync_group
+from slowfast.utils.logging import setup_logging
+from slowfast.utils.meters import TimedIterator
+
+logger = logging.getLogger(__name__)
+
+
+def train(cfg) -> None:
+    """Train what `cfg` describes, from the last checkpoint on if there is one."""
+    setup_logging(cfg.OUTPUT_DIR)
+    state = TrainingState.from_cfg(cfg)
+    val_set = build_dataset(cfg.TRAIN.DATASET, cfg, "val")
+    legs = state.remaining_legs()
+    batches = TimedIterator(train_batches(state, legs))
+    journal = Journal(cfg, state.device, state.progress, batches, state.done)
+    journal.meter.restore(state.epoch_sums)
+    guard = LossGuard()
+
+    with GracefulStop() as stop:
+        for leg in legs:
+            regroup(state.model, leg.phase.bn_groups, sync_group(leg.phase.bn_sync_ranks))
+            for i in range(leg.first_iteration, leg.iterations):
+                if stop.requested():
+                    interrupt(state, guard, journal, leg, i)
+                batch = next(batches)
+                lr = state.learning_rate(leg.position(i))
+                loss, scores, labels = train_step(state, batch, lr)
+                guard.watch(loss, state.done)
+                state.done += 1
+                journal.iteration(leg, i, loss, scores, labels, batch["bad"], lr)
+            if leg.ends_epoch:
+                guard.check()
+                end_epoch(state, journal, leg, val_set)
+    journal.bar.close()
+    logger.info("training is done: %d iterations", state.done)
+
+
+def train_batches(state: TrainingState, legs):
+    """The batches of all that is left of the training, from one loader: it loads ahead across epochs and phases."""
+    cfg, dataset = state.cfg, state.dataset
+    sampler = ShortCycleBatchSampler(legs, dataset.num_videos, cfg.RNG_SEED, get_rank(), get_world_size())
+    return construct_loader(cfg, "train", dataset, sampler)
+
+
+def train_step(state: TrainingState, batch: dict, lr: float) -> tuple[Tensor, Tensor, Tensor]:
+    """One step of the optimiser. Loss, scores and labels stay on the device: nothing waits for them."""
+    seed_everything(state.cfg.RNG_SEED, state.done)
+    set_lr(state.optimizer, lr)
+    state.net.train()
+    clips, labels = (batch[key].to(state.device, non_blocking=True) for key in ("clip", "label"))
+    with state.precision.autocast():
+        scores = state.net(state.pack(clips))
+        loss = state.loss(scores.float(), labels)
+    state.optimizer.zero_grad(set_to_none=True)
+    state.scaler.scale(loss).backward()
+    state.scaler.unscale_(state.optimizer)
+    clip_gradients(state.parameters, state.cfg.SOLVER.CLIP_GRAD_VAL, state.cfg.SOLVER.CLIP_GRAD_L2NORM)
+    state.scaler.step(state.optimizer)
+    state.scaler.update()
+    return loss.detach(), scores.detach(), labels
+
+
+def end_epoch(state: TrainingState, journal: Journal, leg, val_set) -> None:
+    """What is due behind an epoch: the list of bad videos, a checkpoint, an evaluation."""
+    epoch, period = leg.epoch, state.cfg.TRAIN
+    clips = state.progress.clips_until(leg)
+    journal.end_of_epoch(epoch, clips)
+    last = state.progress.is_last(epoch)
+    save = last or (epoch + 1) % period.CHECKPOINT_PERIOD == 0
+    evaluate_now = last or (epoch + 1) % period.EVAL_PERIOD == 0
+    if save or evaluate_now:
+        require_finite_weights(state.model, state.done)
+        settle_statistics(state, epoch)
+    if save:
+        state.save(epoch, leg.end)
+    if evaluate_now:
+        validate(state, journal, epoch, clips, val_set)
+        if save:
+            state.save(epoch, leg.end)  # again, now that the best accuracy is known
+    journal.pace.pause()
+
+
+def settle_statistics(state: TrainingState, epoch: int) -> None:
+    """Let all ranks agree on the statistics of batch norm, by precise ones or by an average of their own."""
+    cfg = state.cfg
+    if not cfg.BN.USE_PRECISE_STATS:
+        return average_statistics(state.model)
+    regroup(state.model, 1)  # until the next leg
+    clips, count = fresh_batches(cfg, state.dataset, state.schedule, epoch)
+    inputs = (state.pack(batch["clip"].to(state.device, non_blocking=True)) for batch in clips)
+    with state.precision.autocast():
+        update_statistics(state.model, inputs, count)
+
+
+def validate(state: TrainingState, journal: Journal, epoch: int, clips: int, val_set) -> None:
+    """Evaluate at the default grid, and remember the best result."""
+    start = time.perf_counter()
+    loader = construct_loader(state.cfg, "val", val_set)
+    accuracies = evaluate(state.model, loader, state.pack, state.precision, state.cfg.OUTPUT_DIR)
+    first = next(iter(accuracies))
+    if accuracies[first] >= state.best.get(first, 0.0):
+        state.best = {first: accuracies[first], "epoch": epoch + 1}
+    journal.evaluation(epoch, clips, accuracies, state.best, time.perf_counter() - start)
+
+
+def interrupt(state: TrainingState, guard: LossGuard, journal: Journal, leg, i: int) -> None:
+    """Save the state before iteration `i` of `leg` and end the program."""
+    guard.check()
+    require_finite_weights(state.model, state.done)
+    journal.write_bad_videos()
+    journal.bar.close()
+    state.save(leg.epoch - 1, leg.position(i), journal.meter.state())
+    raise Interrupted(
+        f"stopped at epoch {leg.position(i):.3f}, after {state.done} iterations: the same command goes on from here"
+        + ("" if state.cfg.TRAIN.AUTO_RESUME else " with TRAIN.AUTO_RESUME True")
+    )

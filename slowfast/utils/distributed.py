@@ -1,0 +1,275 @@
+"""Processes that train together. One process is a world of size one: everything here then does nothing.
+
+With `multigrid/batch_norm.py`, the only place that knows torch.distributed.
+"""
+
+import functools
+import logging
+import os
+import signal
+import socket
+import traceback
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import timedelta
+
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from slowfast.utils.parser import is_user_error
+
+logger = logging.getLogger(__name__)
+
+TIMEOUT = timedelta(minutes=60)  # the longest that a rank waits for another: rank 0 may be writing files
+INTERRUPTED = 130  # the exit code of a program that Ctrl-C ended
+
+
+class RankError(RuntimeError):
+    """What went wrong on the rank that failed first, with its traceback."""
+
+
+@dataclass(frozen=True)
+class World:
+    """The processes of a run: `processes` on each of `machines`, this machine being number `machine`."""
+
+    processes: int = 1
+    machines: int = 1
+    machine: int = 0
+    init_method: str | None = None
+    backend: str = "nccl"
+
+    @property
+    def size(self) -> int:
+        return self.processes * self.machines
+
+
+def launch(run: Callable, args: tuple = (), world: World | None = None) -> None:
+    """Call `run(*args)` in every process of `world`; in this one if there is only one.
+
+    The error of the rank that failed first is raised here, and the other ranks are ended.
+    """
+    world = world or World()
+    _check_devices(world)
+    if world.size == 1:
+        return run(*args)
+    failures = mp.get_context("spawn").SimpleQueue()
+    meeting_point = world.init_method if world.machines > 1 else _free_address()
+    context = mp.spawn(
+        _run_rank, (run, args, world, meeting_point, failures), nprocs=world.processes, join=False
+    )
+    with _signals_passed_on(context.processes):
+        try:
+            while not context.join(grace_period=5):
+                continue
+        except mp.ProcessExitedException as ended:
+            _raise_first(failures, ended)
+
+
+def _run_rank(local_rank: int, run: Callable, args: tuple, world: World, address: str, failures) -> None:
+    with _Reporting(failures, local_rank):
+        _init_process_group(local_rank, world, address)
+        run(*args)
+        dist.destroy_process_group()
+
+
+def _init_process_group(local_rank: int, world: World, address: str) -> None:
+    backend = world.backend
+    if torch.cuda.is_available():
+        torch.cuda.set_device(local_rank)
+    else:
+        torch.set_num_threads(max(1, torch.get_num_threads() // world.processes))
+        backend = "gloo"
+    rank = world.machine * world.processes + local_rank
+    dist.init_process_group(backend, address, TIMEOUT, world_size=world.size, rank=rank)
+
+
+class _Reporting(AbstractContextManager):
+    """Tells the parent process how this rank ended; the others' complaints about a lost peer come behind it."""
+
+    def __init__(self, failures, local_rank: int):
+        self.failures, self.local_rank = failures, local_rank
+
+    def __exit__(self, kind, error, trace):
+        if error is None:
+            return
+        if isinstance(error, KeyboardInterrupt):
+            raise SystemExit(INTERRUPTED) from None
+        if isinstance(error, SystemExit):
+            return
+        if is_user_error(error):
+            self.failures.put(("user", str(error)))
+        else:
+            text = "".join(traceback.format_exception(kind, error, trace))
+            self.failures.put(("ours", f"rank {self.local_rank} failed:\n{text}"))
+        logging.shutdown()
+        os._exit(1)  # without waiting for the other ranks, which may be waiting for this one
+
+
+def _raise_first(failures, ended: mp.ProcessExitedException) -> None:
+    if not failures.empty():
+        kind, text = failures.get()
+        raise (ValueError if kind == "user" else RankError)(text) from None
+    if ended.exit_code == INTERRUPTED:
+        raise SystemExit(INTERRUPTED) from None
+    raise RankError(f"a process ended without a word: {ended}") from None
+
+
+class _signals_passed_on(AbstractContextManager):
+    """Ctrl-C reaches the whole process group and is the ranks' to answer; SIGTERM is passed on to them."""
+
+    def __init__(self, processes):
+        self.processes = processes
+
+    def __enter__(self):
+        self.before = {
+            signal.SIGINT: signal.signal(signal.SIGINT, signal.SIG_IGN),
+            signal.SIGTERM: signal.signal(signal.SIGTERM, self._pass_on),
+        }
+
+    def _pass_on(self, number, frame):
+        for process in self.processes:
+            process.terminate()
+
+    def __exit__(self, *error):
+        for number, handler in self.before.items():
+            signal.signal(number, handler)
+
+
+def _check_devices(world: World) -> None:
+    present = torch.cuda.device_count()
+    if present and world.processes > present:
+        raise ValueError(
+            f"NUM_GPUS is {world.processes}, but this machine has {present} CUDA device(s): "
+            f"set NUM_GPUS to {present} or less"
+        )
+    if not present and world.size > 1 and world.backend == "nccl":
+        logger.info("DIST_BACKEND nccl needs CUDA devices, and there are none: %d CPU processes use gloo", world.size)
+
+
+def _free_address() -> str:
+    with socket.socket() as probe:
+        probe.bind(("localhost", 0))
+        return f"tcp://localhost:{probe.getsockname()[1]}"
+
+
+# --- within a run ---------------------------------------------------------------------------------
+
+
+def is_distributed() -> bool:
+    return dist.is_available() and dist.is_initialized()
+
+
+def get_rank() -> int:
+    return dist.get_rank() if is_distributed() else 0
+
+
+def get_world_size() -> int:
+    return dist.get_world_size() if is_distributed() else 1
+
+
+def is_master() -> bool:
+    return get_rank() == 0
+
+
+def barrier() -> None:
+    if is_distributed():
+        dist.barrier()
+
+
+def device_for_rank(num_gpus: int) -> torch.device:
+    """This rank's CUDA device if the config asks for one and the machine has it, else the CPU."""
+    if num_gpus and torch.cuda.is_available():
+        return torch.device("cuda", torch.cuda.current_device())
+    return torch.device("cpu")
+
+
+def wrap(model: nn.Module) -> nn.Module:
+    """`model` with gradients averaged over ranks; itself on one rank. Buffers stay each rank's own."""
+    if not is_distributed():
+        return model
+    return DistributedDataParallel(model, broadcast_buffers=False, gradient_as_bucket_view=True)
+
+
+def all_reduce_mean(tensor: Tensor) -> Tensor:
+    """The mean of `tensor` over ranks."""
+    if not is_distributed():
+        return tensor
+    total = all_reduce_sum(tensor)
+    return total / get_world_size()
+
+
+def all_reduce_sum(tensor: Tensor) -> Tensor:
+    """The sum of `tensor` over ranks."""
+    if not is_distributed():
+        return tensor
+    total = tensor.clone()
+    dist.all_reduce(total)
+    return total
+
+
+def all_gather_object(value) -> list:
+    """`value` of every rank, in the order of ranks."""
+    if not is_distributed():
+        return [value]
+    values = [None] * get_world_size()
+    dist.all_gather_object(values, value)
+    return values
+
+
+def all_gather_lists(values: Iterable) -> list:
+    """The items of all ranks' lists in one list."""
+    return [item for part in all_gather_object(list(values)) for item in part]
+
+
+@functools.cache
+def sync_group(num_ranks: int):
+    """The group of this rank's block of `num_ranks` consecutive ranks; None for a block of one.
+
+    All ranks call it together, as making a group is their common work.
+    """
+    world = get_world_size()
+    if num_ranks == 1 or world == 1:
+        return None
+    if world % num_ranks:
+        raise ValueError(f"batch norm over {num_ranks} ranks does not divide {world} ranks evenly")
+    group, _ = dist.new_subgroups(num_ranks, timeout=TIMEOUT)
+    return group
+
+
+@functools.cache
+def host_group():
+    """A group for messages between the hosts' processors, beside the devices' own traffic."""
+    return dist.new_group(backend="gloo", timeout=TIMEOUT) if is_distributed() else None
+
+
+class Agreement:
+    """A yes of any rank that all ranks hear at the same call, without stopping the work in between.
+
+    Every rank calls `any(mine)` once per iteration. The answer is about the call before, whose message has long
+    arrived; with one rank it is about this call.
+    """
+
+    def __init__(self):
+        self._pending = None
+
+    def any(self, mine: bool) -> bool:
+        if not is_distributed():
+            return mine
+        before = self._pending
+        votes = torch.tensor([int(mine)])
+        self._pending = votes, dist.all_reduce(votes, group=host_group(), async_op=True)
+        if before is None:
+            return False
+        votes, work = before
+        work.wait()
+        return bool(votes.item())
+
+    def finish(self) -> None:
+        """Hear the last message out, so that none is under way when the processes part."""
+        if self._pending is not None:
+            self._pending[1].wait()
+            self._pending = None

@@ -1,0 +1,110 @@
+"""A training small enough for a test: 12 short videos of 3 classes, a SlowFast of depth 18 and width 8."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from slowfast.config.load import load_cfg
+from tests.videos import write_video
+
+ROOT = Path(__file__).parents[2]
+CLASSES = 3
+
+
+def write_dataset(folder: Path, train: int = 12, held_out: int = 6) -> Path:
+    """Kinetics lists over videos that a class shows by its colour and speed."""
+    videos = [write_video(folder / f"{i}.mp4", frames=moving_stripes(i)) for i in range(train)]
+    lines = [f"{path} {i % CLASSES}\n" for i, path in enumerate(videos)]
+    (folder / "train.csv").write_text("".join(lines))
+    for split in ("val", "test"):
+        (folder / f"{split}.csv").write_text("".join(lines[:held_out]))
+    return folder
+
+
+def moving_stripes(seed: int, num_frames: int = 20, height: int = 36, width: int = 48) -> list[np.ndarray]:
+    rng = np.random.default_rng(seed)
+    label, phase = seed % CLASSES, rng.uniform(0, 6)
+    frames = []
+    for t in range(num_frames):
+        wave = np.sin(np.arange(width) / 4 + phase + t * (label + 1) / 3)
+        picture = np.full((height, width, 3), rng.integers(40, 90), np.float32)
+        picture[..., label] += 100 + 60 * wave
+        frames.append(picture.clip(0, 255).astype(np.uint8))
+    return frames
+
+
+def tiny_options(data: Path, output: Path, **changes) -> list:
+    """KEY, value pairs over the defaults; `changes` are written SECTION__KEY=value."""
+    options = {
+        "NUM_GPUS": 0,
+        "OUTPUT_DIR": str(output),
+        "LOG_PERIOD": 1,
+        "LOG_MODEL_INFO": False,
+        "DATA.PATH_TO_DATA_DIR": str(data),
+        "DATA.NUM_FRAMES": 8,
+        "DATA.SAMPLING_RATE": 2,
+        "DATA.TRAIN_JITTER_SCALES": [34, 40],
+        "DATA.TRAIN_CROP_SIZE": 32,
+        "DATA.TEST_CROP_SIZE": 32,
+        "DATA_LOADER.NUM_WORKERS": 0,
+        "MODEL.NUM_CLASSES": CLASSES,
+        "RESNET.DEPTH": 18,
+        "RESNET.TRANS_FUNC": "basic_transform",
+        "RESNET.WIDTH_PER_GROUP": 8,
+        "RESNET.NUM_BLOCK_TEMP_KERNEL": [[2, 2]] * 4,
+        "RESNET.SPATIAL_STRIDES": [[1, 1], [2, 2], [2, 2], [2, 2]],
+        "RESNET.SPATIAL_DILATIONS": [[1, 1]] * 4,
+        "NONLOCAL.LOCATION": [[[], []]] * 4,
+        "NONLOCAL.GROUP": [[1, 1]] * 4,
+        "SLOWFAST.ALPHA": 4,
+        "SLOWFAST.BETA_INV": 4,
+        "SOLVER.BASE_LR": 0.01,
+        "SOLVER.LR_POLICY": "steps_with_relative_lrs",
+        "SOLVER.STEPS": [0, 2],
+        "SOLVER.LRS": [1, 0.1],
+        "SOLVER.MAX_EPOCH": 3,
+        "TRAIN.BATCH_SIZE": 4,
+        "TRAIN.EVAL_PERIOD": 10,
+        "TRAIN.CHECKPOINT_PERIOD": 1,
+        "TEST.BATCH_SIZE": 4,
+        "TEST.NUM_ENSEMBLE_VIEWS": 2,
+        "TEST.NUM_SPATIAL_CROPS": 3,
+        "TEST.ENABLE": False,
+    } | {key.replace("__", "."): value for key, value in changes.items()}
+    return [word for pair in options.items() for word in pair]
+
+
+def tiny_cfg(data: Path, output: Path, **changes):
+    return load_cfg(None, tiny_options(data, output, **changes))
+
+
+def command(data: Path, output: Path, **changes) -> list[str]:
+    """The command line of a tiny run; its config file is written beside the output."""
+    output.mkdir(parents=True, exist_ok=True)
+    config = output / "config.yaml"
+    config.write_text(tiny_cfg(data, output, **changes).dump())
+    return [sys.executable, str(ROOT / "tools" / "run_net.py"), "--cfg", str(config)]
+
+
+def start(words: list[str], **options) -> subprocess.Popen:
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    return subprocess.Popen(words, env=environment, **pipes, **options)
+
+
+def json_stats(output: Path, kind: str = "train_iter") -> list[dict]:
+    lines = (output / "json_stats.log").read_text().splitlines()
+    return [line for line in map(json.loads, lines) if line.get("_type") == kind]
+
+
+def losses(output: Path) -> dict[int, float]:
+    """The loss of every iteration, by its number in the training; repeated iterations must agree."""
+    curve = {}
+    for line in json_stats(output):
+        known = curve.setdefault(line["iteration"], line["loss"])
+        assert known == line["loss"], line
+    return curve
