@@ -103,7 +103,7 @@ def load_checkpoint(
     _check_fit(path, result, bare, complete)
     logger.log(logging.WARNING if result.initialised else logging.INFO, "checkpoint %s: %s", path, result.table)
     bare.load_state_dict(result.tensors, strict=False)
-    if epoch_reset or "epoch" not in content:
+    if epoch_reset or not isinstance(content.get("epoch"), int):
         return dict(NOT_STARTED)
     if optimizer is not None:
         _load_optimizer(path, optimizer, content.get("optimizer_state"))

@@ -91,7 +91,7 @@ def _read_torch(path: Path, mmap: bool):
         raise ValueError(
             f"{path} was not loaded: it asks for {refused[1]}. Nothing of it was run. {MEND_REFUSED}"
         ) from error
-    except (*READ_ERRORS, RuntimeError, OSError) as error:
+    except (*READ_ERRORS, RuntimeError, AssertionError, OSError) as error:
         raise ValueError(
             f"{path} is not a readable checkpoint: it is damaged, cut short or of another format"
         ) from error
@@ -109,4 +109,5 @@ def _with_model_state(path: Path, content: dict) -> dict:
 
 def _tensors(state: dict) -> dict[str, torch.Tensor]:
     arrays = {name: torch.from_numpy(array) for name, array in arrays_of(state).items() if array.dtype.kind in "biuf"}
-    return {**arrays, **{name: value for name, value in state.items() if isinstance(value, torch.Tensor)}}
+    tensors = {name: value for name, value in state.items() if isinstance(value, torch.Tensor)}
+    return {name: value for name, value in {**arrays, **tensors}.items() if isinstance(name, str)}
