@@ -18,15 +18,13 @@ NO_EFFECT = {
     "TRAIN.KILL_LOSS_EXPLOSION_FACTOR": "a loss that is not finite always stops the training",
     "TEST.NUM_TEMPORAL_CLIPS": "run one test for each TEST.NUM_ENSEMBLE_VIEWS",
     "MULTIGRID.EVAL_FREQ": "TRAIN.EVAL_PERIOD says how often to evaluate",
-    "MODEL.SINGLE_PATHWAY_ARCH": "MODEL.ARCH says how many pathways there are",
-    "MODEL.MULTI_PATHWAY_ARCH": "MODEL.ARCH says how many pathways there are",
+    "MODEL.SINGLE_PATHWAY_ARCH": "what is not in MODEL.MULTI_PATHWAY_ARCH has one pathway",
     "MODEL.DROPCONNECT_RATE": "only MODEL.DROPOUT_RATE is supported",
     "MODEL.DETACH_FINAL_FC": "the gradient always reaches the whole model",
     "MODEL.FROZEN_BN": "batch norms always train",
     "MODEL.ACT_CHECKPOINT": "activations are always kept",
     "MODEL.FP16_ALLREDUCE": "gradients are always reduced in their own precision",
     "RESNET.ZERO_INIT_FINAL_CONV": "RESNET.ZERO_INIT_FINAL_BN is the one supported",
-    "DATA.SKIP_ROWS": "take the rows out of the list",
     "DATA.DECODING_SHORT_SIZE": "frames are always decoded at the size that is wanted",
     "DATA.DUMMY_LOAD": "projects/multigrid/speedup.py times a model without data",
     "DATA.PATH_TO_PRELOAD_IMDB": "lists are read from DATA.PATH_TO_DATA_DIR",
@@ -47,7 +45,6 @@ NO_EFFECT = {
     "SOLVER.STEP_SIZE": "SOLVER.STEPS says where the steps are",
     "SOLVER.LAYER_DECAY": "all layers learn at one rate",
     "SOLVER.LARS_ON": "SOLVER.OPTIMIZING_METHOD names the optimisers there are",
-    "TENSORBOARD.CLASS_NAMES_PATH": "curves are the only thing written for TensorBoard",
     "TENSORBOARD.CATEGORIES_PATH": "curves are the only thing written for TensorBoard",
     "TENSORBOARD.PREDICTIONS_PATH": "curves are the only thing written for TensorBoard",
     "TENSORBOARD.CONFUSION_MATRIX": "curves are the only thing written for TensorBoard",
@@ -64,11 +61,10 @@ STATE_KEYS = {
     "MULTIGRID.LONG_CYCLE_SAMPLING_RATE",
 }
 
-# Accepted as published, with one meaning for all values.
-ACCEPTED_KEYS = {"DATA.DECODING_BACKEND"}
+# Accepted as published, with one meaning for all values: PyAV decodes, and a checkpoint's content tells its format.
+ACCEPTED_KEYS = {"DATA.DECODING_BACKEND", "TRAIN.CHECKPOINT_TYPE", "TEST.CHECKPOINT_TYPE"}
 
 CHOICES = {
-    "MODEL.ARCH": ("2d", "c2d", "i3d", "slow", "slowfast"),
     "MODEL.LOSS_FUNC": ("cross_entropy", "soft_cross_entropy", "bce", "bce_logit"),
     "MODEL.HEAD_ACT": ("softmax", "sigmoid", "none"),
     "RESNET.DEPTH": (18, 50, 101),
@@ -112,6 +108,7 @@ LIMITS = {
     "SLOWFAST.BETA_INV": (1, None),
     "SLOWFAST.FUSION_CONV_CHANNEL_RATIO": (1, None),
     "SLOWFAST.FUSION_KERNEL_SZ": (1, None),
+    "DATA.SKIP_ROWS": (0, None),
     "DATA.NUM_FRAMES": (1, None),
     "DATA.SAMPLING_RATE": (1, None),
     "DATA.MAX_BAD_FRACTION": (0, 1),

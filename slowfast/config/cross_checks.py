@@ -4,7 +4,11 @@ from slowfast.config.node import CfgNode, ConfigError
 
 STAGES = "res2 to res5"
 NUM_STAGES = 4
-STOCK_MODELS = ("SlowFast", "ResNet", "ResNet_nopool")
+STOCK_MODELS = {  # their ARCH
+    "SlowFast": ("slowfast",),
+    "ResNet": ("2d", "c2d", "i3d", "slow"),
+    "ResNet_nopool": ("2d", "c2d", "i3d", "slow"),
+}
 PUBLISHED_ELSEWHERE = ("X3D", "MViT", "MaskMViT", "ContrastiveModel", "PTVResNet", "PTVSlowFast", "PTVX3D", "PTVMViT")
 FRAME_LIST_DATASETS = ("charades", "ssv2")  # their one-crop tests bring the short side to the crop itself
 STEP_POLICY = "steps_with_relative_lrs"
@@ -17,18 +21,18 @@ def refuse(key: str, value, problem: str, mend: str) -> None:
 
 
 def num_pathways(cfg: CfgNode) -> int:
-    """Inputs of the model: 2 for SlowFast, else 1."""
-    return 2 if cfg.MODEL.ARCH == "slowfast" else 1
+    """Inputs of the model: slow and fast, or one."""
+    return 2 if cfg.MODEL.ARCH in cfg.MODEL.MULTI_PATHWAY_ARCH else 1
 
 
 def check_model_name(cfg: CfgNode) -> None:
-    """The model is not one that only other projects have, and fits its ARCH."""
+    """A stock model fits its ARCH; one that only other projects have is refused (the registry knows the rest)."""
     name, arch = cfg.MODEL.MODEL_NAME, cfg.MODEL.ARCH
     if name in PUBLISHED_ELSEWHERE:
         refuse("MODEL.MODEL_NAME", name, "is not part of this project", f"give one of {', '.join(STOCK_MODELS)}")
-    if name in STOCK_MODELS and (name == "SlowFast") != (arch == "slowfast"):
-        mend = "slowfast" if name == "SlowFast" else "2d, c2d, i3d or slow"
-        refuse("MODEL.ARCH", arch, f"does not go with MODEL.MODEL_NAME {name!r}", f"give {mend}")
+    if arch not in STOCK_MODELS.get(name, (arch,)):
+        mend = f"give one of {', '.join(STOCK_MODELS[name])}"
+        refuse("MODEL.ARCH", arch, f"does not go with MODEL.MODEL_NAME {name!r}", mend)
 
 
 def check_input_channels(cfg: CfgNode) -> None:
@@ -103,6 +107,13 @@ def check_labels_and_loss(cfg: CfgNode) -> None:
     if loss in BINARY_LOSSES and not multi_label:
         mend = "give 'cross_entropy', or set DATA.MULTI_LABEL True"
         refuse("MODEL.LOSS_FUNC", loss, "is for videos with sets of labels", mend)
+
+
+def check_loss_of_logits(cfg: CfgNode) -> None:
+    """The stock models give logits in training, never probabilities."""
+    loss, name = cfg.MODEL.LOSS_FUNC, cfg.MODEL.MODEL_NAME
+    if loss == "bce" and name in STOCK_MODELS and cfg.TRAIN.ENABLE:
+        refuse("MODEL.LOSS_FUNC", loss, f"needs probabilities, {name} trains on logits", "give 'bce_logit'")
 
 
 def check_head_and_loss(cfg: CfgNode) -> None:
@@ -242,6 +253,7 @@ CHECKS = (
     check_fast_width,
     check_temporal_pool,
     check_labels_and_loss,
+    check_loss_of_logits,
     check_head_and_loss,
     check_shard,
     check_batches,

@@ -57,6 +57,8 @@ def split_overrides(words: list[str]) -> tuple[list[str], list[str]]:
         if word.startswith("--"):
             in_opts = word == "--opts"
             others += [] if in_opts else [word]
+        elif re.fullmatch(f"{KEY.pattern}=.*", word, re.DOTALL):
+            pairs += word.split("=", 1)
         elif in_opts or _is_key(word, others[-1] if others else "", known):
             pairs += words[position : position + 2]
             position += 1
@@ -70,7 +72,7 @@ def _is_key(word: str, before: str, known: set[str]) -> bool:
     if word in known:
         return True
     is_value_of_option = before.startswith("--") and before != "--cfg"
-    return bool(KEY.fullmatch(word)) and not word.endswith(YAML_SUFFIXES) and not is_value_of_option
+    return bool(KEY.fullmatch(word)) and not word.lower().endswith(YAML_SUFFIXES) and not is_value_of_option
 
 
 def load_config(args: argparse.Namespace, path_to_config=None) -> CfgNode:

@@ -1,0 +1,127 @@
+"""Rules of the house that the source itself can be held to."""
+
+import ast
+import pathlib
+import re
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[1]
+BELOW = {
+    "config": {"config"},
+    "multigrid": {"multigrid", "config"},
+    "utils": {"utils", "config", "multigrid"},
+    "datasets": {"datasets", "utils", "config", "multigrid"},
+    "models": {"models", "utils", "config", "multigrid"},
+    "optim": {"optim", "utils", "config", "multigrid"},
+    "visualization": {"visualization", "utils", "config", "multigrid"},
+    "engine": {"engine", "datasets", "models", "optim", "visualization", "utils", "config", "multigrid"},
+}
+MAY_TALK = {"slowfast/utils/distributed.py", "slowfast/multigrid/batch_norm.py"}
+PLAIN = ["slowfast/multigrid/schedule.py", "slowfast/multigrid/plan.py", "slowfast/multigrid/sampler.py"]
+
+
+def sources(*tops):
+    return sorted(path for top in tops for path in (ROOT / top).rglob("*.py"))
+
+
+def tree(path):
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def name(path):
+    return path.relative_to(ROOT).as_posix()
+
+
+def imported(path):
+    """The modules a file imports, `from a import b` as both `a` and `a.b`."""
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        if isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def written(path):
+    """What a file assigns to."""
+    for node in ast.walk(tree(path)):
+        if isinstance(node, (ast.Assign, ast.AugAssign, ast.AnnAssign)):
+            yield from map(ast.unparse, node.targets if isinstance(node, ast.Assign) else [node.target])
+
+
+@pytest.mark.parametrize("room", BELOW)
+def test_imports_point_one_way(room):
+    wrong = [
+        f"{name(path)} imports {module}"
+        for path in sources(f"slowfast/{room}")
+        for module in imported(path)
+        if module.startswith("slowfast.") and module.split(".")[1] not in {*BELOW[room], "__version__"}
+    ]
+    assert not wrong
+
+
+def test_the_package_never_imports_tools_tests_or_projects():
+    wrong = [
+        (name(path), m)
+        for path in sources("slowfast")
+        for m in imported(path)
+        if m.split(".")[0] in ("tools", "tests", "projects")
+    ]
+    assert not wrong
+
+
+def test_every_room_is_in_the_picture():
+    rooms = {path.name for path in (ROOT / "slowfast").iterdir() if path.is_dir() and list(path.glob("*.py"))}
+    assert rooms == set(BELOW)
+
+
+def test_a_cfg_is_written_in_config_only():
+    wrong = [
+        f"{name(path)} writes {target}"
+        for path in sources("slowfast", "tools", "projects")
+        if "slowfast/config/" not in name(path)
+        for target in written(path)
+        if re.match(r"(\w+\.)*cfg(\.[A-Z]|\[)", target)
+    ]
+    assert not wrong
+
+
+def test_a_cfg_is_merged_and_thawed_in_config_only():
+    calls = {"merge_from_file", "merge_from_list", "merge_from_other_cfg", "defrost"}
+    wrong = [
+        f"{name(path)} calls {node.attr}"
+        for path in sources("slowfast", "tools", "projects")
+        if "slowfast/config/" not in name(path)
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.Attribute) and node.attr in calls
+    ]
+    assert not wrong
+
+
+def test_torch_distributed_is_used_in_two_files_only():
+    talking = {name(path) for path in sources("slowfast", "tools") if uses_torch_distributed(path)}
+    assert talking <= MAY_TALK
+
+
+def uses_torch_distributed(path):
+    used = {ast.unparse(node) for node in ast.walk(tree(path)) if isinstance(node, ast.Attribute)}
+    return any(text.startswith("torch.distributed") for text in (*used, *imported(path)))
+
+
+@pytest.mark.parametrize("path", PLAIN)
+def test_the_plan_needs_nothing_but_the_standard_library(path):
+    assert not [
+        m for m in imported(ROOT / path) if m.split(".")[0] in ("torch", "numpy", "yacs") or "slowfast.config" in m
+    ]
+
+
+def test_nothing_catches_every_exception():
+    caught = {
+        f"{name(path)}:{node.lineno}"
+        for path in sources("slowfast", "tools", "projects")
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.ExceptHandler)
+        and (node.type is None or ast.unparse(node.type) in ("Exception", "BaseException"))
+    }
+    assert not caught
