@@ -118,7 +118,7 @@ def test_a_missing_config_file_ends_cleanly(capsys):
 
 
 def test_a_library_error_keeps_its_traceback():
-    with pytest.raises(ValueError, match="lr"), fail_cleanly():
+    with pytest.raises(ValueError, match="learning rate"), fail_cleanly():
         torch.optim.SGD([torch.zeros(1)], lr=-1)
 
 
