@@ -1,0 +1,76 @@
+"""Charades: several actions a video, each for a part of it; frames as images or in video files."""
+
+import csv
+import os
+
+import numpy as np
+
+from slowfast.datasets.base import Listing, VideoDataset
+from slowfast.datasets.build import DATASET_REGISTRY
+from slowfast.datasets.frame_list import FrameList
+from slowfast.datasets.frame_media import listed_media
+from slowfast.datasets.media import CountAtRate, VideoFiles, find_videos
+from slowfast.datasets.targets import ClassSets, check_range
+from slowfast.datasets.temporal import FrameSpan
+
+EXTRACTED_FPS = 24.0  # of the published frames; strides count them
+
+
+@DATASET_REGISTRY.register()
+class Charades(VideoDataset):
+    """The frame lists {train,val}.csv in DATA.PATH_TO_DATA_DIR, with images or video files (see
+    `frame_media.listed_media`) under DATA.PATH_PREFIX; without them the data set's own Charades_v1_{train,test}.csv,
+    with the video files DATA.PATH_PREFIX/<id>.mp4, whose frames are counted at 24 a second as the published ones are.
+
+    The target is the set of labels inside the clip's span in training, of the whole video otherwise.
+    """
+
+    @classmethod
+    def parse(cls, cfg, split: str) -> Listing:
+        data_dir, num_classes = cfg.DATA.PATH_TO_DATA_DIR, cfg.MODEL.NUM_CLASSES
+        path = os.path.join(data_dir, "train.csv" if split == "train" else "val.csv")
+        official = os.path.join(data_dir, f"Charades_v1_{'train' if split == 'train' else 'test'}.csv")
+        if os.path.isfile(path):
+            frames = FrameList(path, num_classes)
+            media, targets = listed_media(frames, cfg.DATA.PATH_PREFIX, np.arange(len(frames))), frames.labels
+        elif os.path.isfile(official):
+            media, targets = _read_official(official, cfg.DATA.PATH_PREFIX or data_dir, num_classes)
+        else:
+            raise ValueError(
+                f"neither {os.path.abspath(path)} nor {os.path.basename(official)} exists: DATA.PATH_TO_DATA_DIR is "
+                f"{data_dir!r}, the folder that must hold one of them"
+            )
+        return Listing(media, targets, FrameSpan(), fit_crop=True)
+
+
+def _read_official(path: str, folder: str, num_classes: int) -> tuple[VideoFiles, ClassSets]:
+    """Columns `id`, `actions` ("c092 11.90 21.20;c147 0.00 12.60", in seconds) and others."""
+    names, actions = [], []
+    with open(path, encoding="utf-8-sig", newline="") as file:
+        reader = csv.DictReader(file)
+        if not {"id", "actions"} <= set(reader.fieldnames or ()):
+            raise ValueError(f"{path}, line 1: the header has no columns id and actions: {reader.fieldnames}")
+        for row in reader:
+            names.append(row["id"])
+            actions.append(_actions(row["actions"] or "", num_classes, f"{path}, line {reader.line_num}"))
+    if not names:
+        raise ValueError(f"{path} lists no videos")
+    flat = np.asarray([action for video in actions for action in video], np.float64).reshape(-1, 3)
+    offsets = np.append(0, np.cumsum([len(video) for video in actions]))
+    begin, end = flat[:, 1] * EXTRACTED_FPS, flat[:, 2] * EXTRACTED_FPS
+    files = find_videos(folder)
+    paths = [files.get(name, os.path.join(folder, f"{name}.mp4")) for name in names]
+    media = VideoFiles(paths, bgr=True, count=CountAtRate(EXTRACTED_FPS))
+    return media, ClassSets(offsets, flat[:, 0], num_classes, begin, end)
+
+
+def _actions(text: str, num_classes: int, where: str) -> list[tuple[int, float, float]]:
+    """(class, start_sec, end_sec) of each action."""
+    found = []
+    for action in filter(None, text.split(";")):
+        name, *seconds = action.split()
+        if not (name[:1] == "c" and name[1:].isdecimal() and len(seconds) == 2):
+            raise ValueError(f"{where}: an action is like 'c092 11.90 21.20', not {action!r}")
+        check_range(int(name[1:]), num_classes, where)
+        found.append((int(name[1:]), float(seconds[0]), float(seconds[1])))
+    return found

@@ -1,0 +1,60 @@
+"""A folder of video files for each class: no list to write."""
+
+import os
+
+from slowfast.datasets.base import Listing, VideoDataset
+from slowfast.datasets.build import DATASET_REGISTRY
+from slowfast.datasets.lists import Row, class_numbers, find_class_names, number_names
+from slowfast.datasets.media import VIDEO_SUFFIXES, is_video
+from slowfast.datasets.targets import ClassNumbers
+
+
+@DATASET_REGISTRY.register()
+class Folder(VideoDataset):
+    """DATA.PATH_TO_DATA_DIR/{train,val,test}/<class>/*.mp4, or other video files, also in folders below.
+
+    Classes are numbered by the file of class names, if there is one (see `lists.find_class_names`), else in the
+    alphabetical order of the folders of train. Testing takes val where there is no test.
+    """
+
+    @classmethod
+    def parse(cls, cfg, split: str) -> Listing:
+        return list_folders(cfg, split)
+
+
+def list_folders(cfg, split: str) -> Listing:
+    data_dir = cfg.DATA.PATH_TO_DATA_DIR
+    root = _split_folder(data_dir, split)
+    names = find_class_names(data_dir, cfg.TENSORBOARD.CLASS_NAMES_PATH)
+    if names is None:
+        train = os.path.join(data_dir, "train")
+        names = number_names(_classes(train if os.path.isdir(train) else root))
+    rows = [
+        Row(path, name, os.path.join(root, name))
+        for name in _classes(root)
+        for path in _video_paths(os.path.join(root, name))
+    ]
+    if not rows:
+        raise ValueError(f"{root} has no video files in folders of classes (looked for {' '.join(VIDEO_SUFFIXES)})")
+    targets = ClassNumbers(class_numbers(rows, names, cfg.MODEL.NUM_CLASSES))
+    return Listing.of_files(cfg, [row.path for row in rows], targets)
+
+
+def _split_folder(data_dir: str, split: str) -> str:
+    names = ["test", "val"] if split == "test" else [split]
+    for name in names:
+        if os.path.isdir(os.path.join(data_dir, name)):
+            return os.path.join(data_dir, name)
+    raise ValueError(
+        f"{os.path.abspath(os.path.join(data_dir, split))} does not exist: DATA.PATH_TO_DATA_DIR is {data_dir!r}, and "
+        f"must hold {split}/<class>/*.mp4"
+    )
+
+
+def _classes(root: str) -> list[str]:
+    return sorted(entry.name for entry in os.scandir(root) if entry.is_dir() and not entry.name.startswith("."))
+
+
+def _video_paths(folder: str) -> list[str]:
+    walk = os.walk(folder, followlinks=True)
+    return sorted(os.path.join(place, name) for place, _, names in walk for name in names if is_video(name))

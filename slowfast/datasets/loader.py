@@ -1,0 +1,66 @@
+"""From a data set to batches."""
+
+import signal
+import sys
+
+import cv2
+import torch
+from torch.utils.data import DataLoader
+
+from slowfast.datasets.build import build_dataset
+from slowfast.multigrid.build import build_baseline
+from slowfast.multigrid.sampler import ShortCycleBatchSampler
+from slowfast.utils.distributed import get_rank, get_world_size
+
+
+def construct_loader(cfg, split: str, dataset=None, batch_sampler=None) -> DataLoader:
+    """This rank's batches of "train", "val" or "test".
+
+    Batches are dicts of the samples' values: `clip` (N, T, H, W, C) uint8, for "test" (N, V, T, H, W, C) with all
+    V views of a video; `label`; `video`; `bad`, a list of texts.
+
+    Args:
+        dataset: to read from; default the one the config names.
+        batch_sampler: of lists of indices; default for "train" one epoch at the default grid, for "val" and "test"
+            every video once, dealt out to the ranks.
+    """
+    if dataset is None:
+        dataset = build_dataset(cfg.TRAIN.DATASET if split != "test" else cfg.TEST.DATASET, cfg, split)
+    if batch_sampler is None:
+        batch_sampler = _one_epoch(cfg, dataset) if split == "train" else _every_video(cfg, split, dataset)
+    workers = cfg.DATA_LOADER.NUM_WORKERS
+    return DataLoader(
+        dataset,
+        batch_sampler=batch_sampler,
+        num_workers=workers,
+        pin_memory=cfg.DATA_LOADER.PIN_MEMORY and torch.cuda.is_available(),
+        worker_init_fn=prepare_worker,
+        multiprocessing_context="fork" if workers and sys.platform == "linux" else None,  # lists are shared, not sent
+        generator=torch.Generator().manual_seed(cfg.RNG_SEED),  # leaves the global one as it is
+    )
+
+
+def prepare_worker(worker: int) -> None:
+    """One thread a worker; the main process decides what Ctrl-C means, and ends workers by SIGTERM."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    torch.set_num_threads(1)
+    cv2.setNumThreads(0)
+
+
+def _one_epoch(cfg, dataset) -> ShortCycleBatchSampler:
+    world = get_world_size()
+    legs = [leg for leg in build_baseline(cfg).plan(len(dataset), world) if leg.epoch == 0]
+    return ShortCycleBatchSampler(legs, len(dataset), cfg.RNG_SEED, get_rank(), world)
+
+
+def _every_video(cfg, split: str, dataset) -> list[list[int]]:
+    """Batches of about as many clips as the config's batch size has for one device."""
+    devices = max(cfg.NUM_GPUS, 1)
+    if split == "test":
+        views = cfg.TEST.NUM_ENSEMBLE_VIEWS * cfg.TEST.NUM_SPATIAL_CROPS
+        size = max(cfg.TEST.BATCH_SIZE // devices // views, 1)
+    else:
+        size = max(cfg.TRAIN.BATCH_SIZE // devices, 1)
+    videos = range(get_rank(), len(dataset), get_world_size())
+    return [list(videos[first : first + size]) for first in range(0, len(videos), size)]

@@ -1,0 +1,27 @@
+"""Many strings in two arrays.
+
+A Python list of 200,000 strings is 200,000 objects: every worker process that reads one writes its reference count,
+and so copies the page it lies on. Arrays have one count, so forked workers share them for good.
+"""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+
+class PackedStrings(Sequence):
+    """A read-only list of strings, kept as one block of bytes and the offsets into it."""
+
+    def __init__(self, strings: Iterable[str]):
+        encoded = [string.encode("utf-8", "surrogateescape") for string in strings]
+        self._bytes = np.frombuffer(b"".join(encoded), np.uint8)
+        self._offsets = np.zeros(len(encoded) + 1, np.int64)
+        np.cumsum([len(item) for item in encoded], out=self._offsets[1:])
+
+    def __len__(self) -> int:
+        return len(self._offsets) - 1
+
+    def __getitem__(self, index: int) -> str:
+        index = range(len(self))[index]
+        start, end = self._offsets[index : index + 2]
+        return self._bytes[start:end].tobytes().decode("utf-8", "surrogateescape")

@@ -1,0 +1,108 @@
+"""The official split files of UCF101 and HMDB51. Testing and validation both take the test videos."""
+
+import os
+from glob import glob
+
+from slowfast.datasets.base import Listing, VideoDataset
+from slowfast.datasets.build import DATASET_REGISTRY
+from slowfast.datasets.lists import Row, class_numbers, number_names, read_lines, require, start_folder
+from slowfast.datasets.targets import ClassNumbers
+
+SPLITS_HINT = "DATA.PATH_TO_DATA_DIR is the folder of the official split files"
+
+
+@DATASET_REGISTRY.register()
+class Ucf101(VideoDataset):
+    """classInd.txt, trainlist01.txt and testlist01.txt in DATA.PATH_TO_DATA_DIR; videos under DATA.PATH_PREFIX.
+
+    Lines are `Class/video.avi`, in train lists with the class's number behind; classes count from 1 in the files.
+    """
+
+    fold = 1
+
+    @classmethod
+    def parse(cls, cfg, split: str) -> Listing:
+        data_dir = cfg.DATA.PATH_TO_DATA_DIR
+        names = _class_index(require(os.path.join(data_dir, "classInd.txt"), data_dir))
+        name = f"{'train' if split == 'train' else 'test'}list{cls.fold:02d}.txt"
+        lines = read_lines(require(os.path.join(data_dir, name), data_dir))
+        rows = [Row(line.split()[0], line.split("/")[0], where) for line, where in lines]
+        return _listing(cfg, rows, names)
+
+
+@DATASET_REGISTRY.register()
+class Ucf101_2(Ucf101):
+    """The second split."""
+
+    fold = 2
+
+
+@DATASET_REGISTRY.register()
+class Ucf101_3(Ucf101):
+    """The third split."""
+
+    fold = 3
+
+
+@DATASET_REGISTRY.register()
+class Hmdb51(VideoDataset):
+    """<class>_test_split1.txt in DATA.PATH_TO_DATA_DIR; videos at <class>/<video> under DATA.PATH_PREFIX.
+
+    Lines are `video.avi flag`: 1 trains, 2 tests, 0 does neither. Classes are numbered in alphabetical order.
+    """
+
+    fold = 1
+
+    @classmethod
+    def parse(cls, cfg, split: str) -> Listing:
+        data_dir, ending = cfg.DATA.PATH_TO_DATA_DIR, f"_test_split{cls.fold}.txt"
+        files = sorted(glob(os.path.join(data_dir, f"*{ending}")))
+        if not files:
+            raise ValueError(f"no <class>{ending} in {os.path.abspath(data_dir)}: {SPLITS_HINT}")
+        flag = "1" if split == "train" else "2"
+        rows = [row for file in files for row in _flagged(file, os.path.basename(file).removesuffix(ending), flag)]
+        if not rows:
+            raise ValueError(f"no video of {len(files)} files *{ending} in {data_dir} has the flag {flag} ({split})")
+        return _listing(cfg, rows, number_names(os.path.basename(file).removesuffix(ending) for file in files))
+
+
+@DATASET_REGISTRY.register()
+class Hmdb51_2(Hmdb51):
+    """The second split."""
+
+    fold = 2
+
+
+@DATASET_REGISTRY.register()
+class Hmdb51_3(Hmdb51):
+    """The third split."""
+
+    fold = 3
+
+
+def _listing(cfg, rows: list[Row], names: dict[str, int]) -> Listing:
+    numbers = class_numbers(rows, names, cfg.MODEL.NUM_CLASSES)
+    start = start_folder(cfg.DATA.PATH_PREFIX, cfg.DATA.PATH_TO_DATA_DIR, rows[0].path)
+    return Listing.of_files(cfg, [os.path.join(start, row.path) for row in rows], ClassNumbers(numbers))
+
+
+def _class_index(path: str) -> dict[str, int]:
+    """Lines `1 ApplyEyeMakeup`, numbered from 0 here."""
+    names = {}
+    for line, where in read_lines(path):
+        number, _, name = line.partition(" ")
+        if not number.isdecimal() or not name:
+            raise ValueError(f"{where}: expected '1 ApplyEyeMakeup', not {line!r}")
+        names[name.strip()] = int(number) - 1
+    return names
+
+
+def _flagged(path: str, name: str, flag: str) -> list[Row]:
+    rows = []
+    for line, where in read_lines(path):
+        video, _, found = line.rpartition(" ")
+        if found not in ("0", "1", "2"):
+            raise ValueError(f"{where}: expected 'video.avi flag' with flag 0, 1 or 2, not {line!r}")
+        if found == flag:
+            rows.append(Row(os.path.join(name, video.strip()), name, where))
+    return rows

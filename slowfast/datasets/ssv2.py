@@ -1,0 +1,100 @@
+"""Something-Something V2: labels and splits in json, frames as images or in video files."""
+
+import json
+import logging
+import os
+import re
+
+import numpy as np
+
+from slowfast.datasets.base import Listing, VideoDataset
+from slowfast.datasets.build import DATASET_REGISTRY
+from slowfast.datasets.frame_list import FrameList
+from slowfast.datasets.frame_media import listed_media
+from slowfast.datasets.lists import require
+from slowfast.datasets.media import VideoFiles, find_videos
+from slowfast.datasets.targets import ClassNumbers, check_range
+from slowfast.datasets.temporal import Segments
+
+logger = logging.getLogger(__name__)
+
+JSON_NAMES = {"train": "train", "val": "validation", "test": "validation"}
+
+
+@DATASET_REGISTRY.register()
+class Ssv2(VideoDataset):
+    """something-something-v2-{labels,train,validation}.json in DATA.PATH_TO_DATA_DIR.
+
+    Frames: images (or video files, see `frame_media.listed_media`) of the frame lists {train,val}.csv, matched by id;
+    without such a list the video files DATA.PATH_PREFIX/<id>.webm (or .mp4, ...). Videos without frames are left out.
+    """
+
+    @classmethod
+    def parse(cls, cfg, split: str) -> Listing:
+        if split == "train" and cfg.DATA.RANDOM_FLIP:
+            logger.warning(
+                "DATA.RANDOM_FLIP is True: flipping turns left into right, which classes of Something-Something tell "
+                "apart; the recipes set it False"
+            )
+        ids, numbers = _read_annotations(cfg.DATA.PATH_TO_DATA_DIR, split, cfg.MODEL.NUM_CLASSES)
+        media, found = _media(cfg, ids, split)
+        return Listing(media, ClassNumbers(numbers[found]), Segments(), fit_crop=True)
+
+
+def _media(cfg, ids: list[str], split: str) -> tuple[object, np.ndarray]:
+    """The frames of the videos that have some, and which those are."""
+    data_dir, prefix = cfg.DATA.PATH_TO_DATA_DIR, cfg.DATA.PATH_PREFIX
+    path = os.path.join(data_dir, "train.csv" if split == "train" else "val.csv")
+    if os.path.isfile(path):
+        frames = FrameList(path, cfg.MODEL.NUM_CLASSES)
+        places = {name: place for place, name in enumerate(frames.names)}
+        found = _found(ids, places, f"frames in {path}")
+        return listed_media(frames, prefix, [places[ids[i]] for i in found]), found
+    videos = find_videos(prefix or data_dir)
+    if not videos:
+        raise ValueError(
+            f"neither the frame list {os.path.abspath(path)} nor video files in {prefix or data_dir!r} were found: "
+            "set DATA.PATH_TO_DATA_DIR to the folder of the lists, or DATA.PATH_PREFIX to that of the videos"
+        )
+    found = _found(ids, videos, f"a video file in {prefix or data_dir}")
+    return VideoFiles([videos[ids[i]] for i in found], bgr=True), found
+
+
+def _found(ids: list[str], having: dict, what: str) -> np.ndarray:
+    found = np.asarray([i for i, name in enumerate(ids) if name in having], np.int64)
+    if not len(found):
+        raise ValueError(f"none of the {len(ids)} ids has {what}: these are of another data set or split")
+    if len(found) < len(ids):
+        logger.warning("%d of %d videos are left out: they have no %s", len(ids) - len(found), len(ids), what)
+    return found
+
+
+def _read_annotations(data_dir: str, split: str, num_classes: int) -> tuple[list[str], np.ndarray]:
+    """Ids and class numbers of a split."""
+    labels_path = _json_path(data_dir, "labels")
+    path = _json_path(data_dir, JSON_NAMES[split])
+    classes = {template: int(number) for template, number in _load(labels_path).items()}
+    ids, numbers = [], []
+    for item in _load(path):
+        template = re.sub(r"[\[\]]", "", item["template"])
+        where = f"{path}, id {item['id']}"
+        if template not in classes:
+            raise ValueError(f"{where}: the template {template!r} is not in {labels_path}")
+        check_range(classes[template], num_classes, where)
+        ids.append(str(item["id"]))
+        numbers.append(classes[template])
+    if not ids:
+        raise ValueError(f"{path} lists no videos")
+    return ids, np.asarray(numbers, np.int64)
+
+
+def _json_path(data_dir: str, name: str) -> str:
+    return require(os.path.join(data_dir, f"something-something-v2-{name}.json"), data_dir)
+
+
+def _load(path: str):
+    with open(path, encoding="utf-8") as file:
+        try:
+            return json.load(file)
+        except json.JSONDecodeError as error:
+            raise ValueError(f"{path}, line {error.lineno}: not valid json: {error.msg}") from error

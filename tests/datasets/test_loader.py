@@ -1,0 +1,85 @@
+import signal
+
+import pytest
+import torch
+
+from slowfast.datasets.build import build_dataset
+from slowfast.datasets.loader import construct_loader
+from slowfast.multigrid.sampler import ClipIndex
+from tests.datasets.data import small_cfg
+
+
+def batches(cfg, split, **kwargs):
+    return list(construct_loader(cfg, split, **kwargs))
+
+
+def equal(a, b):
+    return all(torch.equal(a[k], b[k]) if torch.is_tensor(a[k]) else a[k] == b[k] for k in a)
+
+
+def test_a_training_epoch_shows_every_video_once_at_the_default_grid(kinetics_dir):
+    found = batches(small_cfg(kinetics_dir), "train")
+    assert [tuple(batch["clip"].shape) for batch in found] == [(2, 4, 32, 32, 3)] * 3
+    assert found[0]["clip"].dtype == torch.uint8
+    assert sorted(torch.cat([batch["video"] for batch in found]).tolist()) == list(range(6))
+    assert found[0]["bad"] == ["", ""]
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_samples_are_the_same_with_any_number_of_workers(kinetics_dir, split):
+    runs = [batches(small_cfg(kinetics_dir, DATA_LOADER__NUM_WORKERS=n), split) for n in (0, 1, 3)]
+    for run in runs[1:]:
+        assert len(run) == len(runs[0])
+        assert all(equal(ours, theirs) for ours, theirs in zip(run, runs[0], strict=True))
+
+
+def test_batches_of_several_shapes_come_from_one_loader(kinetics_dir):
+    cfg = small_cfg(kinetics_dir, DATA_LOADER__NUM_WORKERS=1)
+    indices = [[ClipIndex(0, 0, 2, 24)] * 3, [ClipIndex(1, 0, 4, 32)]]
+    found = batches(cfg, "train", dataset=build_dataset("kinetics", cfg, "train"), batch_sampler=indices)
+    assert [tuple(batch["clip"].shape) for batch in found] == [(3, 2, 24, 24, 3), (1, 4, 32, 32, 3)]
+
+
+def test_validation_goes_through_every_video_in_order(kinetics_dir):
+    found = batches(small_cfg(kinetics_dir, TRAIN__BATCH_SIZE=4), "val")
+    assert [batch["video"].tolist() for batch in found] == [[0, 1, 2, 3], [4, 5]]
+
+
+@pytest.mark.parametrize(("batch_size", "videos"), [(4, 1), (12, 2), (20, 3)])
+def test_test_batches_hold_whole_videos(kinetics_dir, batch_size, videos):
+    loader = construct_loader(small_cfg(kinetics_dir, TEST__BATCH_SIZE=batch_size), "test")
+    assert len(loader) == 6 // videos
+    assert next(iter(loader))["clip"].shape == (videos, 6, 4, 32, 32, 3)
+
+
+@pytest.mark.parametrize("split", ["val", "test"])
+def test_ranks_share_the_videos_without_repeats(kinetics_dir, monkeypatch, split):
+    monkeypatch.setattr("slowfast.datasets.loader.get_world_size", lambda: 4)
+    shares = []
+    for rank in range(4):
+        monkeypatch.setattr("slowfast.datasets.loader.get_rank", lambda rank=rank: rank)
+        loader = construct_loader(small_cfg(kinetics_dir), split)
+        shares += [video for batch in loader.batch_sampler for video in batch]
+    assert sorted(shares) == list(range(6))
+
+
+def test_loading_leaves_the_global_random_state_alone(kinetics_dir):
+    before = torch.get_rng_state()
+    batches(small_cfg(kinetics_dir), "train")
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+class Signals(torch.utils.data.Dataset):
+    def __len__(self):
+        return 1
+
+    def __getitem__(self, index):
+        ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+        return {"ignored": ignored, "threads": torch.get_num_threads()}
+
+
+def test_workers_leave_ctrl_c_to_the_main_process_and_have_one_thread(kinetics_dir):
+    cfg = small_cfg(kinetics_dir, DATA_LOADER__NUM_WORKERS=1)
+    (batch,) = batches(cfg, "val", dataset=Signals())
+    assert batch["ignored"].item() is True
+    assert batch["threads"].item() == 1
