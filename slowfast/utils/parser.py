@@ -97,7 +97,7 @@ def fail_cleanly():
     """End the program with `error: ...` and status 2, without a traceback, when the user made a mistake.
 
     By the rules of this project its own code raises `ValueError` for users' mistakes; files that cannot be read or
-    written give an `OSError`. A `ValueError` out of a library is a defect and keeps its traceback.
+    written give an `OSError`. A `ValueError` out of a library or a built-in is a defect and keeps its traceback.
     """
     try:
         yield
@@ -112,8 +112,9 @@ def is_user_error(error: BaseException) -> bool:
     """Whether `error` was raised for a mistake of the user."""
     if isinstance(error, OSError) or type(error).__module__.startswith("slowfast."):
         return True
-    frames = traceback.extract_tb(error.__traceback__)
-    return isinstance(error, ValueError) and bool(frames) and frames[-1].filename.startswith(OWN_CODE)
+    where = traceback.extract_tb(error.__traceback__)[-1:]
+    raised_by_us = [frame for frame in where if frame.filename.startswith(OWN_CODE) and frame.line.startswith("raise")]
+    return isinstance(error, ValueError) and bool(raised_by_us)
 
 
 def _message(error: BaseException) -> str:

@@ -1,11 +1,13 @@
 """The command line: config files, pairs with and without --opts, machines, and mistakes without a traceback."""
 
 import argparse
+import runpy
 
 import pytest
 import torch
 
 from slowfast.config.node import ConfigError
+from slowfast.utils import parser
 from slowfast.utils.parser import argument_parser, fail_cleanly, load_config, parse_args
 
 RECIPE = "configs/Kinetics/SLOWFAST_4x16_R50.yaml"
@@ -50,9 +52,9 @@ def test_a_file_with_a_name_in_capitals_is_a_file():
 
 
 def test_the_value_of_a_tools_own_option_is_no_key():
-    parser = argument_parser()
-    parser.add_argument("--json")
-    args = parse_args(["--cfg", "a.yaml", "--json", "PLAN", "NUM_GPUS", "0"], parser)
+    with_json = argument_parser()
+    with_json.add_argument("--json")
+    args = parse_args(["--cfg", "a.yaml", "--json", "PLAN", "NUM_GPUS", "0"], with_json)
     assert (args.json, args.opts) == ("PLAN", ["NUM_GPUS", "0"])
 
 
@@ -120,6 +122,16 @@ def test_a_missing_config_file_ends_cleanly(capsys):
 def test_a_library_error_keeps_its_traceback():
     with pytest.raises(ValueError, match="learning rate"), fail_cleanly():
         torch.optim.SGD([torch.zeros(1)], lr=-1)
+
+
+@pytest.mark.parametrize(("line", "is_users"), [("raise ValueError('wrong label')", True), ("int('x')", False)])
+def test_of_our_own_code_only_what_it_raises_itself_is_a_users_mistake(tmp_path, monkeypatch, line, is_users):
+    module = tmp_path / "own.py"
+    module.write_text(line + "\n")
+    monkeypatch.setattr(parser, "OWN_CODE", (str(tmp_path),))
+    with pytest.raises(ValueError) as caught:
+        runpy.run_path(str(module))
+    assert parser.is_user_error(caught.value) is is_users
 
 
 def test_an_error_of_another_kind_keeps_its_traceback():
