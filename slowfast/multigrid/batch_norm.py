@@ -40,39 +40,32 @@ class SubBatchNorm3d(nn.BatchNorm3d):
     def forward(self, x: Tensor) -> Tensor:
         self._check_input_dim(x)
         num_groups = largest_divisor(x.shape[0], self.num_groups)
-        synchronised = self.process_group is not None and self.process_group.size() > 1
-        if not self.training or not (synchronised or num_groups > 1):
+        process_group = self.process_group if self.process_group and self.process_group.size() > 1 else None
+        if not self.training or (num_groups == 1 and process_group is None):
             return super().forward(x)
-        if synchronised:
-            y, stats = self._normalise_over_ranks(x, num_groups)
-        elif x.is_contiguous():
-            y, stats = self._normalise_interleaved(x, num_groups)
+        if not x.is_contiguous(memory_format=torch.channels_last_3d):
+            x = x.contiguous()
+        if process_group is None and x.is_contiguous():
+            y, stats = self._normalise_view(x, num_groups)
         else:
-            y, stats = self._normalise_consecutive(x, num_groups)
+            y, stats = self._normalise_parts(x, num_groups, process_group)
         self._move_running_statistics(stats)
         return y
 
-    def _normalise_interleaved(self, x: Tensor, num_groups: int) -> tuple[Tensor, Tensor]:
+    def _normalise_view(self, x: Tensor, num_groups: int) -> tuple[Tensor, Tensor]:
         """Clip i in group i mod G: the groups are channels of a view, and one plain batch norm does it all."""
         stats = self._empty_statistics(x, 1, num_groups * self.num_features)
         weight, bias = (None if p is None else p.repeat(num_groups) for p in (self.weight, self.bias))
         view = x.view(-1, num_groups * self.num_features, *x.shape[2:])  # (N, C, T, H, W) -> (N/G, G*C, T, H, W)
         y = F.batch_norm(view, stats[0, 0], stats[1, 0], weight, bias, True, 1.0, self.eps)
-        # Nobody else holds y: told so, autograd lets the ReLU behind work in place without copies.
-        y = aten._unsafe_view(y, x.shape)  # (N/G, G*C, T, H, W) -> (N, C, T, H, W)
-        return y, stats.view(2, num_groups, self.num_features)  # (2, 1, G*C) -> (2, G, C)
+        return y.view_as(x), stats.view(2, num_groups, -1)  # -> (N, C, T, H, W), (2, G, C)
 
-    def _normalise_consecutive(self, x: Tensor, num_groups: int) -> tuple[Tensor, Tensor]:
-        """Clips next to each other share a group: dense parts of a channels-last batch, which stays channels-last."""
-        stats = self._empty_statistics(x, num_groups, self.num_features)
-        return _ConsecutiveGroups.apply(x, self.weight, self.bias, stats, self.eps), stats
-
-    def _normalise_over_ranks(self, x: Tensor, num_groups: int) -> tuple[Tensor, Tensor]:
-        # Parts: the groups as channels of one view where the layout allows it, else chunks of the batch.
-        shape = (1, num_groups * self.num_features) if x.is_contiguous() else (num_groups, self.num_features)
-        stats = self._empty_statistics(x, *shape)
-        y = _SynchronisedGroups.apply(x, self.weight, self.bias, stats, self.eps, self.process_group)
-        return y, stats.view(2, num_groups, self.num_features)  # (2, P, K) -> (2, G, C)
+    def _normalise_parts(self, x: Tensor, num_groups: int, process_group) -> tuple[Tensor, Tensor]:
+        """Clips next to each other share a group where the batch is channels-last: dense parts, which stay so."""
+        groups_in_view = num_groups if x.is_contiguous() else 1
+        stats = self._empty_statistics(x, num_groups // groups_in_view, groups_in_view * self.num_features)
+        y = _GroupedBatchNorm.apply(x, self.weight, self.bias, stats, self.eps, process_group)
+        return y, stats.view(2, num_groups, -1)  # (2, P, K) -> (2, G, C)
 
     def _empty_statistics(self, x: Tensor, *shape: int) -> Tensor:
         """Room for means and unbiased variances, in the precision of the layer's own tensors."""
@@ -153,127 +146,123 @@ def largest_divisor(number: int, limit: int) -> int:
     return next((d for d in range(min(number, limit), 1, -1) if number % d == 0), 1)
 
 
-class _ConsecutiveGroups(Function):
-    """Each of G chunks of a batch normalised where it lies: the output is not copied, the input is saved once."""
+class _GroupedBatchNorm(Function):
+    """Batch norm of the parts of a batch, each normalised where it lies: dense, and with the input saved once.
+
+    With a process group the groups span its processes: one all-reduce of sums forward and one backward. The gradient
+    is then that of the sum of all processes' losses, as if one process had the whole batch.
+    """
 
     @staticmethod
-    def forward(ctx, x: Tensor, weight: Tensor | None, bias: Tensor | None, stats: Tensor, eps: float) -> Tensor:
-        """`stats`: zeros (2, G, C), filled with the groups' means and unbiased variances."""
-        num_groups = stats.shape[1]
-        y, saved = torch.empty_like(x), torch.empty_like(stats)
-        rows = zip(x.chunk(num_groups), y.chunk(num_groups), *stats, *saved, strict=True)
-        for part, out, mean, var, saved_mean, saved_invstd in rows:
-            aten.native_batch_norm.out(
-                part, weight, bias, mean, var, True, 1.0, eps, out=out, save_mean=saved_mean, save_invstd=saved_invstd
-            )
-        ctx.save_for_backward(x, weight, saved)
-        ctx.eps = eps
+    def forward(ctx, x, weight, bias, stats: Tensor, eps: float, process_group: dist.ProcessGroup | None) -> Tensor:
+        """`stats`: zeros (2, P, K), filled with the groups' means and unbiased variances."""
+        normalise = _normalise_alone if process_group is None else _normalise_together
+        y = torch.empty_like(x)
+        affine = [None if p is None else p.repeat(stats.shape[2] // len(p)) for p in (weight, bias)]  # (C,) -> (K,)
+        saved, count = normalise(_parts(x, stats), _parts(y, stats), affine, stats, eps, process_group)
+        ctx.save_for_backward(x, affine[0], saved, count)
+        ctx.eps, ctx.process_group, ctx.num_features = eps, process_group, x.shape[1]
         return y
 
     @staticmethod
     @once_differentiable
     def backward(ctx, grad: Tensor):
-        x, weight, saved = ctx.saved_tensors
-        num_groups = saved.shape[1]
-        mask = [ctx.needs_input_grad[0], weight is not None, weight is not None]
-        grad_x, affine = torch.empty_like(x) if mask[0] else None, []
-        rows = zip(grad.chunk(num_groups), x.chunk(num_groups), *saved, strict=True)
-        for group, (grad_part, part, mean, invstd) in enumerate(rows):
-            by_x, *by_affine = aten.native_batch_norm_backward(
-                grad_part, part, weight, None, None, mean, invstd, True, ctx.eps, mask
-            )
-            if mask[0]:
-                grad_x.chunk(num_groups)[group].copy_(by_x)
-            affine.append(by_affine)
-        return grad_x, *_affine_gradients(affine, weight), None, None
-
-
-class _SynchronisedGroups(Function):
-    """Batch norm whose groups span several processes: one all-reduce of sums forward, and one backward.
-
-    The gradient is that of the sum of all processes' losses, as if one process had the whole batch.
-    """
-
-    @staticmethod
-    def forward(ctx, x, weight, bias, stats: Tensor, eps: float, process_group: dist.ProcessGroup) -> Tensor:
-        """`stats`: zeros (2, P, K), filled with the groups' means and unbiased variances over all processes."""
-        parts = _parts(x, stats[0])
-        local = [aten.batch_norm_update_stats(part, *stats[:, p], 1.0) for p, part in enumerate(parts)]
-        mean, var = (torch.stack(values).double() for values in zip(*local, strict=True))  # (P, K), var biased
-        count = torch.full_like(mean, parts[0].numel() / mean.shape[1])
-        # In double precision the difference of squares below loses nothing that a float could show.
-        count, mean, square = _sum_over_ranks((count, mean * count, (var + mean * mean) * count), process_group)
-        mean, square = mean / count, square / count
-        var = (square - mean * mean).clamp_(min=0)
-        stats.copy_(torch.stack((mean, var * count / (count - 1))))
-        mean, var = mean.to(stats.dtype), var.to(stats.dtype)
-        ctx.save_for_backward(x, weight, mean, var, count)
-        ctx.eps, ctx.process_group = eps, process_group
-        weight, bias = _repeat(weight, mean), _repeat(bias, mean)
-        y = [F.batch_norm(part, mean[p], var[p], weight, bias, eps=eps) for p, part in enumerate(parts)]
-        return (y[0] if len(y) == 1 else torch.cat(y)).view_as(x)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx, grad: Tensor):
-        x, weight, mean, var, count = ctx.saved_tensors
-        rows = [*zip(_parts(grad, mean), _parts(x, mean), mean, var, strict=True)]
-        affine = [  # sums of grad * normalised x, and of grad
-            aten.native_batch_norm_backward(*row[:2], None, *row[2:], None, None, False, ctx.eps, [False, True, True])[
-                1:
-            ]
-            for row in rows
-        ]
-        grad_x = None
-        if ctx.needs_input_grad[0]:
-            sums = [torch.stack(values).double() for values in zip(*affine, strict=True)]
-            by_weight, by_bias = (s / count for s in _sum_over_ranks(sums, ctx.process_group))
-            terms = _input_gradient_terms(weight, mean, var, ctx.eps, by_weight, by_bias)
-            grad_x = [_linear(g, part, *term) for (g, part, *_), *term in zip(rows, *terms, strict=True)]
-            grad_x = (grad_x[0] if len(grad_x) == 1 else torch.cat(grad_x)).view_as(x)
-        return grad_x, *_affine_gradients(affine, weight), None, None, None
+        x, weight, saved, count = ctx.saved_tensors
+        grad = grad.contiguous() if x.is_contiguous() else grad.contiguous(memory_format=torch.channels_last_3d)
+        rows = [*zip(_parts(grad, saved), _parts(x, saved), *saved, strict=True)]
+        alone = ctx.process_group is None
+        if alone and x.dtype != saved.dtype:  # the linear form below would need a float copy of the batch
+            grad_x, sums = _native_gradients(rows, weight, x, ctx.eps)
+        else:
+            sums = _affine_sums(rows, ctx.eps)
+            grad_x = _input_gradient(grad, x, weight, saved, _means(sums, count, ctx.process_group))
+        by_weight, by_bias = sums.view(2, -1, ctx.num_features).sum(dim=1)  # (2, P, K) -> (2, C)
+        return grad_x, *((None, None) if weight is None else (by_weight, by_bias)), None, None, None
 
 
 def _parts(x: Tensor, like: Tensor) -> tuple[Tensor, ...]:
-    """The batch as the P parts of K channels each that `like`, (P, K), has statistics for."""
-    num_parts, num_channels = like.shape
-    if num_parts > 1:
-        return x.chunk(num_parts)
-    return (x.reshape(-1, num_channels, *x.shape[2:]),)  # (N, C, T, H, W) -> (N/G, G*C, T, H, W)
+    """The batch as the P parts of K channels that `like`, (2, P, K), is about."""
+    _, num_parts, num_channels = like.shape
+    if num_channels == x.shape[1]:
+        return x.chunk(num_parts)  # (N, C, T, H, W) -> G of (N/G, C, T, H, W)
+    return (x.view(-1, num_channels, *x.shape[2:]),)  # (N, C, T, H, W) -> (N/G, G*C, T, H, W)
 
 
-def _repeat(affine: Tensor | None, like: Tensor) -> Tensor | None:
-    """A weight or bias (C,) for every channel of a part: (K,)."""
-    return None if affine is None else affine.repeat(like.shape[1] // len(affine))
+def _normalise_alone(parts, outputs, affine, stats: Tensor, eps: float, _process_group) -> tuple[Tensor, Tensor]:
+    """Normalise the parts by their own statistics; returns means and inverse deviations, (2, P, K), and the count."""
+    saved = torch.empty_like(stats)
+    for part, out, *rows, mean, invstd in zip(parts, outputs, *stats, *saved, strict=True):
+        aten.native_batch_norm.out(part, *affine, *rows, True, 1.0, eps, out=out, save_mean=mean, save_invstd=invstd)
+    return saved, saved.new_tensor(parts[0].numel() // stats.shape[2])
 
 
-def _affine_gradients(parts: list, weight: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
-    """The gradients of weight and bias, (C,) each, from those of the parts, (K,) each."""
-    if weight is None:
-        return None, None
-    by_weight, by_bias = (torch.stack(grads).view(-1, len(weight)).sum(dim=0) for grads in zip(*parts, strict=True))
-    return by_weight.to(weight.dtype), by_bias.to(weight.dtype)
+def _normalise_together(parts, outputs, affine, stats: Tensor, eps: float, process_group) -> tuple[Tensor, Tensor]:
+    """The same, by statistics over all processes of the group."""
+    local = [aten.batch_norm_update_stats(part, *rows, 1.0) for part, *rows in zip(parts, *stats, strict=True)]
+    mean, var = (torch.stack(values).double() for values in zip(*local, strict=True))  # (P, K), var biased
+    count = torch.full_like(mean, parts[0].numel() // stats.shape[2])
+    # In double precision the difference of squares below loses nothing that a float could show.
+    sums = torch.stack((count, mean * count, (var + mean * mean) * count))
+    dist.all_reduce(sums, group=process_group)
+    count, (mean, square) = sums[0], sums[1:] / sums[0]
+    var = (square - mean * mean).clamp_(min=0)
+    stats.copy_(torch.stack((mean, var * count / (count - 1))))
+    used, nothing = torch.stack((mean, var)).to(stats.dtype), stats.new_empty(0)
+    for part, out, *rows in zip(parts, outputs, *used, strict=True):
+        aten.native_batch_norm.out(
+            part, *affine, *rows, False, 0.0, eps, out=out, save_mean=nothing, save_invstd=nothing
+        )
+    return torch.stack((used[0], (used[1] + eps).rsqrt())), count
 
 
-def _sum_over_ranks(tensors, process_group: dist.ProcessGroup) -> tuple[Tensor, ...]:
-    """The sums over the processes of tensors of one shape, in one message."""
-    total = torch.stack(tuple(tensors))
+def _affine_sums(rows: list, eps: float) -> Tensor:
+    """Sums over each part of grad * normalised x, and of grad: (2, P, K)."""
+    sums = [
+        aten.native_batch_norm_backward(grad, x, None, None, None, mean, invstd, True, eps, [False, True, True])[1:]
+        for grad, x, mean, invstd in rows
+    ]
+    return torch.stack([torch.stack(values) for values in zip(*sums, strict=True)])
+
+
+def _means(sums: Tensor, count: Tensor, process_group: dist.ProcessGroup | None) -> Tensor:
+    """The sums over the groups' clips on all processes, by their number: (2, P, K)."""
+    if process_group is None:
+        return sums / count
+    total = sums.to(torch.float64, copy=True)
     dist.all_reduce(total, group=process_group)
-    return total.unbind()
+    return (total / count).to(sums.dtype)
 
 
-def _input_gradient_terms(weight, mean, var, eps: float, by_weight: Tensor, by_bias: Tensor) -> tuple[Tensor, ...]:
-    """Slopes and offset, (P, K) each, of the gradient of x, which is linear in the output's gradient and in x.
+def _input_gradient(grad: Tensor, x: Tensor, weight: Tensor | None, saved: Tensor, means: Tensor) -> Tensor:
+    """The gradient of x: weight * invstd * (grad - mean(grad) - normalised x * mean(grad * normalised x)).
 
-    It is scale * (grad - by_bias - normalised x * by_weight), where the latter two are means over a whole group.
+    It is linear in grad and in x, so two passes over the batch make it, with the coefficients of every channel.
     """
-    invstd = (var + eps).rsqrt()
-    scale = invstd if weight is None else invstd * _repeat(weight, mean)
-    slope = -scale * invstd * by_weight.to(mean.dtype)
-    return scale, slope, -scale * by_bias.to(mean.dtype) - slope * mean
+    mean, invstd = saved
+    scale = invstd if weight is None else invstd * weight
+    slope = -scale * invstd * means[0]
+    offset = -scale * means[1] - slope * mean
+    coefficients = (scale, slope, offset)
+    if x.is_contiguous():
+        rows = (x.shape[0] * x.shape[1] // mean.shape[1], mean.shape[1], -1)  # (N, C, T, H, W) -> (N/G, K, T*H*W)
+        return _linear(x.view(rows), grad.view(rows), *(c.view(-1, 1) for c in coefficients)).view_as(x)
+    x, grad = (t.permute(0, 2, 3, 4, 1) for t in (x, grad))  # -> (N, T, H, W, C), dense
+    rows = (len(mean), -1, x.shape[3] * x.shape[4])  # -> (P, N/P*T*H, W*C): long rows, also of few channels
+    coefficients = (c.repeat(1, x.shape[3]).unsqueeze(1) for c in coefficients)
+    return _linear(x.view(rows), grad.view(rows), *coefficients).view_as(x).permute(0, 4, 1, 2, 3)
 
 
-def _linear(grad: Tensor, x: Tensor, scale: Tensor, slope: Tensor, offset: Tensor) -> Tensor:
-    """scale * grad + slope * x + offset, each of them (K,), in the precision of the statistics."""
-    scale, slope, offset = (v.view(-1, 1, 1, 1) for v in (scale, slope, offset))
+def _linear(x: Tensor, grad: Tensor, scale: Tensor, slope: Tensor, offset: Tensor) -> Tensor:
     return torch.addcmul(offset, x, slope).addcmul_(grad, scale).to(x.dtype)
+
+
+def _native_gradients(rows: list, weight: Tensor | None, x: Tensor, eps: float) -> tuple[Tensor, Tensor]:
+    """The gradient of x, and the sums of `_affine_sums`, part by part by the native kernel."""
+    grad_x, sums = torch.empty_like(x), []
+    for out, (grad, part, mean, invstd) in zip(grad_x.chunk(len(rows)), rows, strict=True):
+        by_x, *by_affine = aten.native_batch_norm_backward(
+            grad, part, weight, None, None, mean, invstd, True, eps, [True, True, True]
+        )
+        out.copy_(by_x)
+        sums.append(torch.stack(by_affine))
+    return grad_x, torch.stack(sums, dim=1)

@@ -9,7 +9,7 @@ Standard library only.
 """
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import ceil, floor
@@ -43,6 +43,11 @@ class Phase:
     stride: tuple[int, int] = (1, 1)
     bn_groups: int = 1
     bn_sync_ranks: int = 1
+
+    @property
+    def mean_batch(self) -> float:
+        """Clips a batch of one device, over the short cycle."""
+        return sum(shape.batch_size for shape in self.shapes) / len(self.shapes)
 
     def epochs(self) -> Iterator[tuple[float, float]]:
         """The phase, cut at whole epochs."""
@@ -102,38 +107,23 @@ class MultigridSchedule:
     def plan(self, num_videos: int, world_size: int = 1) -> tuple[Leg, ...]:
         """Every iteration of the training, for `num_videos` videos on `world_size` ranks.
 
-        The clips of a training are one stream, epoch after epoch, each a permutation of all videos. Batches are cut
-        from it one behind the other, so that none is left out; a batch belongs to the leg in which it begins.
-        The short cycle starts anew with every leg.
+        A phase has as many iterations as its epochs are long, to the nearest, dealt over its epochs; its short cycle
+        starts anew with every leg. The clips of a training are one stream, a permutation of all videos after the
+        other, from which batches are cut one behind the other: no video is left out.
 
-        Raises ValueError when a batch is larger than the data set or a phase gets no iteration.
+        Raises ValueError when a batch is larger than the data set or a phase has no iteration.
         """
-        _check_batches_fit(self.phases, num_videos, world_size)
-        legs, cursor = [], 0
+        legs, clips = [], 0
         for phase in self.phases:
-            sizes = [shape.batch_size * world_size for shape in phase.shapes]
-            first = len(legs)
+            per_epoch = num_videos / (phase.mean_batch * world_size)
+            _check_size(phase, num_videos, world_size, per_epoch)
             for start, end in phase.epochs():
-                iterations = batches_to_cover(round(end * num_videos) - cursor, sizes)
-                whole_epoch = end == floor(end) or end == self.total_epochs
-                leg = Leg(phase, start, end, cursor, iterations, ends_epoch=whole_epoch)
-                cursor += leg.clips_before(iterations) * world_size
+                before, after = (round((epoch - phase.start_epoch) * per_epoch) for epoch in (start, end))
+                ends_epoch = end == floor(end) or end == self.total_epochs
+                leg = Leg(phase, start, end, clips, after - before, ends_epoch=ends_epoch)
+                clips += leg.clips_before(leg.iterations) * world_size
                 legs.append(leg)
-            if not any(leg.iterations for leg in legs[first:]):
-                raise ValueError(_no_iteration(phase, num_videos, world_size))
         return tuple(legs)
-
-
-def batches_to_cover(clips: int, sizes: Sequence[int]) -> int:
-    """The fewest batches, of `sizes` in turn, that hold `clips` clips."""
-    cycles, rest = divmod(max(clips, 0), sum(sizes))
-    iterations = cycles * len(sizes)
-    for size in sizes:
-        if rest <= 0:
-            break
-        iterations += 1
-        rest -= size
-    return iterations
 
 
 def remaining(legs: Iterable[Leg], iterations_done: int) -> tuple[Leg, ...]:
@@ -146,21 +136,17 @@ def remaining(legs: Iterable[Leg], iterations_done: int) -> tuple[Leg, ...]:
     return ()
 
 
-def _check_batches_fit(phases: Sequence[Phase], num_videos: int, world_size: int) -> None:
-    shape = max((shape for phase in phases for shape in phase.shapes), key=lambda shape: shape.batch_size)
-    clips = shape.batch_size * world_size
+def _check_size(phase: Phase, num_videos: int, world_size: int, per_epoch: float) -> None:
+    base = phase.shapes[0]
+    clips = base.batch_size * world_size
+    shape = f"the shape of {base.frames} frames x {base.crop} px takes {clips} clips a batch on {world_size} device(s)"
     if clips > num_videos:
         raise ValueError(
-            f"the shape of {shape.frames} frames x {shape.crop} px takes {clips} clips a batch on {world_size} "
-            f"device(s), and there are only {num_videos} training videos, so an epoch would have no iteration: "
+            f"{shape}, and there are only {num_videos} training videos: an epoch would have no iteration; "
             f"lower TRAIN.BATCH_SIZE by a factor of {clips / max(num_videos, 1):.1f} or more"
         )
-
-
-def _no_iteration(phase: Phase, num_videos: int, world_size: int) -> str:
-    clips = phase.shapes[0].batch_size * world_size
-    return (
-        f"the phase from epoch {phase.start_epoch:.3f} to {phase.end_epoch:.3f} has no iteration: "
-        f"an epoch has {num_videos} videos and its batches {clips} clips: "
-        "lower TRAIN.BATCH_SIZE, or raise SOLVER.MAX_EPOCH or MULTIGRID.EPOCH_FACTOR"
-    )
+    if round((phase.end_epoch - phase.start_epoch) * per_epoch) < 1:
+        raise ValueError(
+            f"{shape}, and its phase, from epoch {phase.start_epoch:.3f} to {phase.end_epoch:.3f} of {num_videos} "
+            "videos, would have no iteration: lower TRAIN.BATCH_SIZE, or raise SOLVER.MAX_EPOCH or MULTIGRID.EPOCH_FACTOR"
+        )

@@ -174,7 +174,7 @@ def _spans(recipe: Recipe, multigrid: Multigrid, grids: Sequence[Phase]) -> list
     designs = {"multi": _cycle_per_stage, "single": _one_cycle}
     if multigrid.design not in designs:
         raise ValueError(f"MULTIGRID.LONG_CYCLE_DESIGN is {multigrid.design!r}: use one of {', '.join(designs)}")
-    batches = [sum(shape.batch_size for shape in grid.shapes) / len(grid.shapes) for grid in grids]
+    batches = [grid.mean_batch for grid in grids]
     spans = list(designs[multigrid.design](recipe, batches, multigrid.fine_tune))
     scale = multigrid.epoch_factor * recipe.max_epoch / sum(span.epochs for span in spans)
     return [span._replace(epochs=span.epochs * scale) for span in spans]
