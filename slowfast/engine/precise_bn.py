@@ -1,35 +1,56 @@
-"""Precise batch norm: running statistics over fresh batches, not a moving average over past weights."""
+"""Precise batch norm: running statistics over fresh batches, not a moving average over past weights.
 
-import logging
+"Rethinking Batch in BatchNorm" (Wu and Johnson, 2021), Section 3.
+"""
+
+from collections.abc import Iterable
 from itertools import islice
 from math import ceil
 
-from fvcore.nn.precise_bn import update_bn_stats
+import torch
+from torch import Tensor, nn
 
 from slowfast.datasets.loader import construct_loader
 from slowfast.multigrid import Leg, Phase, Shape, ShortCycleBatchSampler, average_statistics
 from slowfast.utils.distributed import get_rank, get_world_size
 
-logger = logging.getLogger(__name__)
 
-
-def update_statistics(model, batches, num_batches: int) -> None:
-    """Set the running statistics of `model` to those over `num_batches` of `batches`, averaged over ranks."""
+@torch.no_grad()
+def update_statistics(model: nn.Module, batches: Iterable) -> None:
+    """Set the running statistics of `model` to the mean and variance over all `batches`, averaged over ranks."""
+    layers = [m for m in model.modules() if isinstance(m, nn.BatchNorm3d) and m.track_running_stats]
+    momenta = [layer.momentum for layer in layers]
     was_training = model.training
     model.train()
-    update_bn_stats(model, batches, num_batches, progress=None)
+    for layer in layers:
+        layer.momentum = 1.0
+        layer.running_mean.zero_()  # whatever they were: even 0 times infinity would stay
+        layer.running_var.zero_()
+    means, squares, count = [], [], 0
+    for inputs in batches:
+        model(inputs)
+        count += 1
+        means = _added(means, [layer.running_mean.double() for layer in layers])
+        squares = _added(squares, [layer.running_mean.double() ** 2 + layer.running_var for layer in layers])
+    for layer, mean, square, momentum in zip(layers, means, squares, momenta, strict=True):
+        layer.running_mean.copy_(mean / count)
+        layer.running_var.copy_(square / count - (mean / count) ** 2)
+        layer.momentum = momentum
     model.train(was_training)
     average_statistics(model)
 
 
-def fresh_batches(cfg, dataset, schedule, epoch: int):
-    """Batches of the default grid: other videos each epoch, in clips that training never draws. (batches, how many)."""
+def _added(sums: list[Tensor], terms: list[Tensor]) -> list[Tensor]:
+    return [s + t for s, t in zip(sums, terms, strict=True)] if sums else terms
+
+
+def fresh_batches(cfg, dataset, total_epochs: float, epoch: int) -> Iterable[dict]:
+    """At most BN.NUM_BATCHES_PRECISE batches of the default grid: other videos each epoch, in clips never trained on."""
     world = get_world_size()
     base = Shape(cfg.TRAIN.BATCH_SIZE // max(cfg.NUM_GPUS, 1), cfg.DATA.NUM_FRAMES, cfg.DATA.TRAIN_CROP_SIZE)
-    available = dataset.num_videos // (base.batch_size * world)
-    count = max(1, min(cfg.BN.NUM_BATCHES_PRECISE, available))
-    drawn_epoch = ceil(schedule.total_epochs) + epoch
-    phase = Phase(0, drawn_epoch, drawn_epoch + 1, (base,), stride=(cfg.DATA.SAMPLING_RATE,) * 2)
+    count = max(1, min(cfg.BN.NUM_BATCHES_PRECISE, dataset.num_videos // (base.batch_size * world)))
+    drawn_epoch = ceil(total_epochs) + epoch
+    phase = Phase(0, drawn_epoch, drawn_epoch + 1, (base,))
     leg = Leg(phase, drawn_epoch, drawn_epoch + 1, drawn_epoch * dataset.num_videos, count)
     sampler = ShortCycleBatchSampler([leg], dataset.num_videos, cfg.RNG_SEED, get_rank(), world)
-    return islice(construct_loader(cfg, "train", dataset, sampler), count), count
+    return islice(construct_loader(cfg, "train", dataset, sampler), count)

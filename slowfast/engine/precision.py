@@ -10,18 +10,24 @@ logger = logging.getLogger(__name__)
 
 
 class Precision:
-    """Full precision, or bfloat16 where the device has it, else float16 with a scaler for the gradients.
+    """Full precision, or on a GPU bfloat16 where it has that, else float16 with a scaler for the gradients.
 
-    Mixed precision goes with channels-last tensors, which is where low precision pays.
+    Mixed precision goes with channels-last tensors, which is where low precision pays. On a CPU it stays off: there the
+    bfloat16 convolutions of torch 2.13 (oneDNN) give wrong weight gradients, and write outside their memory, for clips of
+    fewer frames than a temporal kernel spans.
     """
 
     def __init__(self, device: torch.device, mixed: bool):
-        self.device, self.mixed = device, mixed
-        has_bf16 = device.type == "cpu" or torch.cuda.is_bf16_supported(including_emulation=False)
-        self.dtype = torch.bfloat16 if has_bf16 else torch.float16
-        self.memory_format = torch.channels_last_3d if mixed else torch.contiguous_format
-        if mixed:
-            logger.info("mixed precision: %s on %s", self.dtype, device.type)
+        self.device = device
+        self.mixed = mixed and device.type == "cuda"
+        self.dtype = torch.bfloat16
+        if self.mixed and not torch.cuda.is_bf16_supported(including_emulation=False):
+            self.dtype = torch.float16
+        self.memory_format = torch.channels_last_3d if self.mixed else torch.contiguous_format
+        if self.mixed:
+            logger.info("mixed precision: %s", self.dtype)
+        elif mixed:
+            logger.info("TRAIN.MIXED_PRECISION is for GPUs: on this CPU, full precision")
 
     def autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, dtype=self.dtype, enabled=self.mixed)

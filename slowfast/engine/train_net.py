@@ -104,10 +104,10 @@ def settle_statistics(state: TrainingState, epoch: int) -> None:
     if not cfg.BN.USE_PRECISE_STATS:
         return average_statistics(state.model)
     regroup(state.model, 1)  # until the next leg
-    clips, count = fresh_batches(cfg, state.dataset, state.schedule, epoch)
-    inputs = (state.pack(batch["clip"].to(state.device, non_blocking=True)) for batch in clips)
+    batches = fresh_batches(cfg, state.dataset, state.schedule.total_epochs, epoch)
+    inputs = (state.pack(batch["clip"].to(state.device, non_blocking=True)) for batch in batches)
     with state.precision.autocast():
-        update_statistics(state.model, inputs, count)
+        update_statistics(state.model, inputs)
 
 
 def validate(state: TrainingState, journal: Journal, epoch: int, clips: int, val_set) -> None:

@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 import traceback
+import warnings
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -96,10 +97,9 @@ class _Reporting(AbstractContextManager):
     def __exit__(self, kind, error, trace):
         if error is None:
             return
-        if isinstance(error, KeyboardInterrupt):
-            raise SystemExit(INTERRUPTED) from None
-        if isinstance(error, SystemExit):
-            return
+        if isinstance(error, (SystemExit, KeyboardInterrupt)):
+            traceback.clear_frames(trace)  # lets go of loaders, which end their workers
+            raise SystemExit(getattr(error, "code", INTERRUPTED)) from None
         if is_user_error(error):
             self.failures.put(("user", str(error)))
         else:
@@ -147,7 +147,12 @@ def _check_devices(world: World) -> None:
             f"set NUM_GPUS to {present} or less"
         )
     if not present and world.size > 1 and world.backend == "nccl":
-        logger.info("DIST_BACKEND nccl needs CUDA devices, and there are none: %d CPU processes use gloo", world.size)
+        _say_gloo(world.size)
+
+
+@functools.cache
+def _say_gloo(processes: int) -> None:
+    logger.info("DIST_BACKEND nccl needs CUDA devices, and there are none: %d CPU processes use gloo", processes)
 
 
 def _free_address() -> str:
@@ -191,7 +196,9 @@ def wrap(model: nn.Module) -> nn.Module:
     """`model` with gradients averaged over ranks; itself on one rank. Buffers stay each rank's own."""
     if not is_distributed():
         return model
-    return DistributedDataParallel(model, broadcast_buffers=False, gradient_as_bucket_view=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # of the name that torch 2.13 gives to broadcast_buffers
+        return DistributedDataParallel(model, broadcast_buffers=False, gradient_as_bucket_view=True)
 
 
 def all_reduce_mean(tensor: Tensor) -> Tensor:
