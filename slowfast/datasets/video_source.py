@@ -19,6 +19,7 @@ from slowfast.datasets.video_index import (
     PacketIndex,
     build_index,
 )
+from slowfast.datasets.video_size import missing_bytes
 
 KEEP_BYTES = 64 << 20  # compressed packets kept in memory per open video
 KEEP_PIXELS = 64 << 20  # decoded pixels kept of a video that has to be decoded to count its frames
@@ -64,7 +65,7 @@ def _why_not_open(path: str, error: FFmpegError) -> str:
 
 def _why_no_stream(container, stream) -> str:
     if stream is not None:
-        return "there is no decoder for its video stream"
+        return "there is no decoder for its video stream, or its header is cut off"
     return "no video stream (audio only)" if container.streams.audio else "no video stream"
 
 
@@ -230,12 +231,21 @@ def _is_end(packet) -> bool:
 
 
 def open_source(path: str, container, stream):
-    """The quickest exact source for a stream."""
+    """The quickest exact source for a stream. Raises VideoError, for files that were cut off, too."""
+    source = _packet_source(path, container, stream) or CountedSource(path)
+    missing = missing_bytes(path)
+    # The size in an AVI header is not reliable; together with the number of frames it is.
+    if missing and not (container.format.name == "avi" and source.num_frames >= stream.frames):
+        raise VideoError(f"the file is cut off: {missing} bytes are missing")
+    return source
+
+
+def _packet_source(path: str, container, stream) -> PacketSource | None:
     timed = container.format.name.split(",")[0] in TIMED_CONTAINERS
     if not timed or stream.codec_context.name not in ONE_FRAME_PER_PACKET:
-        return CountedSource(path)
+        return None
     index, packets = _demux(container, stream)
-    return PacketSource(path, container, stream, index, packets) if index else CountedSource(path)
+    return PacketSource(path, container, stream, index, packets) if index else None
 
 
 def _demux(container, stream) -> tuple[PacketIndex | None, list | None]:
@@ -273,8 +283,10 @@ def _packets(container, stream):
 
 
 def _refuse_cut_off(stream, count: int, last_packet) -> None:
-    expected = max(len(stream.index_entries), count) if stream.container.format.name.startswith("mov") else count
     if count == 0:
-        raise VideoError("the video stream has no frames")
-    if count < expected or last_packet.is_corrupt:
+        raise VideoError("the video stream has no frames: the file is empty or cut off")
+    expected = len(stream.index_entries) if stream.container.format.name.startswith("mov") else count
+    if count < expected:
         raise VideoError(f"the file is cut off: it holds {count} of {expected} frames")
+    if last_packet.is_corrupt:
+        raise VideoError(f"the file is cut off within frame {count - 1}")
