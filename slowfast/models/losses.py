@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 
@@ -15,7 +16,9 @@ class SoftCrossEntropyLoss(nn.Module):
         self.reduction = reduction
 
     def forward(self, scores: Tensor, target: Tensor) -> Tensor:
-        """Scores and target are N x K."""
+        """Scores are N x K, and so is the target, or it is N class numbers."""
+        if not target.is_floating_point():
+            target = F.one_hot(target, scores.shape[-1])
         loss = -(target * scores.log_softmax(dim=-1)).sum(dim=-1)
         return loss if self.reduction == "none" else getattr(loss, self.reduction)()
 

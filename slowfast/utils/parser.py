@@ -33,9 +33,7 @@ def argument_parser(description: str | None = None) -> argparse.ArgumentParser:
     parser.add_argument("--opts", metavar="KEY VALUE", nargs="*", help="keys to change (--opts itself may be left out)")
     parser.add_argument("--shard_id", type=int, help="number of this machine, from 0 (changes SHARD_ID)")
     parser.add_argument("--num_shards", type=int, help="number of machines (changes NUM_SHARDS)")
-    parser.add_argument(
-        "--init_method", default="tcp://localhost:9999", help="where the machines meet: URL of machine 0"
-    )
+    parser.add_argument("--init_method", help="where several machines meet: URL of machine 0, tcp://HOST:PORT")
     return parser
 
 

@@ -36,6 +36,7 @@ def test_soft_cross_entropy_of_a_sure_target_is_cross_entropy():
     one_hot = torch.nn.functional.one_hot(LABELS, 3).float()
     soft, hard = get_loss_func("soft_cross_entropy")(), get_loss_func("cross_entropy")()
     torch.testing.assert_close(soft(SCORES, one_hot), hard(SCORES, LABELS))
+    torch.testing.assert_close(soft(SCORES, LABELS), hard(SCORES, LABELS))
 
 
 def test_an_unknown_loss_is_refused_with_the_known_ones():
