@@ -4,14 +4,13 @@ Legend: V views of a video, T frames, H x W pixels, C channels.
 """
 
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 import torch
 
 from slowfast.datasets.grid import SamplingGrid
-from slowfast.datasets.media import VideoFiles
 from slowfast.datasets.sampling import SpatialChoice, rng_for
 from slowfast.datasets.temporal import TimedSpan
 from slowfast.datasets.transform import apply_crop_flip, resized_size
@@ -22,6 +21,11 @@ MAX_ATTEMPTS = 50  # videos to try for one training clip
 REPLACEMENT = 0xBAD  # keeps the draw of another video apart from the draws of clips
 
 
+class UnreadableVideos(ValueError):
+    """What the user is told when there is nothing to show; of its own type, so that it is known after its way out of a
+    worker process."""
+
+
 @dataclass(frozen=True)
 class Listing:
     """What a list says.
@@ -29,19 +33,14 @@ class Listing:
     Attributes:
         media: the frames of each video (see media.py).
         targets: the labels of each video (see targets.py).
-        time: how frames are chosen (see temporal.py).
+        time: how frames are chosen (see temporal.py); None: by time, as the config says.
         fit_crop: with one spatial crop in testing, resize to the crop rather than to the training's short side.
     """
 
     media: object
     targets: object
-    time: object
+    time: object = None
     fit_crop: bool = False
-
-    @classmethod
-    def of_files(cls, cfg, paths: list[str], targets) -> "Listing":
-        """Video files, sampled by time."""
-        return cls(VideoFiles(paths), targets, TimedSpan(cfg.DATA.TARGET_FPS, cfg.DATA.USE_OFFSET_SAMPLING))
 
 
 class Views(NamedTuple):
@@ -78,8 +77,10 @@ class VideoDataset(torch.utils.data.Dataset):
 
     @classmethod
     def from_cfg(cls, cfg, split: str) -> "VideoDataset":
+        listing = cls.parse(cfg, split)
+        time = listing.time or TimedSpan(cfg.DATA.TARGET_FPS, cfg.DATA.USE_OFFSET_SAMPLING)
         grid = SamplingGrid.from_cfg(cfg)
-        return cls(cls.parse(cfg, split), split, grid, cfg.RNG_SEED, cfg.TEST.SKIP_BAD_VIDEOS)
+        return cls(replace(listing, time=time), split, grid, cfg.RNG_SEED, cfg.TEST.SKIP_BAD_VIDEOS)
 
     @classmethod
     def parse(cls, cfg, split: str) -> Listing:
@@ -144,8 +145,9 @@ class VideoDataset(torch.utils.data.Dataset):
 
     def transform(self, frames: np.ndarray, views: Views) -> torch.Tensor:
         """Crop and flip: (clips, T, H, W, C) -> (clips * crops, T, H, W, C), or one clip without the first axis."""
-        clips = [np.ascontiguousarray(apply_crop_flip(clip, crop)) for clip in frames for crop in views.crops]
-        return torch.from_numpy(np.stack(clips) if self.split == "test" else clips[0])
+        clips = [apply_crop_flip(clip, crop) for clip in frames for crop in views.crops]  # not copied yet
+        whole = np.stack(clips) if self.split == "test" else np.ascontiguousarray(clips[0])
+        return torch.from_numpy(whole)
 
     def _clip_index(self, index: "int | ClipIndex") -> ClipIndex:
         if isinstance(index, ClipIndex):
@@ -164,12 +166,12 @@ class VideoDataset(torch.utils.data.Dataset):
     def _give_up(self, index: ClipIndex, bad: list[str]) -> dict:
         last = bad[-1].replace("\t", ": ")
         if self.split == "train":
-            raise ValueError(
+            raise UnreadableVideos(
                 f"{len(bad)} videos drawn one after the other cannot be read; the last is {last}. Check "
                 "DATA.PATH_PREFIX, and the files with tools/check_videos.py"
             )
         if not self.skip_bad:
-            raise ValueError(
+            raise UnreadableVideos(
                 f"{last}. Mend the file or take it off the list; TEST.SKIP_BAD_VIDEOS True leaves such videos out and "
                 "counts them"
             )

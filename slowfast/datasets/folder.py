@@ -5,7 +5,7 @@ import os
 from slowfast.datasets.base import Listing, VideoDataset
 from slowfast.datasets.build import DATASET_REGISTRY
 from slowfast.datasets.lists import Row, class_numbers, find_class_names, number_names
-from slowfast.datasets.media import VIDEO_SUFFIXES, is_video
+from slowfast.datasets.media import VIDEO_SUFFIXES, VideoFiles, is_video
 from slowfast.datasets.targets import ClassNumbers
 
 
@@ -19,13 +19,13 @@ class Folder(VideoDataset):
 
     @classmethod
     def parse(cls, cfg, split: str) -> Listing:
-        return list_folders(cfg, split)
+        return list_folders(cfg.DATA.PATH_TO_DATA_DIR, split, cfg.MODEL.NUM_CLASSES, cfg.TENSORBOARD.CLASS_NAMES_PATH)
 
 
-def list_folders(cfg, split: str) -> Listing:
-    data_dir = cfg.DATA.PATH_TO_DATA_DIR
+def list_folders(data_dir: str, split: str, num_classes: int, class_file: str = "") -> Listing:
+    """The video files of a split; `class_file`: of the names, where it does not lie in `data_dir`."""
     root = _split_folder(data_dir, split)
-    names = find_class_names(data_dir, cfg.TENSORBOARD.CLASS_NAMES_PATH)
+    names = find_class_names(data_dir, class_file)
     if names is None:
         train = os.path.join(data_dir, "train")
         names = number_names(_classes(train if os.path.isdir(train) else root))
@@ -36,8 +36,8 @@ def list_folders(cfg, split: str) -> Listing:
     ]
     if not rows:
         raise ValueError(f"{root} has no video files in folders of classes (looked for {' '.join(VIDEO_SUFFIXES)})")
-    targets = ClassNumbers(class_numbers(rows, names, cfg.MODEL.NUM_CLASSES))
-    return Listing.of_files(cfg, [row.path for row in rows], targets)
+    targets = ClassNumbers(class_numbers(rows, names, num_classes))
+    return Listing(VideoFiles([row.path for row in rows]), targets)
 
 
 def _split_folder(data_dir: str, split: str) -> str:

@@ -16,6 +16,7 @@ from slowfast.datasets.lists import (
     require,
     start_folder,
 )
+from slowfast.datasets.media import VideoFiles
 from slowfast.datasets.targets import ClassNumbers, ClassSets
 
 
@@ -30,32 +31,33 @@ class Kinetics(VideoDataset):
 
     @classmethod
     def parse(cls, cfg, split: str) -> Listing:
-        data, data_dir = cfg.DATA, cfg.DATA.PATH_TO_DATA_DIR
-        path = os.path.join(data_dir, f"{split}.csv")
+        data, data_dir, num_classes = cfg.DATA, cfg.DATA.PATH_TO_DATA_DIR, cfg.MODEL.NUM_CLASSES
+        path, class_file = os.path.join(data_dir, f"{split}.csv"), cfg.TENSORBOARD.CLASS_NAMES_PATH
         if not os.path.isfile(path) and os.path.isdir(os.path.join(data_dir, split)):
-            return list_folders(cfg, split)
-        require(path, data_dir)
+            return list_folders(data_dir, split, num_classes, class_file)
+        form = (data.PATH_LABEL_SEPARATOR, data.SKIP_ROWS)
+        read = _read_sets if data.MULTI_LABEL else read_rows
+        rows = read(require(path, data_dir), *form)
         if data.MULTI_LABEL:
-            lines = read_lines(path, data.SKIP_ROWS)
-            rows = [_split_sets(line, data.PATH_LABEL_SEPARATOR, where) for line, where in lines]
-            targets = _class_sets(rows, cfg.MODEL.NUM_CLASSES)
+            targets = _class_sets(rows, num_classes)
         else:
-            rows = read_rows(path, data.PATH_LABEL_SEPARATOR, data.SKIP_ROWS)
-            targets = ClassNumbers(class_numbers(rows, _names(cfg, rows), cfg.MODEL.NUM_CLASSES))
+            names = _names(data_dir, class_file, form) if are_names([row.label for row in rows]) else None
+            targets = ClassNumbers(class_numbers(rows, names, num_classes))
         start = start_folder(data.PATH_PREFIX, data_dir, rows[0].path)
-        return Listing.of_files(cfg, [os.path.join(start, row.path) for row in rows], targets)
+        return Listing(VideoFiles([os.path.join(start, row.path) for row in rows]), targets)
 
 
-def _names(cfg, rows: list[Row]) -> dict[str, int] | None:
-    """The numbers of the names that the rows have for classes; None where they have numbers."""
-    if not are_names([row.label for row in rows]):
-        return None
-    data = cfg.DATA
-    names = find_class_names(data.PATH_TO_DATA_DIR, cfg.TENSORBOARD.CLASS_NAMES_PATH)
+def _names(data_dir: str, class_file: str, form: tuple[str, int]) -> dict[str, int]:
+    """The numbers of the names that a list has for classes; `form` as for `read_rows`."""
+    names = find_class_names(data_dir, class_file)
     if names is None:
-        train = require(os.path.join(data.PATH_TO_DATA_DIR, "train.csv"), data.PATH_TO_DATA_DIR)
-        names = number_names(row.label for row in read_rows(train, data.PATH_LABEL_SEPARATOR, data.SKIP_ROWS))
+        train = require(os.path.join(data_dir, "train.csv"), data_dir)
+        names = number_names(row.label for row in read_rows(train, *form))
     return names
+
+
+def _read_sets(path: str, separator: str, skip_rows: int) -> list[Row]:
+    return [_split_sets(line, separator, where) for line, where in read_lines(path, skip_rows)]
 
 
 def _split_sets(line: str, separator: str, where: str) -> Row:

@@ -165,7 +165,8 @@ class ImageFrames:
 
     def size(self, frame: int) -> tuple[int, int]:
         (path,) = self._lists.image_paths(self._video, [frame])
-        self._seen = {path: read_image(path)}
+        if path not in self._seen:
+            self._seen = {path: read_image(path)}
         return self._seen[path].shape[:2]
 
     def read(self, frames: Sequence[int], size: tuple[int, int]) -> np.ndarray:

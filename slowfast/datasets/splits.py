@@ -6,6 +6,7 @@ from glob import glob
 from slowfast.datasets.base import Listing, VideoDataset
 from slowfast.datasets.build import DATASET_REGISTRY
 from slowfast.datasets.lists import Row, class_numbers, number_names, read_lines, require, start_folder
+from slowfast.datasets.media import VideoFiles
 from slowfast.datasets.targets import ClassNumbers
 
 SPLITS_HINT = "DATA.PATH_TO_DATA_DIR is the folder of the official split files"
@@ -27,7 +28,7 @@ class Ucf101(VideoDataset):
         name = f"{'train' if split == 'train' else 'test'}list{cls.fold:02d}.txt"
         lines = read_lines(require(os.path.join(data_dir, name), data_dir))
         rows = [Row(line.split()[0], line.split("/")[0], where) for line, where in lines]
-        return _listing(cfg, rows, names)
+        return list_rows(rows, names, cfg.MODEL.NUM_CLASSES, start_folder(cfg.DATA.PATH_PREFIX, data_dir, rows[0].path))
 
 
 @DATASET_REGISTRY.register()
@@ -63,7 +64,8 @@ class Hmdb51(VideoDataset):
         rows = [row for file in files for row in _flagged(file, os.path.basename(file).removesuffix(ending), flag)]
         if not rows:
             raise ValueError(f"no video of {len(files)} files *{ending} in {data_dir} has the flag {flag} ({split})")
-        return _listing(cfg, rows, number_names(os.path.basename(file).removesuffix(ending) for file in files))
+        names = number_names(os.path.basename(file).removesuffix(ending) for file in files)
+        return list_rows(rows, names, cfg.MODEL.NUM_CLASSES, start_folder(cfg.DATA.PATH_PREFIX, data_dir, rows[0].path))
 
 
 @DATASET_REGISTRY.register()
@@ -80,10 +82,10 @@ class Hmdb51_3(Hmdb51):
     fold = 3
 
 
-def _listing(cfg, rows: list[Row], names: dict[str, int]) -> Listing:
-    numbers = class_numbers(rows, names, cfg.MODEL.NUM_CLASSES)
-    start = start_folder(cfg.DATA.PATH_PREFIX, cfg.DATA.PATH_TO_DATA_DIR, rows[0].path)
-    return Listing.of_files(cfg, [os.path.join(start, row.path) for row in rows], ClassNumbers(numbers))
+def list_rows(rows: list[Row], names: dict[str, int], num_classes: int, start: str) -> Listing:
+    """Video files whose paths begin at the folder `start`."""
+    targets = ClassNumbers(class_numbers(rows, names, num_classes))
+    return Listing(VideoFiles([os.path.join(start, row.path) for row in rows]), targets)
 
 
 def _class_index(path: str) -> dict[str, int]:

@@ -36,27 +36,32 @@ class Ssv2(VideoDataset):
                 "DATA.RANDOM_FLIP is True: flipping turns left into right, which classes of Something-Something tell "
                 "apart; the recipes set it False"
             )
-        ids, numbers = _read_annotations(cfg.DATA.PATH_TO_DATA_DIR, split, cfg.MODEL.NUM_CLASSES)
-        media, found = _media(cfg, ids, split)
+        data_dir, num_classes = cfg.DATA.PATH_TO_DATA_DIR, cfg.MODEL.NUM_CLASSES
+        ids, numbers = _read_annotations(data_dir, split, num_classes)
+        path = os.path.join(data_dir, "train.csv" if split == "train" else "val.csv")
+        if os.path.isfile(path):
+            media, found = _listed(FrameList(path, num_classes), ids, cfg.DATA.PATH_PREFIX)
+        else:
+            media, found = _video_files(cfg.DATA.PATH_PREFIX or data_dir, ids, path)
         return Listing(media, ClassNumbers(numbers[found]), Segments(), fit_crop=True)
 
 
-def _media(cfg, ids: list[str], split: str) -> tuple[object, np.ndarray]:
-    """The frames of the videos that have some, and which those are."""
-    data_dir, prefix = cfg.DATA.PATH_TO_DATA_DIR, cfg.DATA.PATH_PREFIX
-    path = os.path.join(data_dir, "train.csv" if split == "train" else "val.csv")
-    if os.path.isfile(path):
-        frames = FrameList(path, cfg.MODEL.NUM_CLASSES)
-        places = {name: place for place, name in enumerate(frames.names)}
-        found = _found(ids, places, f"frames in {path}")
-        return listed_media(frames, prefix, [places[ids[i]] for i in found]), found
-    videos = find_videos(prefix or data_dir)
+def _listed(frames: FrameList, ids: list[str], prefix: str) -> tuple[object, np.ndarray]:
+    """The frames of the videos that a frame list has, and which those are."""
+    places = {name: place for place, name in enumerate(frames.names)}
+    found = _found(ids, places, f"frames in {frames.path}")
+    return listed_media(frames, prefix, [places[ids[i]] for i in found]), found
+
+
+def _video_files(folder: str, ids: list[str], missing_list: str) -> tuple[VideoFiles, np.ndarray]:
+    """The files of the videos that a folder has, and which those are."""
+    videos = find_videos(folder)
     if not videos:
         raise ValueError(
-            f"neither the frame list {os.path.abspath(path)} nor video files in {prefix or data_dir!r} were found: "
+            f"neither the frame list {os.path.abspath(missing_list)} nor video files in {folder!r} were found: "
             "set DATA.PATH_TO_DATA_DIR to the folder of the lists, or DATA.PATH_PREFIX to that of the videos"
         )
-    found = _found(ids, videos, f"a video file in {prefix or data_dir}")
+    found = _found(ids, videos, f"a video file in {folder}")
     return VideoFiles([videos[ids[i]] for i in found], bgr=True), found
 
 
@@ -65,7 +70,7 @@ def _found(ids: list[str], having: dict, what: str) -> np.ndarray:
     if not len(found):
         raise ValueError(f"none of the {len(ids)} ids has {what}: these are of another data set or split")
     if len(found) < len(ids):
-        logger.warning("%d of %d videos are left out: they have no %s", len(ids) - len(found), len(ids), what)
+        logger.warning("%d of %d videos are left out: they do not have %s", len(ids) - len(found), len(ids), what)
     return found
 
 

@@ -3,10 +3,11 @@ import signal
 import pytest
 import torch
 
+from slowfast.datasets.base import UnreadableVideos
 from slowfast.datasets.build import build_dataset
 from slowfast.datasets.loader import construct_loader
 from slowfast.multigrid.sampler import ClipIndex
-from tests.datasets.data import small_cfg
+from tests.datasets.data import small_cfg, write_list
 
 
 def batches(cfg, split, **kwargs):
@@ -25,6 +26,7 @@ def test_a_training_epoch_shows_every_video_once_at_the_default_grid(kinetics_di
     assert found[0]["bad"] == ["", ""]
 
 
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_samples_are_the_same_with_any_number_of_workers(kinetics_dir, split):
     runs = [batches(small_cfg(kinetics_dir, DATA_LOADER__NUM_WORKERS=n), split) for n in (0, 1, 3)]
@@ -67,6 +69,12 @@ def test_loading_leaves_the_global_random_state_alone(kinetics_dir):
     before = torch.get_rng_state()
     batches(small_cfg(kinetics_dir), "train")
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_the_error_of_a_worker_names_the_video_and_is_known_as_the_users(kinetics_dir):
+    write_list(kinetics_dir / "test.csv", ["missing.mp4 0"])
+    with pytest.raises(UnreadableVideos, match="missing.mp4: .*TEST.SKIP_BAD_VIDEOS"):
+        batches(small_cfg(kinetics_dir, DATA_LOADER__NUM_WORKERS=1), "test")
 
 
 class Signals(torch.utils.data.Dataset):

@@ -1,3 +1,5 @@
+import pickle
+
 import numpy as np
 import pytest
 import torch
@@ -60,6 +62,11 @@ def test_nothing_in_a_data_set_changes_when_it_is_read(kinetics_dir):
     data[ClipIndex(0, 1, 2, 24)]
     assert {name: id(value) for name, value in vars(data).items()} == before
     assert all(vars(getattr(data, name)) == state for name, state in parts.items())
+
+
+def test_a_data_set_gives_the_same_in_a_process_it_was_sent_to(kinetics_dir):
+    data = build_dataset("kinetics", small_cfg(kinetics_dir), "train")
+    assert same(pickle.loads(pickle.dumps(data))[3], data[3])
 
 
 def test_training_clips_are_frames_of_one_stride_in_order(square):
