@@ -45,8 +45,9 @@ def open_stream(path: str):
     best = container.streams.best("video")
     stream = best if best in videos else next(iter(videos), None)
     if stream is None or stream.codec_context is None:
+        reason = _why_no_stream(container, stream)
         container.close()
-        raise VideoError(_why_no_stream(container, stream))
+        raise VideoError(reason)
     for other in container.streams:
         if other is not stream:
             other.discard = Discard.all
