@@ -4,7 +4,7 @@ import json
 import os
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
-from glob import glob
+from glob import escape, glob
 from typing import NamedTuple
 
 from slowfast.datasets.targets import check_range
@@ -88,10 +88,9 @@ def find_class_names(data_dir: str, configured: str = "") -> dict[str, int] | No
 
     A json file maps names to numbers (or is a list of names); a text file has one name a line.
     """
-    found = (
-        [configured] if configured else [p for pattern in CLASS_FILES for p in sorted(glob(f"{data_dir}/{pattern}"))]
-    )
-    return read_class_names(found[0]) if found else None
+    beside = [path for pattern in CLASS_FILES for path in sorted(glob(os.path.join(escape(data_dir), pattern)))]
+    path = configured or next(iter(beside), None)
+    return read_class_names(path) if path else None
 
 
 def read_class_names(path: str) -> dict[str, int]:

@@ -33,6 +33,7 @@ def construct_loader(cfg, split: str, dataset=None, batch_sampler=None) -> DataL
         dataset,
         batch_sampler=batch_sampler,
         num_workers=workers,
+        prefetch_factor=(1 if split == "test" else 2) if workers else None,  # all views of a video are many
         pin_memory=cfg.DATA_LOADER.PIN_MEMORY and torch.cuda.is_available(),
         worker_init_fn=prepare_worker,
         multiprocessing_context="fork" if workers and sys.platform == "linux" else None,  # lists are shared, not sent

@@ -1,7 +1,7 @@
 """The official split files of UCF101 and HMDB51. Testing and validation both take the test videos."""
 
 import os
-from glob import glob
+from glob import escape, glob
 
 from slowfast.datasets.base import Listing, VideoDataset
 from slowfast.datasets.build import DATASET_REGISTRY
@@ -57,7 +57,7 @@ class Hmdb51(VideoDataset):
     @classmethod
     def parse(cls, cfg, split: str) -> Listing:
         data_dir, ending = cfg.DATA.PATH_TO_DATA_DIR, f"_test_split{cls.fold}.txt"
-        files = sorted(glob(os.path.join(data_dir, f"*{ending}")))
+        files = sorted(glob(os.path.join(escape(data_dir), f"*{ending}")))
         if not files:
             raise ValueError(f"no <class>{ending} in {os.path.abspath(data_dir)}: {SPLITS_HINT}")
         flag = "1" if split == "train" else "2"

@@ -103,6 +103,20 @@ def test_rows_of_another_frame_rate_are_spread_over_the_video(frames_dir):
     assert sample["label"].tolist() == expected_labels(numbers[0] // 2, numbers[-1] // 2)
 
 
+def test_without_a_prefix_images_and_videos_may_lie_beside_the_list(tmp_path):
+    write_frame_list(tmp_path / "val.csv", frame_rows("A", 0, write_frames(tmp_path, "A", 9, size=(48, 48)), ["2"] * 9))
+    cfg = charades_cfg(tmp_path, DATA__PATH_PREFIX="")
+    from_images = build_dataset("charades", cfg, "val")
+    assert from_images.path_of(0) == str(tmp_path / "A")
+    numbers = read_numbers(from_images[0]["clip"])
+    for image in (tmp_path / "A").iterdir():
+        image.unlink()
+    write_video(tmp_path / "A.mp4", 9, size=(48, 48))
+    from_videos = build_dataset("charades", cfg, "val")
+    assert from_videos.path_of(0) == str(tmp_path / "A.mp4")
+    assert read_numbers(from_videos[0]["clip"]) == numbers == [1, 3, 5, 7]
+
+
 def test_paths_of_a_frame_list_may_be_video_files(tmp_path):
     write_video(tmp_path / "a.mp4", 20, size=(48, 48))
     for split in ("train", "val"):
