@@ -36,7 +36,9 @@ class Journal:
         self._warned_in_epoch = -1
         self._first_lap = True
 
-    def iteration(self, leg: Leg, i: int, loss: Tensor, scores: Tensor, labels: Tensor, bad: list[str], lr: float) -> None:
+    def iteration(
+        self, leg: Leg, i: int, loss: Tensor, scores: Tensor, labels: Tensor, bad: list[str], lr: float
+    ) -> None:
         """Count an iteration, and say how it went if it is a LOG_PERIOD-th one; only then anything waits for the device."""
         self.meter.update(scores, labels, loss)
         self.bad += [line for lines in bad if lines for line in lines.splitlines()]

@@ -65,7 +65,9 @@ def evaluate(model: nn.Module, loader: Iterable, pack: Callable, precision: Prec
     return accuracy(scores, labels)
 
 
-def predictor(model: nn.Module, precision: Precision, pack: Callable, chunk: int | None = None) -> Callable[[Tensor], Tensor]:
+def predictor(
+    model: nn.Module, precision: Precision, pack: Callable, chunk: int | None = None
+) -> Callable[[Tensor], Tensor]:
     """A function from uint8 clips, N x T x H x W x C on the host, to scores, N x K, at most `chunk` clips at a time."""
 
     @torch.no_grad()
@@ -109,7 +111,9 @@ def report(cfg, meter: ScoreMeter, bad: list[str], device: torch.device) -> dict
         "tested %d videos (%d failed) on %d clips x %d crops of %d px, %d frames x stride %d, scores combined by %s: %s",
         *(len(videos), len(bad), views, crops, cfg.DATA.TEST_CROP_SIZE),
         *(cfg.DATA.NUM_FRAMES, cfg.DATA.SAMPLING_RATE, cfg.DATA.ENSEMBLE_METHOD),
-        ", ".join(f"{name} {value:.2f} %" if name != "map" else f"mAP {100 * value:.2f} %" for name, value in figures.items()),
+        ", ".join(
+            f"{name} {value:.2f} %" if name != "map" else f"mAP {100 * value:.2f} %" for name, value in figures.items()
+        ),
     )
     stats = {name: f"{value:.2f}" if name != "map" else value for name, value in figures.items()}
     protocol = {"views": views, "crops": crops, "videos": len(videos), "failed": len(bad)}

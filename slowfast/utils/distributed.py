@@ -59,9 +59,7 @@ def launch(run: Callable, args: tuple = (), world: World | None = None) -> None:
         return run(*args)
     failures = mp.get_context("spawn").SimpleQueue()
     meeting_point = world.init_method if world.machines > 1 else _free_address()
-    context = mp.spawn(
-        _run_rank, (run, args, world, meeting_point, failures), nprocs=world.processes, join=False
-    )
+    context = mp.spawn(_run_rank, (run, args, world, meeting_point, failures), nprocs=world.processes, join=False)
     with _signals_passed_on(context.processes):
         try:
             while not context.join(grace_period=5):

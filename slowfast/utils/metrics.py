@@ -51,5 +51,7 @@ def mean_average_precision(scores, labels) -> float:
         missing = labels.shape[1] - len(present)
         logger.info("mAP leaves out %d of %d classes, which have no positive", missing, labels.shape[1])
     if not len(present):
-        raise ValueError("no class has a positive video, so there is no average precision: look at the labels of the list")
+        raise ValueError(
+            "no class has a positive video, so there is no average precision: look at the labels of the list"
+        )
     return float(np.mean([average_precision(labels[:, k], scores[:, k]) for k in present]))

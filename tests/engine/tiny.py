@@ -7,8 +7,10 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from slowfast.config.load import load_cfg
+from slowfast.datasets.build import DATASET_REGISTRY
 from tests.videos import write_video
 
 ROOT = Path(__file__).parents[2]
@@ -108,3 +110,50 @@ def losses(output: Path) -> dict[int, float]:
         known = curve.setdefault(line["iteration"], line["loss"])
         assert known == line["loss"], line
     return curve
+
+
+class Synthetic(torch.utils.data.Dataset):
+    """Clips from memory, whose colour tells the class; with `multi_label` every clip has a set of two classes."""
+
+    def __init__(self, split: str, frames: int, crop: int, multi_label: bool = False):
+        self.split, self.frames, self.crop, self.multi_label = split, frames, crop, multi_label
+        self.num_videos = 12 if split == "train" else 7
+
+    @classmethod
+    def from_cfg(cls, cfg, split: str) -> "Synthetic":
+        return cls(split, cfg.DATA.NUM_FRAMES, cfg.DATA.TRAIN_CROP_SIZE, cfg.DATA.MULTI_LABEL)
+
+    def __len__(self) -> int:
+        return self.num_videos
+
+    def __getitem__(self, index) -> dict:
+        video, epoch, frames, crop = index if isinstance(index, tuple) else (index, 0, self.frames, self.crop)
+        shape = (6,) * (self.split == "test") + (frames, crop, crop, 3)
+        clip = np.random.default_rng([video, epoch]).integers(0, 150, shape, dtype=np.uint8)
+        clip[..., video % CLASSES] += 80
+        label = torch.tensor(video % CLASSES)
+        if self.multi_label:
+            label = torch.tensor([float(k in (video % CLASSES, (video + 1) % CLASSES)) for k in range(CLASSES)])
+        return {"clip": torch.from_numpy(clip), "label": label, "video": video, "bad": ""}
+
+
+if "Synthetic" not in DATASET_REGISTRY:
+    DATASET_REGISTRY.register(Synthetic)
+
+SYNTHETIC = {"TRAIN__DATASET": "synthetic", "TEST__DATASET": "synthetic"}
+BOTH_CYCLES = {
+    "DATA__TRAIN_CROP_SIZE": 64,
+    "DATA__TEST_CROP_SIZE": 64,
+    "DATA__TRAIN_JITTER_SCALES": [66, 76],
+    "MULTIGRID__LONG_CYCLE": True,
+    "MULTIGRID__SHORT_CYCLE": True,
+    "MULTIGRID__LONG_CYCLE_FACTORS": [[0.5, 0.5**0.5], [1, 1]],
+    "MULTIGRID__BN_BASE_SIZE": 2,
+    "MULTIGRID__EPOCH_FACTOR": 1.0,
+    "SOLVER__MAX_EPOCH": 10,
+    "SOLVER__STEPS": [0, 6, 8],
+    "SOLVER__LRS": [1, 0.1, 0.01],
+    "SOLVER__BASE_LR": 0.002,
+    "TRAIN__BATCH_SIZE": 2,
+    "TRAIN__CHECKPOINT_PERIOD": 4,
+}

@@ -1,0 +1,20 @@
+import pytest
+import torch
+
+from tests.engine.tiny import write_dataset
+
+
+@pytest.fixture(scope="session")
+def videos(tmp_path_factory):
+    """Kinetics lists over 12 tiny encoded videos."""
+    return write_dataset(tmp_path_factory.mktemp("videos"))
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Sums in one order, and the random state as it was."""
+    threads, state = torch.get_num_threads(), torch.get_rng_state()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+    torch.set_rng_state(state)

@@ -1,0 +1,124 @@
+"""Runs from the command line, as users start them: one process and several, stopped in every way."""
+
+import os
+import resource
+import shutil
+import signal
+import time
+
+import pytest
+import torch
+
+from slowfast.engine.test_net import test as test_model
+from slowfast.engine.train_net import train
+from slowfast.utils.checkpoint import read_checkpoint
+from tests.engine.tiny import BOTH_CYCLES, command, json_stats, losses, start, tiny_cfg
+
+
+def stop_after(iterations: int, output, words: list[str], how: signal.Signals):
+    """Start a run, send it (and all its processes, as a terminal does) a signal after some iterations; (exit code, text)."""
+    process = start(words, start_new_session=True)
+    log = output / "json_stats.log"
+    deadline = time.monotonic() + 120
+    while not (log.exists() and log.read_text().count("train_iter") >= iterations):
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    os.killpg(process.pid, how)
+    return process.wait(), process.communicate()[0]
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_a_run_stopped_in_the_middle_goes_on_as_if_it_had_not_been(how, videos, tmp_path):
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    changes = BOTH_CYCLES | {"DATA_LOADER__NUM_WORKERS": 1}
+    code, text = stop_after(8, broken, command(videos, broken, **changes), how)
+    interrupted = broken / "checkpoints" / "interrupted.pyth"
+    if how == signal.SIGINT:
+        assert code == 130
+        assert "goes on from here" in text
+        assert "Traceback" not in text
+        assert interrupted.exists()
+    else:
+        assert code == -signal.SIGKILL
+    train(tiny_cfg(videos, broken, **changes))
+    train(tiny_cfg(videos, whole, **changes))
+    assert losses(broken) == losses(whole)
+    assert json_stats(broken, "train_epoch")[-1]["loss"] == json_stats(whole, "train_epoch")[-1]["loss"]
+
+
+def test_two_processes_train_and_test_as_one_run(videos, tmp_path):
+    process = start(command(videos, tmp_path, NUM_GPUS=2, SOLVER__MAX_EPOCH=3, TEST__ENABLE=True))
+    text = process.communicate()[0]
+    assert process.returncode == 0, text
+    assert text.count("2 CPU processes use gloo") == 1
+    assert text.count("training is done: 9 iterations") == 1
+    assert sorted(losses(tmp_path)) == list(range(1, 10))
+    final = next(line for line in (tmp_path / "json_stats.log").read_text().splitlines() if "test_final" in line)
+    alone = test_model(tiny_cfg(videos, tmp_path))
+    assert f'"top1_acc": "{alone["top1_acc"]:.2f}"' in final
+    assert '"videos": 6' in final
+
+
+def test_two_processes_stop_at_the_same_iteration_and_go_on(videos, tmp_path):
+    words = command(videos, tmp_path, NUM_GPUS=2, SOLVER__MAX_EPOCH=40, DATA_LOADER__NUM_WORKERS=1)
+    code, text = stop_after(4, tmp_path, words, signal.SIGINT)
+    assert code == 130, text
+    assert "Traceback" not in text
+    saved = read_checkpoint(tmp_path / "checkpoints" / "interrupted.pyth")
+    assert saved["iteration"] == max(losses(tmp_path))
+
+
+def test_the_error_of_a_rank_is_told_once_and_ends_all(videos, tmp_path):
+    process = start(command(videos, tmp_path, NUM_GPUS=2, SOLVER__BASE_LR=1e30))
+    text = process.communicate(timeout=120)[0]
+    assert process.returncode not in (0, None)
+    assert text.count("error: the loss is nan at iteration 2") == 1
+    assert "Traceback" not in text
+    assert not (tmp_path / "checkpoints").exists()
+
+
+def test_a_full_disk_is_told_and_leaves_the_old_checkpoint_intact(videos, tmp_path):
+    train(tiny_cfg(videos, tmp_path, SOLVER__MAX_EPOCH=2, SOLVER__STEPS=[0, 1]))
+    last = tmp_path / "checkpoints" / "checkpoint_epoch_00002.pyth"
+    before = last.read_bytes()
+
+    def small_files_only():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))
+
+    process = start(command(videos, tmp_path, SOLVER__MAX_EPOCH=3), preexec_fn=small_files_only)
+    text = process.communicate()[0]
+    assert process.returncode not in (0, None)
+    assert "error:" in text
+    assert "checkpoints saved before are intact" in text
+    assert "Traceback" not in text
+    assert last.read_bytes() == before
+    assert [path.name for path in last.parent.iterdir() if path.suffix != ".pyth"] == []
+
+
+def test_configs_run_one_after_the_other_and_overrides_need_no_opts(videos, tmp_path):
+    first, second = command(videos, tmp_path / "1"), command(videos, tmp_path / "2")
+    words = [*first, second[-1], "SOLVER.MAX_EPOCH", "3", "LOG_PERIOD", "3", "TRAIN.BATCH_SIZE", "6"]
+    process = start(words)
+    assert process.wait() == 0, process.communicate()[0]
+    for output in (tmp_path / "1", tmp_path / "2"):
+        assert [line["iteration"] for line in json_stats(output)] == [3, 6]
+
+
+def test_more_processes_than_cuda_devices_are_refused(monkeypatch):
+    from slowfast.utils.distributed import World, launch
+
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with pytest.raises(ValueError, match=r"NUM_GPUS is 2, but this machine has 1 CUDA device"):
+        launch(print, (), World(2))
+
+
+def test_a_list_that_is_missing_is_told_without_a_traceback(videos, tmp_path):
+    words = command(videos, tmp_path)
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    shutil.copy(videos / "train.csv", empty)
+    text = start([*words, "DATA.PATH_TO_DATA_DIR", str(empty)]).communicate()[0]
+    assert "error:" in text
+    assert "val.csv" in text
+    assert "Traceback" not in text

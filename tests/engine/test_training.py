@@ -1,0 +1,148 @@
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from slowfast.engine.guards import TrainingDiverged
+from slowfast.engine.train_net import train
+from slowfast.utils.checkpoint import read_checkpoint
+from tests.engine.tiny import BOTH_CYCLES, SYNTHETIC, json_stats, losses, tiny_cfg
+from tests.videos import truncate
+
+GOLDEN = Path(__file__).parent / "golden_curves.json"
+
+
+@pytest.mark.parametrize("name", ["baseline", "multigrid"])
+def test_the_first_losses_are_the_recorded_ones(name, tmp_path):
+    changes = {"baseline": {"SOLVER__MAX_EPOCH": 7, "SOLVER__STEPS": [0, 4], "SOLVER__BASE_LR": 0.002}}
+    train(tiny_cfg(tmp_path, tmp_path, **SYNTHETIC, **changes.get(name, BOTH_CYCLES)))
+    curve = [line["loss"] for line in json_stats(tmp_path)][:20]
+    recorded = json.loads(GOLDEN.read_text())[name]
+    assert curve == pytest.approx(recorded, rel=0.02)  # another CPU adds up in another order
+
+
+def test_the_curve_is_the_same_with_any_number_of_workers(videos, tmp_path):
+    curves = []
+    for workers in (0, 1, 3):
+        output = tmp_path / str(workers)
+        train(tiny_cfg(videos, output, DATA_LOADER__NUM_WORKERS=workers, SOLVER__MAX_EPOCH=2, SOLVER__STEPS=[0, 1]))
+        curves.append(losses(output))
+    assert len(curves[0]) == 6
+    assert curves[0] == curves[1] == curves[2]
+
+
+@pytest.mark.parametrize("changes", [{}, BOTH_CYCLES], ids=["baseline", "multigrid"])
+def test_going_on_from_any_checkpoint_repeats_the_curve_to_the_last_bit(changes, tmp_path):
+    whole = tmp_path / "whole"
+    train(tiny_cfg(tmp_path, whole, **SYNTHETIC, **changes))
+    for checkpoint in sorted((whole / "checkpoints").iterdir()):
+        again = tmp_path / checkpoint.stem
+        (again / "checkpoints").mkdir(parents=True)
+        shutil.copy(checkpoint, again / "checkpoints")
+        train(tiny_cfg(tmp_path, again, **SYNTHETIC, **changes))
+        final = sorted((again / "checkpoints").iterdir())[-1].name
+        ours, theirs = (read_checkpoint(o / "checkpoints" / final)["model_state"] for o in (whole, again))
+        assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+        if checkpoint.name != final:
+            curve, curve_again = losses(whole), losses(again)
+            assert curve_again
+            assert all(curve[iteration] == loss for iteration, loss in curve_again.items())
+
+
+def test_a_cosine_with_precise_statistics_and_clipped_gradients_trains(tmp_path):
+    changes = {"SOLVER__LR_POLICY": "cosine", "SOLVER__STEPS": [], "SOLVER__LRS": [], "SOLVER__CLIP_GRAD_L2NORM": 1.0}
+    train(tiny_cfg(tmp_path, tmp_path, **SYNTHETIC, **changes, BN__USE_PRECISE_STATS=True, TRAIN__EVAL_PERIOD=1))
+    rates = [line["lr"] for line in json_stats(tmp_path)]
+    assert rates == sorted(rates, reverse=True)
+    assert [line["epoch"] for line in json_stats(tmp_path, "val_epoch")] == ["1/3", "2/3", "3/3"]
+
+
+def test_periods_are_kept_and_the_last_epoch_is_always_saved_and_evaluated(tmp_path):
+    train(tiny_cfg(tmp_path, tmp_path, **SYNTHETIC, SOLVER__MAX_EPOCH=3, TRAIN__CHECKPOINT_PERIOD=2))
+    names = sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
+    assert names == ["checkpoint_epoch_00002.pyth", "checkpoint_epoch_00003.pyth"]
+    assert [line["epoch"] for line in json_stats(tmp_path, "val_epoch")] == ["3/3"]
+    assert [line["epoch"] for line in json_stats(tmp_path, "train_epoch")] == ["1/3", "2/3", "3/3"]
+
+
+def test_the_best_accuracy_outlives_a_restart(tmp_path):
+    changes = SYNTHETIC | {"TRAIN__EVAL_PERIOD": 1, "SOLVER__MAX_EPOCH": 3}
+    train(tiny_cfg(tmp_path, tmp_path, **changes))
+    best = max(line["top1_acc"] for line in json_stats(tmp_path, "val_epoch"))
+    train(tiny_cfg(tmp_path, tmp_path, **changes | {"SOLVER__MAX_EPOCH": 4}))
+    last = json_stats(tmp_path, "val_epoch")[-1]
+    assert last["best_top1_acc"] == max(best, last["top1_acc"])
+    assert last["epoch"] == "4/4"
+
+
+def test_a_finished_training_has_nothing_left_to_do(tmp_path):
+    cfg = tiny_cfg(tmp_path, tmp_path, **SYNTHETIC, SOLVER__MAX_EPOCH=2, SOLVER__STEPS=[0, 1])
+    train(cfg)
+    count = len(json_stats(tmp_path))
+    train(cfg)
+    assert len(json_stats(tmp_path)) == count
+
+
+def test_another_plan_goes_on_at_the_same_position(tmp_path):
+    changes = SYNTHETIC | {"SOLVER__MAX_EPOCH": 2, "SOLVER__STEPS": [0, 1]}
+    train(tiny_cfg(tmp_path, tmp_path, **changes))
+    train(tiny_cfg(tmp_path, tmp_path, **changes | {"SOLVER__MAX_EPOCH": 3, "TRAIN__BATCH_SIZE": 6}))
+    assert json_stats(tmp_path)[6]["position"] == 2.0
+    assert json_stats(tmp_path)[-1]["epoch"] == "3/3"
+
+
+def test_sets_of_labels_are_measured_by_their_average_precision(tmp_path):
+    changes = {"DATA__MULTI_LABEL": True, "MODEL__LOSS_FUNC": "bce_logit", "MODEL__HEAD_ACT": "sigmoid"}
+    train(tiny_cfg(tmp_path, tmp_path, **SYNTHETIC, **changes, SOLVER__MAX_EPOCH=3))
+    assert 0 <= json_stats(tmp_path, "val_epoch")[0]["map"] <= 1
+    assert "top1_err" not in json_stats(tmp_path)[0]
+
+
+def test_a_loss_that_is_not_finite_stops_the_training_and_names_the_iteration(tmp_path):
+    with pytest.raises(TrainingDiverged, match="the loss is (nan|inf) at iteration 2:"):
+        train(tiny_cfg(tmp_path, tmp_path, **SYNTHETIC, SOLVER__BASE_LR=1e30))
+    assert not (tmp_path / "checkpoints").exists()
+
+
+def test_weights_that_are_not_finite_are_never_saved(tmp_path):
+    changes = {"SOLVER__BASE_LR": 1e40, "TRAIN__BATCH_SIZE": 12}  # one iteration an epoch: its own loss is still finite
+    with pytest.raises(TrainingDiverged, match="not finite after iteration 1"):
+        train(tiny_cfg(tmp_path, tmp_path, **SYNTHETIC, **changes))
+    assert not (tmp_path / "checkpoints").exists()
+
+
+def copy_with_bad_videos(videos: Path, folder: Path, count: int) -> Path:
+    shutil.copytree(videos, folder)
+    for split in ("train", "val", "test"):
+        text = (folder / f"{split}.csv").read_text()
+        (folder / f"{split}.csv").write_text(text.replace(str(videos), str(folder)))
+    for number in range(count):
+        truncate(folder / f"{11 - number}.mp4", 0.05)  # not one of the validation's
+    return folder
+
+
+def test_a_bad_video_is_replaced_counted_and_listed(videos, tmp_path):
+    data = copy_with_bad_videos(videos, tmp_path / "data", 1)
+    train(tiny_cfg(data, tmp_path, SOLVER__MAX_EPOCH=3, DATA__MAX_BAD_FRACTION=0.5))
+    assert [line["bad_videos"] for line in json_stats(tmp_path, "train_epoch")] >= [1, 1, 1]
+    rows = (tmp_path / "bad_videos.csv").read_text().splitlines()
+    assert rows[0] == "path,error"
+    assert rows[1].startswith(f"{data / '11.mp4'},")
+
+
+def test_too_many_bad_videos_are_an_error_that_says_where_they_are_listed(videos, tmp_path):
+    data = copy_with_bad_videos(videos, tmp_path / "data", 4)
+    with pytest.raises(ValueError, match="DATA.MAX_BAD_FRACTION 0.1 allows: see .*bad_videos.csv"):
+        train(tiny_cfg(data, tmp_path))
+    assert len((tmp_path / "bad_videos.csv").read_text().splitlines()) >= 5
+
+
+def test_tensorboard_counts_clips(tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    train(tiny_cfg(tmp_path, tmp_path, **SYNTHETIC, TENSORBOARD__ENABLE=True, SOLVER__MAX_EPOCH=3))
+    events = EventAccumulator(str(tmp_path / "runs"))
+    events.Reload()
+    assert [event.step for event in events.Scalars("train/loss")] == [4 * i for i in range(1, 10)]
