@@ -14,7 +14,8 @@ import cv2
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
-from slowfast.datasets.video_source import VideoError, decode_all, open_source, open_stream
+from slowfast.datasets.video_source import open_source
+from slowfast.datasets.video_stream import VideoError, decode_all
 
 __all__ = ["Video", "VideoError", "check_video", "open_video"]
 
@@ -39,14 +40,9 @@ class Video:
 
     def __init__(self, path: str):
         self._path = path
-        self._container, self._stream = open_stream(path)
-        try:
-            self._source = open_source(path, self._container, self._stream)
-        except VideoError:
-            self.close()
-            raise
+        self._source = open_source(path)
         self._converter = Converter()
-        self._size: tuple[int, int] | None = None
+        self._size = self._source.size
         self.num_frames: int = self._source.num_frames
 
     def __enter__(self) -> "Video":
@@ -56,12 +52,13 @@ class Video:
         self.close()
 
     def close(self) -> None:
-        self._container.close()
+        self._source.close()
 
     @property
     def fps(self) -> float:
         """The stream's average rate, in frames per second."""
-        rate = self._stream.average_rate or self._stream.guessed_rate
+        stream = self._source.stream
+        rate = stream.average_rate or stream.guessed_rate
         if not rate:
             raise VideoError("the file does not tell its frame rate")
         return float(rate)

@@ -4,6 +4,7 @@ A packet's *position* is its place in the file (the order of decoding), a frame'
 """
 
 from bisect import bisect_right
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -17,7 +18,8 @@ MAX_REORDER = 32
 
 H264_SLICES = {1, 2, 5}
 H264_IDR, H264_SEI = 5, 6
-SEI_RECOVERY_POINT = 6
+SEI_RECOVERY_POINT, SEI_DISPLAY_ORIENTATION = 6, 47
+HEVC_PREFIX_SEI = 39
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,7 @@ class NalUnits:
         # HEVC's frames may be referred to by those of a higher temporal layer: only the top one can be left out.
         self.top_layer = (config[lengths_at] >> 3 & 7) - 1 if prefixed and codec == "hevc" else -1
 
-    def __call__(self, packet):
+    def __call__(self, packet) -> Iterator[memoryview]:
         """Yield the NAL units (memoryviews) of a packet."""
         data = memoryview(packet)
         if not self.length_size:
@@ -110,20 +112,52 @@ class NalUnits:
         """Whether every later frame can be decoded from this key packet on.
 
         Containers also mark H.264 frames that begin a gradual refresh; only an IDR frame or a recovery point of
-        count 0 will do. HEVC's key packets all do.
+        count 0 (coded as a single 1 bit) will do. HEVC's key packets all do.
         """
         if self.codec == "hevc":
             return True
         for unit in self(packet):
             kind = unit[0] & 31
-            if kind == H264_SEI and _recovers_at_once(unit):
-                return True
+            if kind == H264_SEI:
+                payload = dict(_sei_messages(unit[1:])).get(SEI_RECOVERY_POINT)
+                if payload and payload[0] & 0x80:
+                    return True
             if kind in H264_SLICES:
                 return kind == H264_IDR
         return False
 
+    def turns(self, packet) -> bool:
+        """Whether the stream itself says, in its first packet, that pictures are to be turned or mirrored."""
+        for unit in self(packet):
+            if self.codec == "h264" and unit[0] & 31 == H264_SEI:
+                messages = _sei_messages(unit[1:])
+            elif self.codec == "hevc" and unit[0] >> 1 & 63 == HEVC_PREFIX_SEI:
+                messages = _sei_messages(unit[2:])
+            else:
+                continue
+            if SEI_DISPLAY_ORIENTATION in dict(messages):
+                return True
+        return False
 
-def _split_start_codes(data: memoryview):
+
+def _sei_messages(data: memoryview) -> Iterator[tuple[int, memoryview]]:
+    """(kind, payload) of the messages of an SEI unit."""
+    at = 0
+    while at < len(data) - 2:
+        kind, at = _sei_number(data, at)
+        size, at = _sei_number(data, at)
+        yield kind, data[at : at + size]
+        at += size
+
+
+def _sei_number(data: memoryview, at: int) -> tuple[int, int]:
+    value = 0
+    while at < len(data) - 1 and data[at] == 255:
+        value, at = value + 255, at + 1
+    return value + (data[at] if at < len(data) else 0), at + 1
+
+
+def _split_start_codes(data: memoryview) -> Iterator[memoryview]:
     raw = bytes(data)
     at = raw.find(b"\0\0\1")
     while at >= 0:
@@ -132,22 +166,3 @@ def _split_start_codes(data: memoryview):
         if len(unit):
             yield unit
         at = following
-
-
-def _recovers_at_once(unit: memoryview) -> bool:
-    """Whether an H.264 SEI unit bears a recovery point whose frame count is 0 (coded as a single 1 bit)."""
-    at, end = 1, len(unit) - 1
-    while at < end:
-        kind, at = _sei_number(unit, at)
-        size, at = _sei_number(unit, at)
-        if kind == SEI_RECOVERY_POINT:
-            return at < len(unit) and bool(unit[at] & 0x80)
-        at += size
-    return False
-
-
-def _sei_number(unit: memoryview, at: int) -> tuple[int, int]:
-    value = 0
-    while at < len(unit) - 1 and unit[at] == 255:
-        value, at = value + 255, at + 1
-    return value + unit[at], at + 1

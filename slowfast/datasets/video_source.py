@@ -1,17 +1,15 @@
 """Where decoded frames come from: the packets that hold them, or a decode of the whole stream.
 
-Both sources have `num_frames`, `times` (the pts of every frame; empty where the stream tells none) and
-`deliver(wanted, receive)`, which calls receive(index, frame) in order of presentation for the wanted indices and
-returns the set of those it could serve. A frame may be received again where the first try was doubtful.
+`deliver(wanted, receive)` of both sources calls receive(index, frame) in order of presentation for the wanted indices
+and returns the set of those it could serve. A frame may be received again where the first try was doubtful.
 """
 
-import os
 from collections.abc import Callable, Collection, Iterator
 
 import av
 from av.error import FFmpegError
-from av.stream import Discard
 
+from slowfast.datasets.video_header import Header
 from slowfast.datasets.video_index import (
     ONE_FRAME_PER_PACKET,
     TIMED_CONTAINERS,
@@ -19,7 +17,7 @@ from slowfast.datasets.video_index import (
     PacketIndex,
     build_index,
 )
-from slowfast.datasets.video_size import missing_bytes
+from slowfast.datasets.video_stream import VideoError, decode_all, open_stream, read_file_header
 
 KEEP_BYTES = 64 << 20  # compressed packets kept in memory per open video
 KEEP_PIXELS = 64 << 20  # decoded pixels kept of a video that has to be decoded to count its frames
@@ -27,117 +25,96 @@ KEEP_PIXELS = 64 << 20  # decoded pixels kept of a video that has to be decoded 
 Receive = Callable[[int, av.VideoFrame], None]
 
 
-class VideoError(ValueError):
-    """A video that can't be read; the message is the reason in one line, without the path."""
+def open_source(path: str) -> "CountedSource | PacketSource":
+    """The quickest exact source for the video stream of a file. Raises VideoError, for files cut off, too."""
+    header = read_file_header(path)
+    source = _open_source(path, header, quick=header.is_mp4)
+    if header.is_mp4 and not source.knows_reordering():
+        source.close()
+        source = _open_source(path, header, quick=False)
+    # The size in an AVI header is not reliable; together with the number of frames it is.
+    complete_avi = source.container.format.name == "avi" and source.num_frames >= source.stream.frames
+    if header.missing_bytes and not complete_avi:
+        source.close()
+        raise VideoError(f"the file is cut off: {header.missing_bytes} bytes are missing")
+    return source
 
 
-def open_stream(path: str):
-    """(container, video stream) of a file, set to decode in this thread. Raises VideoError."""
-    if not os.path.isfile(path):
-        raise VideoError("there is no such file")
-    if os.path.getsize(path) == 0:
-        raise VideoError("the file is empty (0 bytes)")
+def _open_source(path: str, header: Header, quick: bool) -> "CountedSource | PacketSource":
+    container, stream = open_stream(path, quick)
     try:
-        container = av.open(path)
-    except FFmpegError as error:
-        raise VideoError(_why_not_open(path, error)) from error
-    videos = [s for s in container.streams.video if not s.disposition & s.disposition.attached_pic]
-    best = container.streams.best("video")
-    stream = best if best in videos else next(iter(videos), None)
-    if stream is None or stream.codec_context is None:
-        reason = _why_no_stream(container, stream)
+        index, packets = _index(container, stream)
+        if index is None:
+            return CountedSource(path, container, stream)
+        return PacketSource(path, container, stream, index, packets, header.may_turn)
+    except VideoError:
         container.close()
-        raise VideoError(reason)
-    for other in container.streams:
-        if other is not stream:
-            other.discard = Discard.all
-    stream.codec_context.thread_count = 1  # automatic threads dead-lock in forked worker processes
-    stream.codec_context.thread_type = "NONE"
-    return container, stream
+        raise
 
 
-def _why_not_open(path: str, error: FFmpegError) -> str:
-    with open(path, "rb") as file:
-        head = file.read(12)
-    if head[4:8] == b"ftyp":
-        return "the MP4 index (moov) is missing or damaged: the file is cut off"
-    return f"not a video file, or one cut off before its header ends ({error.strerror})"
+class _Source:
+    """What both have: an open container with its video stream, `num_frames`, and the frames' `times` where known."""
+
+    times: list[int] = []
+    size: tuple[int, int] | None = None  # (width, height) as shown, where it is known without decoding
+
+    def __init__(self, path: str, container, stream):
+        self.path, self.container, self.stream = path, container, stream
+        self.num_frames = 0
+
+    def close(self) -> None:
+        self.container.close()
+
+    def knows_reordering(self) -> bool:
+        """Whether the decoder was told how far frames are reordered; else it may drop some before it finds out."""
+        return True
 
 
-def _why_no_stream(container, stream) -> str:
-    if stream is not None:
-        return "there is no decoder for its video stream, or its header is cut off"
-    return "no video stream (audio only)" if container.streams.audio else "no video stream"
-
-
-def decode_all(path: str, strict: bool = False) -> Iterator[av.VideoFrame]:
-    """Every frame in order of presentation. Packets that can't be decoded are passed over, or an error if `strict`."""
-    container, stream = open_stream(path)
-    with container:
-        shown = False  # what comes before the first key frame can't be decoded, and is no error
-        for packet in container.demux(stream):
-            try:
-                frames = stream.codec_context.decode(packet)
-            except FFmpegError as error:
-                if strict and shown:
-                    raise VideoError(f"a packet near {_seconds(packet)} is damaged ({error.strerror})") from error
-                continue
-            shown = shown or bool(frames)
-            yield from frames
-
-
-def _seconds(packet) -> str:
-    time = packet.pts if packet.pts is not None else packet.dts
-    return "its end" if time is None else f"{float(time * packet.time_base):.2f} s"
-
-
-class CountedSource:
+class CountedSource(_Source):
     """A stream whose packets don't tell its frames (AVI, raw streams): decoded once to count them.
 
     The frames of a short one are kept; a longer one is decoded again from its start for every read.
     """
 
-    times: list[int] = []
-
-    def __init__(self, path: str):
-        self._path = path
-        self._kept: list | None = []
-        self.num_frames = 0
+    def __init__(self, path: str, container, stream):
+        super().__init__(path, container, stream)
+        self.kept: list | None = []
         for self.num_frames, frame in enumerate(decode_all(path), start=1):
-            if self._kept is not None:
-                self._kept.append(frame)
+            if self.kept is not None:
+                self.kept.append(frame)
                 if self.num_frames * frame.width * frame.height > KEEP_PIXELS:
-                    self._kept = None
+                    self.kept = None
         if self.num_frames == 0:
             raise VideoError("none of its frames can be decoded")
 
     def deliver(self, wanted: Collection[int], receive: Receive) -> set[int]:
-        frames = decode_all(self._path) if self._kept is None else self._kept
-        return deliver_counted(frames, wanted, receive)
+        done, last = set(), max(wanted)
+        for index, frame in enumerate(decode_all(self.path) if self.kept is None else self.kept):
+            if index in wanted:
+                receive(index, frame)
+                done.add(index)
+            if index >= last:
+                break
+        return done
 
 
-def deliver_counted(frames, wanted: Collection[int], receive: Receive) -> set[int]:
-    """Deliver by counting all frames from the first."""
-    done, last = set(), max(wanted)
-    for index, frame in enumerate(frames):
-        if index in wanted:
-            receive(index, frame)
-            done.add(index)
-        if index >= last:
-            break
-    return done
-
-
-class PacketSource:
+class PacketSource(_Source):
     """A stream whose packets tell its frames: decodes the packets that the wanted frames need and no others."""
 
-    def __init__(self, path: str, container, stream, index: PacketIndex, packets: list | None):
-        self._path, self._container, self._stream = path, container, stream
-        self._index = index
-        self._packets = packets  # None: too many to keep
+    def __init__(self, path: str, container, stream, index: PacketIndex, packets: list | None, may_turn: bool):
+        super().__init__(path, container, stream)
+        self.packets = packets  # None: too many to keep
         self.times = index.times
         self.num_frames = len(index.times)
+        self._index = index
         self._nal = _nal_units(stream)
+        context = stream.codec_context
+        if self._nal and packets and not may_turn and not self._nal.turns(packets[0]):
+            self.size = (context.width, context.height)
+
+    def knows_reordering(self) -> bool:
+        in_order = self._index.positions == sorted(self._index.positions)
+        return in_order or self.stream.codec_context.name != "h264" or self.stream.codec_context.has_b_frames
 
     def deliver(self, wanted: Collection[int], receive: Receive) -> set[int]:
         done: set[int] = set()
@@ -169,7 +146,7 @@ class PacketSource:
     def _decode(self, start: int, indices: list[int]) -> Iterator[tuple[int, av.VideoFrame]]:
         """(pts, frame) of what the decoder shows from `start` to the last of the frames asked for."""
         needed = {self._index.positions[i] for i in indices}
-        context = self._stream.codec_context
+        context = self.stream.codec_context
         context.flush_buffers()
         latest = None
         for packet in self._needed_packets(start, needed):
@@ -190,16 +167,16 @@ class PacketSource:
         yield None
 
     def _packets_from(self, start: int):
-        if self._packets is not None:
-            return enumerate(self._packets[start:], start)
+        if self.packets is not None:
+            return enumerate(self.packets[start:], start)
         return self._read_again(start)
 
     def _read_again(self, start: int):
         """(position, packet) from `start` on, out of the file."""
         position_of = self._index.position_of
-        self._container.seek(self._index.seek_time(start), stream=self._stream)
+        self.container.seek(self._index.seek_time(start), stream=self.stream)
         position = None
-        for packet in self._container.demux(self._stream):
+        for packet in self.container.demux(self.stream):
             position = position_of.get(packet.pts) if position is None else position + 1
             if position is not None and position >= start and not _is_end(packet):
                 yield position, packet
@@ -208,7 +185,7 @@ class PacketSource:
         """The exact but slow way, for frames that the decoder did not show in the place the packets promised."""
         by_time = {self.times[i]: i for i in wanted}
         done: set[int] = set()
-        for frame in decode_all(self._path):
+        for frame in decode_all(self.path):
             if frame.pts in by_time:
                 receive(by_time[frame.pts], frame)
                 done.add(by_time[frame.pts])
@@ -231,26 +208,11 @@ def _is_end(packet) -> bool:
     return packet.size == 0 and packet.dts is None
 
 
-def open_source(path: str, container, stream):
-    """The quickest exact source for a stream. Raises VideoError, for files that were cut off, too."""
-    source = _packet_source(path, container, stream) or CountedSource(path)
-    missing = missing_bytes(path)
-    # The size in an AVI header is not reliable; together with the number of frames it is.
-    if missing and not (container.format.name == "avi" and source.num_frames >= stream.frames):
-        raise VideoError(f"the file is cut off: {missing} bytes are missing")
-    return source
-
-
-def _packet_source(path: str, container, stream) -> PacketSource | None:
+def _index(container, stream) -> tuple[PacketIndex | None, list | None]:
+    """Read all packets once: the index they give, if any, and the packets themselves where they are few enough."""
     timed = container.format.name.split(",")[0] in TIMED_CONTAINERS
     if not timed or stream.codec_context.name not in ONE_FRAME_PER_PACKET:
-        return None
-    index, packets = _demux(container, stream)
-    return PacketSource(path, container, stream, index, packets) if index else None
-
-
-def _demux(container, stream) -> tuple[PacketIndex | None, list | None]:
-    """Read all packets once: the index they give and, where they are few enough, the packets themselves."""
+        return None, None
     nal = _nal_units(stream)
     times, decode_times, shown, keys = [], [], [], []
     packets: list | None = []

@@ -10,8 +10,8 @@ import pytest
 
 from slowfast.datasets import video_source
 from slowfast.datasets.video import VideoError, check_video, open_video
+from slowfast.datasets.video_header import read_header
 from slowfast.datasets.video_index import NalUnits, build_index
-from slowfast.datasets.video_size import missing_bytes
 from tests.videos import (
     numbered_frame,
     read_number,
@@ -128,7 +128,7 @@ def test_long_files_are_read_again_from_the_key_frame_on(tmp_path, name, monkeyp
     expected = plain_decode(path)
     monkeypatch.setattr(video_source, "KEEP_BYTES", 100)
     with open_video(path) as video:
-        assert video._source._packets is None
+        assert video._source.packets is None
         monkeypatch.setattr(video_source, "decode_all", None)
         for wanted in ([39], [0], [20, 21, 38], [3, 30], [25]):
             assert (video.read(wanted) == expected[wanted]).all()
@@ -138,7 +138,7 @@ def test_long_streams_without_times_are_decoded_again(tmp_path, monkeypatch):
     path = write(tmp_path, "mpeg4.avi")
     monkeypatch.setattr(video_source, "KEEP_PIXELS", 100)
     with open_video(path) as video:
-        assert video._source._kept is None
+        assert video._source.kept is None
         assert read_numbers(video.read([7, 3, 39, 3])) == [7, 3, 39, 3]
 
 
@@ -213,8 +213,8 @@ def test_frames_that_nothing_refers_to_are_skipped(tmp_path):
     path = write(tmp_path, "b_frames.mp4")
     with open_video(path) as video:
         decoded = []
-        context = video._stream.codec_context
-        video._source._stream = SpyStream(context, decoded)
+        context = video._source.stream.codec_context
+        video._source.stream = SpyStream(context, decoded)
         frames = video.read([0, 39])
     assert len(decoded) < 30  # of 40
     assert (frames == plain_decode(path)[[0, 39]]).all()
@@ -377,10 +377,10 @@ def test_h264_starts_at_a_recovery_point_only_if_it_recovers_at_once(payload, st
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".webm", ".avi", ".mov"])
 def test_a_whole_file_lacks_no_bytes_and_a_cut_one_does(tmp_path, suffix):
     path = write_video(tmp_path / f"v{suffix}", 20, codec="libvpx-vp9" if suffix == ".webm" else "mpeg4")
-    assert missing_bytes(path) == 0
+    assert read_header(path).missing_bytes == 0
     size = path.stat().st_size
     truncate(path, 0.4)
-    assert 0 < missing_bytes(path) <= size - path.stat().st_size
+    assert 0 < read_header(path).missing_bytes <= size - path.stat().st_size
 
 
 def test_numbers_survive_where_a_test_needs_them_to():
