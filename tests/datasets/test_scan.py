@@ -1,0 +1,89 @@
+import os
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from slowfast.datasets.scan import listed_videos, scan, videos_of_config
+from tests.datasets.data import small_cfg
+from tests.videos import truncate, write_video
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def videos(tmp_path):
+    """Three good files and a bad one, with their list."""
+    names = ["a.mp4", "b.mkv", "c d.mp4", "bad.mp4"]
+    for name in names:
+        write_video(tmp_path / name, 5)
+    truncate(tmp_path / "bad.mp4")
+    lists = "".join(f"{name},{number}\n" for number, name in enumerate(names))
+    (tmp_path / "list.csv").write_text(lists)
+    return tmp_path
+
+
+TOOL = ROOT / "tools" / "check_videos.py"
+
+
+@pytest.fixture
+def main(videos, monkeypatch):
+    monkeypatch.chdir(videos)
+    return runpy.run_path(str(TOOL))["main"]
+
+
+def test_a_list_gives_each_path_once_under_its_prefix(tmp_path):
+    path = tmp_path / "list.csv"
+    path.write_text("a.mp4 1\n\nb/c.mp4 2\na.mp4 3\nd.mp4\n")
+    assert listed_videos(str(path), prefix="p") == ["p/a.mp4", "p/b/c.mp4", "p/d.mp4"]
+
+
+def test_a_folder_gives_its_video_files(videos):
+    assert len(listed_videos(str(videos))) == 4
+
+
+def test_an_empty_folder_is_an_error(tmp_path):
+    with pytest.raises(ValueError, match="has no video files"):
+        listed_videos(str(tmp_path))
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_scan_gives_every_file_in_order_with_its_error(videos, workers):
+    paths = [*listed_videos(str(videos)), "missing.mp4"]
+    found = list(scan(paths, workers))
+    assert [path for path, _ in found] == paths
+    errors = {os.path.basename(path): error for path, error in found if error}
+    assert set(errors) == {"bad.mp4", "missing.mp4"}
+    assert "moov" in errors["bad.mp4"]
+
+
+def test_the_data_sets_of_a_config_give_their_files(videos):
+    (videos / "train.csv").write_text("".join(f"{videos / name} 0\n" for name in ("a.mp4", "b.mkv")))
+    (videos / "val.csv").write_text(f"{videos / 'a.mp4'} 0\n{videos / 'bad.mp4'} 1\n")
+    paths = videos_of_config(small_cfg(videos, TRAIN__DATASET="kinetics"), ["train", "val"])
+    assert [os.path.basename(path) for path in paths] == ["a.mp4", "b.mkv", "bad.mp4"]
+
+
+def test_the_tool_reports_bad_files_and_fails(main, videos, capsys):
+    assert main(["list.csv", "--separator", ",", "--prefix", str(videos), "--workers", "1"]) == 1
+    assert "3 of 4 videos are fine" in capsys.readouterr().out
+    rows = (videos / "bad_videos.csv").read_text().splitlines()
+    assert rows[0] == "path,error"
+    assert rows[1].startswith(f"{videos / 'bad.mp4'},")
+
+
+def test_the_tool_is_content_with_good_files(main, videos):
+    (videos / "good.csv").write_text("a.mp4 1\nc d.mp4 2\n")
+    assert main(["good.csv", "--workers", "1", "--output", "out.csv"]) == 0
+    assert (videos / "out.csv").read_text().splitlines() == ["path,error"]
+
+
+def test_the_tool_is_clear_about_a_missing_list(tmp_path):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    words = [sys.executable, str(TOOL), "nothing.csv"]
+    done = subprocess.run(words, capture_output=True, text=True, cwd=tmp_path, env=environment)
+    assert done.returncode == 2
+    assert "nothing.csv" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,65 @@
+#!/usr/bin/env python3
+"""Decode every video of a list, and report those that can't be used.
+
+check_videos.py LIST                        a list of `path label` lines, or a folder of video files
+check_videos.py --cfg YAML [KEY VALUE ...]  the data sets of a config
+
+The report has a line `path,error` for each bad file. Exit status: 1 if there is any, 2 for a mistake in the command.
+"""
+
+import argparse
+import os
+import sys
+
+from slowfast.datasets.scan import listed_videos, scan, videos_of_config, write_report
+from slowfast.utils.logging import progress_bar
+from slowfast.utils.parser import fail_cleanly, load_config, parse_args
+
+LINES = 20  # of progress, where there is no terminal to draw a bar on
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = make_parser()
+    args = parse_args(argv, parser)
+    if (args.list is None) == (args.cfg is None):
+        parser.error("give a LIST or a --cfg")
+    if args.cfg:
+        paths = videos_of_config(load_config(args, args.cfg), args.splits)
+    else:
+        paths = listed_videos(args.list, args.separator, args.prefix)
+    bad = find_bad(paths, args.workers)
+    write_report(args.output, bad)
+    print(f"{len(paths) - len(bad)} of {len(paths)} videos are fine; {len(bad)} are listed in {args.output}")
+    return 1 if bad else 0
+
+
+def make_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("list", metavar="LIST", nargs="?")
+    parser.add_argument("--separator", default=" ", help="between path and label")
+    parser.add_argument("--prefix", default="", help="the folder that the paths of the list start from")
+    parser.add_argument("--cfg", metavar="YAML")
+    parser.add_argument("--splits", nargs="+", default=["train", "val", "test"], help="of the config's data sets")
+    parser.add_argument("--output", default="bad_videos.csv", help="the report (bad_videos.csv)")
+    parser.add_argument("--workers", type=int, default=os.cpu_count(), help="processes (one per core)")
+    return parser
+
+
+def find_bad(paths: list[str], workers: int) -> list[tuple[str, str]]:
+    """(path, error) of the bad ones."""
+    bad: list[tuple[str, str]] = []
+    bar = progress_bar(len(paths), unit="video")
+    for done, (path, error) in enumerate(scan(paths, workers), start=1):
+        if error:
+            bad.append((path, error))
+            print(f"{path}: {error}", flush=True)
+        bar.update()
+        if not sys.stderr.isatty() and done * LINES // len(paths) > (done - 1) * LINES // len(paths):
+            print(f"{done} of {len(paths)} videos, {len(bad)} bad", flush=True)
+    bar.close()
+    return bad
+
+
+if __name__ == "__main__":
+    with fail_cleanly():
+        sys.exit(main())
