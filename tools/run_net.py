@@ -1,14 +1,23 @@
 """Train and test: run_net.py --cfg FILE [FILE ...] [KEY VALUE ...]; several configs run one after the other."""
 
+import sys
+
 from slowfast.engine.launch import run
+from slowfast.utils.distributed import INTERRUPTED, RankError
 from slowfast.utils.parser import fail_cleanly, load_config, parse_args
 
 
 def main(argv: list[str] | None = None, with_training: bool = True, with_test: bool = True) -> None:
-    with fail_cleanly():
-        args = parse_args(argv)
-        for path in args.cfg_files:
-            run(load_config(args, path), args.init_method, with_training, with_test)
+    try:
+        with fail_cleanly():
+            args = parse_args(argv)
+            for path in args.cfg_files:
+                run(load_config(args, path), args.init_method, with_training, with_test)
+    except RankError as error:  # it holds the traceback of the rank that failed
+        sys.exit(str(error))
+    except KeyboardInterrupt:
+        print("stopped; what was saved before is intact", file=sys.stderr)
+        sys.exit(INTERRUPTED)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import csv
 import logging
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -18,6 +19,16 @@ logger = logging.getLogger(__name__)
 
 MUCH_WAITING = 1 / 3
 BAD_VIDEOS = "bad_videos.csv"
+
+
+class Step(NamedTuple):
+    """What came of an iteration: tensors on the device, what could not be decoded, and the learning rate."""
+
+    loss: Tensor
+    scores: Tensor
+    labels: Tensor
+    bad: list[str]
+    lr: float
 
 
 class Journal:
@@ -36,19 +47,17 @@ class Journal:
         self._warned_in_epoch = -1
         self._first_lap = True
 
-    def iteration(
-        self, leg: Leg, i: int, loss: Tensor, scores: Tensor, labels: Tensor, bad: list[str], lr: float
-    ) -> None:
-        """Count an iteration, and say how it went if it is a LOG_PERIOD-th one; only then anything waits for the device."""
-        self.meter.update(scores, labels, loss)
-        self.bad += [line for lines in bad if lines for line in lines.splitlines()]
-        self.pace.step(len(labels))
+    def iteration(self, leg: Leg, i: int, step: Step) -> None:
+        """Count an iteration, and say how every LOG_PERIOD-th went; only then anything waits for the device."""
+        self.meter.update(step.scores, step.labels, step.loss)
+        self.bad += [line for lines in step.bad for line in lines.splitlines()]
+        self.pace.step(len(step.labels))
         self.bar.update()
         place = self.progress.at(leg, i)
         if (place.iteration + 1) % self.log_period == 0:
             now = TopKMeter(self.device)
-            now.update(scores, labels, loss)
-            self._say(leg, i, place, now.averages(self.has_errors) | {"lr": lr})
+            now.update(step.scores, step.labels, step.loss)
+            self._say(leg, i, place, now.averages(self.has_errors) | {"lr": step.lr})
 
     def _say(self, leg: Leg, i: int, place: Place, figures: dict) -> None:
         pace, shape = self.pace.lap(), leg.shape(i)
@@ -65,7 +74,8 @@ class Journal:
             **memory(self.device),
         }
         logger.info(
-            "epoch %s (%.3f), iteration %s: loss %.4f%s, lr %.5g | %d x %d x %d px | %.3f s, %.0f %% waiting for data | %s | ETA %s",
+            "epoch %s (%.3f), iteration %s: loss %.4f%s, lr %.5g | %d x %d x %d px | "
+            "%.3f s, %.0f %% waiting for data | %s | ETA %s",
             *(stats["epoch"], place.position, stats["iter"], stats["loss"], _errors(figures), figures["lr"]),
             *(clips, shape.frames, shape.crop, pace["dt"], 100 * pace["data_wait"]),
             *(next(iter(memory(self.device).values())), stats["eta"]),
@@ -96,12 +106,12 @@ class Journal:
             self._warned_in_epoch = epoch
             logger.warning(
                 "%.0f %% of the time goes into waiting for data: raise DATA_LOADER.NUM_WORKERS if processor cores are "
-                "free, or make the videos smaller (INSTALL and GETTING_STARTED say how)",
+                "free, or store the videos at a smaller size",
                 100 * share,
             )
 
     def end_of_epoch(self, epoch: int, clips: int) -> None:
-        """Say how the epoch went, list what could not be decoded, and begin the next. `clips`: seen so far by all ranks.
+        """Say how the epoch went, list what could not be decoded, and begin the next. `clips`: seen so far.
 
         Raises ValueError when more than DATA.MAX_BAD_FRACTION of the epoch's clips could not be decoded.
         """
@@ -126,6 +136,11 @@ class Journal:
         bad, self.bad = all_gather_lists(self.bad), []
         append_bad_videos(self.output_dir, bad)
         return len(bad)
+
+    def val_iteration(self, epoch: int, number: int, total: int) -> None:
+        if number % self.log_period == 0:
+            where = {"epoch": f"{epoch + 1}/{self.progress.total_epochs}", "iter": f"{number}/{total}"}
+            log_json_stats({"_type": "val_iter"} | where | memory(self.device), self.output_dir)
 
     def evaluation(self, epoch: int, clips: int, accuracies: dict, best: dict, seconds: float) -> None:
         errors = {key.replace("acc", "err"): 100.0 - value for key, value in accuracies.items() if key.endswith("acc")}

@@ -45,7 +45,7 @@ def _added(sums: list[Tensor], terms: list[Tensor]) -> list[Tensor]:
 
 
 def fresh_batches(cfg, dataset, total_epochs: float, epoch: int) -> Iterable[dict]:
-    """At most BN.NUM_BATCHES_PRECISE batches of the default grid: other videos each epoch, in clips never trained on."""
+    """At most BN.NUM_BATCHES_PRECISE batches of the default grid: others each epoch, of clips never trained on."""
     world = get_world_size()
     base = Shape(cfg.TRAIN.BATCH_SIZE // max(cfg.NUM_GPUS, 1), cfg.DATA.NUM_FRAMES, cfg.DATA.TRAIN_CROP_SIZE)
     count = max(1, min(cfg.BN.NUM_BATCHES_PRECISE, dataset.num_videos // (base.batch_size * world)))

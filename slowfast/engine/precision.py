@@ -12,9 +12,9 @@ logger = logging.getLogger(__name__)
 class Precision:
     """Full precision, or on a GPU bfloat16 where it has that, else float16 with a scaler for the gradients.
 
-    Mixed precision goes with channels-last tensors, which is where low precision pays. On a CPU it stays off: there the
-    bfloat16 convolutions of torch 2.13 (oneDNN) give wrong weight gradients, and write outside their memory, for clips of
-    fewer frames than a temporal kernel spans.
+    Mixed precision goes with channels-last tensors, which is where low precision pays. On a CPU it stays off: there
+    the bfloat16 convolutions of torch 2.13 (oneDNN) give wrong weight gradients, and write outside their memory, for
+    clips of fewer frames than a temporal kernel spans.
     """
 
     def __init__(self, device: torch.device, mixed: bool):

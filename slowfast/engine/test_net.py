@@ -52,14 +52,16 @@ test.__test__ = False  # not one of pytest's
 ENSEMBLES: dict[str, Callable] = {"sum": torch.sum, "max": torch.amax}
 
 
-def evaluate(model: nn.Module, loader: Iterable, pack: Callable, precision: Precision, output_dir: str) -> dict:
-    """Accuracy over one clip of every video, on all ranks; `model` is left in evaluation mode."""
+def evaluate(
+    predict: Callable[[Tensor], Tensor], loader: Iterable, output_dir: str, said: Callable[[int, int], None]
+) -> dict[str, float]:
+    """Accuracy over one clip of every video, on all ranks. `said(number, total)` is called behind every batch."""
     meter, bad = ScoreMeter(), []
-    predict = predictor(model.eval(), precision, pack)
-    for batch in with_bar(loader):
+    for number, batch in enumerate(with_bar(loader), start=1):
         keep = readable(batch, bad)
         if keep:
             meter.update(batch["video"][keep], predict(batch["clip"][keep]), batch["label"][keep])
+        said(number, len(loader))
     append_bad_videos(output_dir, all_gather_lists(bad))
     _, scores, labels = meter.gather()
     return accuracy(scores, labels)
@@ -108,12 +110,10 @@ def report(cfg, meter: ScoreMeter, bad: list[str], device: torch.device) -> dict
     figures = accuracy(scores, labels)
     views, crops = cfg.TEST.NUM_ENSEMBLE_VIEWS, cfg.TEST.NUM_SPATIAL_CROPS
     logger.info(
-        "tested %d videos (%d failed) on %d clips x %d crops of %d px, %d frames x stride %d, scores combined by %s: %s",
+        "tested %d videos (%d failed) on %d clips x %d crops of %d px, %d frames x stride %d, combined by %s: %s",
         *(len(videos), len(bad), views, crops, cfg.DATA.TEST_CROP_SIZE),
         *(cfg.DATA.NUM_FRAMES, cfg.DATA.SAMPLING_RATE, cfg.DATA.ENSEMBLE_METHOD),
-        ", ".join(
-            f"{name} {value:.2f} %" if name != "map" else f"mAP {100 * value:.2f} %" for name, value in figures.items()
-        ),
+        ", ".join(f"{name} {100 * value if name == 'map' else value:.2f} %" for name, value in figures.items()),
     )
     stats = {name: f"{value:.2f}" if name != "map" else value for name, value in figures.items()}
     protocol = {"views": views, "crops": crops, "videos": len(videos), "failed": len(bad)}

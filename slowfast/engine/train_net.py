@@ -2,17 +2,15 @@
 
 import logging
 import time
-
-import torch
-from torch import Tensor
+from functools import partial
 
 from slowfast.datasets.build import build_dataset
 from slowfast.datasets.loader import construct_loader
 from slowfast.engine.guards import GracefulStop, Interrupted, LossGuard, require_finite_weights
-from slowfast.engine.journal import Journal
+from slowfast.engine.journal import Journal, Step
 from slowfast.engine.precise_bn import fresh_batches, update_statistics
 from slowfast.engine.state import TrainingState, seed_everything
-from slowfast.engine.test_net import evaluate
+from slowfast.engine.test_net import evaluate, predictor
 from slowfast.multigrid import ShortCycleBatchSampler, average_statistics, regroup
 from slowfast.optim.build import clip_gradients
 from slowfast.optim.lr_policy import set_lr
@@ -40,12 +38,10 @@ def train(cfg) -> None:
             for i in range(leg.first_iteration, leg.iterations):
                 if stop.requested():
                     interrupt(state, guard, journal, leg, i)
-                batch = next(batches)
-                lr = state.learning_rate(leg.position(i))
-                loss, scores, labels = train_step(state, batch, lr)
-                guard.watch(loss, state.done)
+                step = train_step(state, next(batches), state.learning_rate(leg.position(i)))
+                guard.watch(step.loss, state.done)
+                journal.iteration(leg, i, step)
                 state.done += 1
-                journal.iteration(leg, i, loss, scores, labels, batch["bad"], lr)
             if leg.ends_epoch:
                 guard.check()
                 end_epoch(state, journal, leg, val_set)
@@ -60,8 +56,8 @@ def train_batches(state: TrainingState, legs):
     return construct_loader(cfg, "train", dataset, sampler)
 
 
-def train_step(state: TrainingState, batch: dict, lr: float) -> tuple[Tensor, Tensor, Tensor]:
-    """One step of the optimiser. Loss, scores and labels stay on the device: nothing waits for them."""
+def train_step(state: TrainingState, batch: dict, lr: float) -> Step:
+    """One step of the optimiser; nothing waits for the device."""
     seed_everything(state.cfg.RNG_SEED, state.done)
     set_lr(state.optimizer, lr)
     state.net.train()
@@ -75,7 +71,7 @@ def train_step(state: TrainingState, batch: dict, lr: float) -> tuple[Tensor, Te
     clip_gradients(state.parameters, state.cfg.SOLVER.CLIP_GRAD_VAL, state.cfg.SOLVER.CLIP_GRAD_L2NORM)
     state.scaler.step(state.optimizer)
     state.scaler.update()
-    return loss.detach(), scores.detach(), labels
+    return Step(loss.detach(), scores.detach(), labels, batch["bad"], lr)
 
 
 def end_epoch(state: TrainingState, journal: Journal, leg, val_set) -> None:
@@ -114,7 +110,8 @@ def validate(state: TrainingState, journal: Journal, epoch: int, clips: int, val
     """Evaluate at the default grid, and remember the best result."""
     start = time.perf_counter()
     loader = construct_loader(state.cfg, "val", val_set)
-    accuracies = evaluate(state.model, loader, state.pack, state.precision, state.cfg.OUTPUT_DIR)
+    predict = predictor(state.model.eval(), state.precision, state.pack)
+    accuracies = evaluate(predict, loader, state.cfg.OUTPUT_DIR, partial(journal.val_iteration, epoch))
     first = next(iter(accuracies))
     if accuracies[first] >= state.best.get(first, 0.0):
         state.best = {first: accuracies[first], "epoch": epoch + 1}

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import timedelta
+from multiprocessing.connection import Connection
 
 import torch
 import torch.distributed as dist
@@ -21,11 +22,12 @@ import torch.multiprocessing as mp
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from slowfast.utils.parser import is_user_error
+from slowfast.utils.parser import is_user_error, user_message
 
 logger = logging.getLogger(__name__)
 
 TIMEOUT = timedelta(minutes=60)  # the longest that a rank waits for another: rank 0 may be writing files
+ONE_PIECE = 3000  # characters
 INTERRUPTED = 130  # the exit code of a program that Ctrl-C ended
 
 
@@ -57,19 +59,19 @@ def launch(run: Callable, args: tuple = (), world: World | None = None) -> None:
     _check_devices(world)
     if world.size == 1:
         return run(*args)
-    failures = mp.get_context("spawn").SimpleQueue()
+    heard, told = mp.get_context("spawn").Pipe(duplex=False)
     meeting_point = world.init_method if world.machines > 1 else _free_address()
-    context = mp.spawn(_run_rank, (run, args, world, meeting_point, failures), nprocs=world.processes, join=False)
+    context = mp.spawn(_run_rank, (run, args, world, meeting_point, told), nprocs=world.processes, join=False)
     with _signals_passed_on(context.processes):
         try:
             while not context.join(grace_period=5):
                 continue
         except mp.ProcessExitedException as ended:
-            _raise_first(failures, ended)
+            _raise_first(heard, ended)
 
 
-def _run_rank(local_rank: int, run: Callable, args: tuple, world: World, address: str, failures) -> None:
-    with _Reporting(failures, local_rank):
+def _run_rank(local_rank: int, run: Callable, args: tuple, world: World, address: str, told: Connection) -> None:
+    with _Reporting(told, local_rank):
         _init_process_group(local_rank, world, address)
         run(*args)
         dist.destroy_process_group()
@@ -89,8 +91,8 @@ def _init_process_group(local_rank: int, world: World, address: str) -> None:
 class _Reporting(AbstractContextManager):
     """Tells the parent process how this rank ended; the others' complaints about a lost peer come behind it."""
 
-    def __init__(self, failures, local_rank: int):
-        self.failures, self.local_rank = failures, local_rank
+    def __init__(self, told: Connection, local_rank: int):
+        self.told, self.local_rank = told, local_rank
 
     def __exit__(self, kind, error, trace):
         if error is None:
@@ -99,17 +101,21 @@ class _Reporting(AbstractContextManager):
             traceback.clear_frames(trace)  # lets go of loaders, which end their workers
             raise SystemExit(getattr(error, "code", INTERRUPTED)) from None
         if is_user_error(error):
-            self.failures.put(("user", str(error)))
+            self._tell("user", user_message(error))
         else:
             text = "".join(traceback.format_exception(kind, error, trace))
-            self.failures.put(("ours", f"rank {self.local_rank} failed:\n{text}"))
+            self._tell("ours", f"rank {self.local_rank} failed:\n{text}")
         logging.shutdown()
         os._exit(1)  # without waiting for the other ranks, which may be waiting for this one
 
+    def _tell(self, kind: str, text: str) -> None:
+        """What is short goes through the pipe in one piece, whoever else writes."""
+        self.told.send((kind, text[-ONE_PIECE:]))
 
-def _raise_first(failures, ended: mp.ProcessExitedException) -> None:
-    if not failures.empty():
-        kind, text = failures.get()
+
+def _raise_first(heard: Connection, ended: mp.ProcessExitedException) -> None:
+    if heard.poll():
+        kind, text = heard.recv()
         raise (ValueError if kind == "user" else RankError)(text) from None
     if ended.exit_code == INTERRUPTED:
         raise SystemExit(INTERRUPTED) from None

@@ -2,6 +2,7 @@
 
 import logging
 import sys
+import threading
 from pathlib import Path
 
 import simplejson
@@ -12,6 +13,8 @@ try:
     from tqdm import tqdm
 except ImportError:  # an extra
     tqdm = None
+else:
+    tqdm.set_lock(threading.RLock())  # only this process draws: no lock that a killed process would leave behind
 
 LINE = "[%(asctime)s][%(levelname)s] %(message)s"
 TIME = "%m/%d %H:%M:%S"
@@ -78,7 +81,7 @@ def read_json_stats(output_dir: str | Path, kind: str | None = None) -> list[dic
 
 
 def progress_bar(total: int, done: int = 0, unit: str = "it"):
-    """A live bar on a terminal, with `update`, `set_postfix_str` and `close`; elsewhere, and off rank 0, it shows nothing."""
+    """A live bar on a terminal, with `update`, `set_postfix_str`, `close`; elsewhere and off rank 0 nothing shows."""
     shown = is_master() and sys.stderr.isatty()
     if tqdm is None:
         return _NoBar()

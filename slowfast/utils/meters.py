@@ -24,7 +24,7 @@ class TopKMeter:
         self.sums = torch.zeros(4, dtype=torch.float64, device=self.device)  # clips, loss, top-1 and top-5 hits
 
     def update(self, scores: Tensor, labels: Tensor, loss: Tensor | float = 0.0) -> None:
-        """`loss` is the mean over the batch. Sets of labels (a 0/1 vector per clip) have no top-k: only the loss counts."""
+        """`loss` is the mean over the batch. Sets of labels (a 0/1 vector per clip) have no top-k."""
         clips = len(scores)
         self.sums[0] += clips
         self.sums[1] += loss * clips

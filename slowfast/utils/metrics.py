@@ -13,7 +13,7 @@ logger = logging.getLogger(__name__)
 
 
 def topk_correct(scores: Tensor, labels: Tensor, ks: tuple[int, ...] = (1, 5)) -> Tensor:
-    """How many of N x K `scores` have their label among the k highest, for each k; k is never above K. Stays on the device."""
+    """How many of N x K `scores` have their label among the k highest (k at most K), for each k; on the device."""
     highest = scores.topk(min(max(ks), scores.shape[1]), dim=1).indices
     hits = highest.eq(labels.view(-1, 1))  # (N, K')
     return torch.stack([hits[:, :k].sum() for k in ks])

@@ -102,7 +102,7 @@ def fail_cleanly():
     except (ValueError, OSError) as error:
         if not is_user_error(error):
             raise
-        print(f"error: {_message(error)}", file=sys.stderr, flush=True)
+        print(f"error: {user_message(error)}", file=sys.stderr, flush=True)
         sys.exit(EXIT_USER_ERROR)
 
 
@@ -115,7 +115,8 @@ def is_user_error(error: BaseException) -> bool:
     return isinstance(error, ValueError) and bool(raised_by_us)
 
 
-def _message(error: BaseException) -> str:
+def user_message(error: BaseException) -> str:
+    """The line that tells the user what is wrong."""
     text = str(error).strip()
     if "Original Traceback" in text:  # a data loader's worker hands over its whole traceback: the last line is ours
         return text.splitlines()[-1].split(": ", 1)[-1]

@@ -16,7 +16,7 @@ from tests.engine.tiny import BOTH_CYCLES, command, json_stats, losses, start, t
 
 
 def stop_after(iterations: int, output, words: list[str], how: signal.Signals):
-    """Start a run, send it (and all its processes, as a terminal does) a signal after some iterations; (exit code, text)."""
+    """Start a run, signal all its processes, as a terminal does, after some iterations: (exit code, text)."""
     process = start(words, start_new_session=True)
     log = output / "json_stats.log"
     deadline = time.monotonic() + 120
