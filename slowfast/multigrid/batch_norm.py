@@ -40,7 +40,9 @@ class SubBatchNorm3d(nn.BatchNorm3d):
     def forward(self, x: Tensor) -> Tensor:
         self._check_input_dim(x)
         num_groups = largest_divisor(x.shape[0], self.num_groups)
-        process_group = self.process_group if self.process_group and self.process_group.size() > 1 else None
+        process_group = self.process_group
+        if process_group is not None and process_group.size() == 1:
+            process_group = None
         if not self.training or (num_groups == 1 and process_group is None):
             return super().forward(x)
         if not x.is_contiguous(memory_format=torch.channels_last_3d):
@@ -58,7 +60,9 @@ class SubBatchNorm3d(nn.BatchNorm3d):
         weight, bias = (None if p is None else p.repeat(num_groups) for p in (self.weight, self.bias))
         view = x.view(-1, num_groups * self.num_features, *x.shape[2:])  # (N, C, T, H, W) -> (N/G, G*C, T, H, W)
         y = F.batch_norm(view, stats[0, 0], stats[1, 0], weight, bias, True, 1.0, self.eps)
-        return y.view_as(x), stats.view(2, num_groups, -1)  # -> (N, C, T, H, W), (2, G, C)
+        # Nobody else holds y: told so, autograd lets the ReLU behind work in place without copies.
+        y = aten._unsafe_view(y, x.shape)  # (N/G, G*C, T, H, W) -> (N, C, T, H, W)
+        return y, stats.view(2, num_groups, -1)  # (2, 1, G*C) -> (2, G, C)
 
     def _normalise_parts(self, x: Tensor, num_groups: int, process_group) -> tuple[Tensor, Tensor]:
         """Clips next to each other share a group where the batch is channels-last: dense parts, which stay so."""
