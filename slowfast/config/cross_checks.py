@@ -147,7 +147,7 @@ def check_sync_devices(cfg: CfgNode) -> None:
     """Devices that share batch-norm statistics make whole groups."""
     share, devices = cfg.BN.NUM_SYNC_DEVICES, cfg.NUM_GPUS
     scheduled = cfg.MULTIGRID.LONG_CYCLE or cfg.MULTIGRID.SHORT_CYCLE
-    if scheduled or cfg.BN.NORM_TYPE != "sync_batchnorm" or cfg.BN.GLOBAL_SYNC:
+    if scheduled or cfg.BN.NORM_TYPE != "sync_batchnorm" or cfg.BN.GLOBAL_SYNC or not cfg.TRAIN.ENABLE:
         return
     if devices > share and devices % share:
         refuse("BN.NUM_SYNC_DEVICES", share, f"does not divide NUM_GPUS {devices}", "give a divisor of it")

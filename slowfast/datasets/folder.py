@@ -40,11 +40,24 @@ def list_folders(data_dir: str, split: str, num_classes: int, class_file: str = 
     return Listing(VideoFiles([row.path for row in rows]), targets)
 
 
-def _split_folder(data_dir: str, split: str) -> str:
+def has_folders(data_dir: str, split: str) -> bool:
+    """Whether a split is given by folders rather than by a list. Beside other lists, testing does not take val's."""
+    lists = (os.path.join(data_dir, f"{name}.csv") for name in ("train", "val"))
+    if any(map(os.path.isfile, lists)):
+        return os.path.isdir(os.path.join(data_dir, split))
+    return _find_split(data_dir, split) is not None
+
+
+def _find_split(data_dir: str, split: str) -> str | None:
     names = ["test", "val"] if split == "test" else [split]
-    for name in names:
-        if os.path.isdir(os.path.join(data_dir, name)):
-            return os.path.join(data_dir, name)
+    folders = (os.path.join(data_dir, name) for name in names)
+    return next(filter(os.path.isdir, folders), None)
+
+
+def _split_folder(data_dir: str, split: str) -> str:
+    folder = _find_split(data_dir, split)
+    if folder is not None:
+        return folder
     raise ValueError(
         f"{os.path.abspath(os.path.join(data_dir, split))} does not exist: DATA.PATH_TO_DATA_DIR is {data_dir!r}, and "
         f"must hold {split}/<class>/*.mp4"

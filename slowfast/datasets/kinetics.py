@@ -4,7 +4,7 @@ import os
 
 from slowfast.datasets.base import Listing, VideoDataset
 from slowfast.datasets.build import DATASET_REGISTRY
-from slowfast.datasets.folder import list_folders
+from slowfast.datasets.folder import has_folders, list_folders
 from slowfast.datasets.lists import (
     Row,
     are_names,
@@ -33,7 +33,7 @@ class Kinetics(VideoDataset):
     def parse(cls, cfg, split: str) -> Listing:
         data, data_dir, num_classes = cfg.DATA, cfg.DATA.PATH_TO_DATA_DIR, cfg.MODEL.NUM_CLASSES
         path, class_file = os.path.join(data_dir, f"{split}.csv"), cfg.TENSORBOARD.CLASS_NAMES_PATH
-        if not os.path.isfile(path) and os.path.isdir(os.path.join(data_dir, split)):
+        if not os.path.isfile(path) and has_folders(data_dir, split):
             return list_folders(data_dir, split, num_classes, class_file)
         form = (data.PATH_LABEL_SEPARATOR, data.SKIP_ROWS)
         read = _read_sets if data.MULTI_LABEL else read_rows

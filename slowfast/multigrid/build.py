@@ -125,6 +125,9 @@ def _norm_type(cfg, num_devices: int | None) -> tuple[int, int]:
         return 1, 1
     if bn.GLOBAL_SYNC:
         return 1, world
+    if devices < bn.NUM_SYNC_DEVICES:
+        logger.info("BN.NUM_SYNC_DEVICES %d: all %d devices of a machine share", bn.NUM_SYNC_DEVICES, devices)
+        return 1, devices
     if devices % bn.NUM_SYNC_DEVICES:
         raise ValueError(
             f"BN.NUM_SYNC_DEVICES {bn.NUM_SYNC_DEVICES} does not divide the {devices} devices of a machine: "

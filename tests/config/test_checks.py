@@ -54,6 +54,11 @@ GOOD = {
         SLOWFAST,
         {"BN.NORM_TYPE": "sync_batchnorm", "BN.NUM_SYNC_DEVICES": 4, "NUM_GPUS": 1},
     ),
+    "sync that is not used": (
+        RESNET,
+        {"BN.NORM_TYPE": "sync_batchnorm", "BN.NUM_SYNC_DEVICES": 4, "NUM_GPUS": 6, "TRAIN.ENABLE": False}
+        | {"TEST.BATCH_SIZE": 6},
+    ),
     "a model of the user's own": ({"MODEL.MODEL_NAME": "Mine", "MODEL.ARCH": "mine", "DATA.INPUT_CHANNEL_NUM": [3]},),
     "a batch that is not used": (RESNET, {"NUM_GPUS": 8, "TRAIN.ENABLE": False, "TRAIN.BATCH_SIZE": 1}),
 }

@@ -24,9 +24,17 @@ def test_a_folder_for_each_class_needs_no_list(tmp_path, name):
     assert build_dataset(name, small_cfg(tmp_path), "val").labels.tolist() == [1]
 
 
-def test_testing_folders_takes_val_where_there_is_no_test(tmp_path):
+@pytest.mark.parametrize("name", ["folder", "kinetics"])
+def test_testing_folders_takes_val_where_there_is_no_test(tmp_path, name):
     touch(tmp_path, "train/a/1.mp4", "val/a/2.mp4")
-    assert paths(build_dataset("folder", small_cfg(tmp_path), "test"), tmp_path) == ["val/a/2.mp4"]
+    assert paths(build_dataset(name, small_cfg(tmp_path), "test"), tmp_path) == ["val/a/2.mp4"]
+
+
+@pytest.mark.parametrize("beside", ["train.csv", "val.csv"])
+def test_a_missing_test_list_beside_other_lists_is_named_whatever_the_folders(tmp_path, beside):
+    touch(tmp_path, beside, "val/1.mp4")
+    with pytest.raises(ValueError, match="test.csv does not exist"):
+        build_dataset("kinetics", small_cfg(tmp_path), "test")
 
 
 def test_folders_that_do_not_fit_are_refused(tmp_path):

@@ -90,6 +90,7 @@ def test_steps_beyond_the_last_epoch_never_begin():
         ({"BN.NORM_TYPE": "sync_batchnorm", "BN.NUM_SYNC_DEVICES": 4}, (1, 4)),
         ({"BN.NORM_TYPE": "sync_batchnorm", "BN.GLOBAL_SYNC": True, "NUM_SHARDS": 2}, (1, 16)),
         ({"BN.NORM_TYPE": "sync_batchnorm", "BN.NUM_SYNC_DEVICES": 4, "NUM_GPUS": 1}, (1, 1)),
+        ({"BN.NORM_TYPE": "sync_batchnorm", "BN.NUM_SYNC_DEVICES": 4, "NUM_GPUS": 2}, (1, 2)),
     ],
 )
 def test_the_norm_type_holds_without_multigrid(values, expected):
