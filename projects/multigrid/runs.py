@@ -1,0 +1,160 @@
+"""Run a recipe by its plain command, time it, and put what several runs reached into a table and a figure."""
+
+import json
+import resource
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from statistics import mean, stdev
+
+REPO = Path(__file__).resolve().parents[2]
+JSON_PREFIX = "json_stats: "
+RESULT = "result.json"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A config of this repository and what is changed in it."""
+
+    name: str
+    config: str
+    overrides: tuple[str, ...] = ()
+
+    def command(self, data: Path, output_dir: Path, seed: int) -> list[str]:
+        given = ["DATA.PATH_TO_DATA_DIR", data, "DATA.PATH_PREFIX", data, "RNG_SEED", seed, "OUTPUT_DIR", output_dir]
+        return ["tools/run_net.py", "--cfg", self.config, *self.overrides, *map(str, given)]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run did.
+
+    Attributes:
+        train_sec: wall-clock of the training command from its start to behind the last evaluation.
+        eval_sec: what of it went into the evaluations.
+        cpu_sec: processor seconds of the whole command, test included: what counts on a machine shared with others.
+        test_acc: top-1 accuracy in percent over all views.
+        curve: (seconds, epoch, validation top-1 in percent) at each evaluation.
+    """
+
+    name: str
+    command: str
+    seed: int
+    epochs: int = 0
+    iterations: int = 0
+    clips: int = 0
+    train_sec: float = 0.0
+    eval_sec: float = 0.0
+    cpu_sec: float = 0.0
+    test_acc: float = 0.0
+    curve: Sequence[Sequence[float]] = ()
+
+
+def run(recipe: Recipe, data: Path, output_dir: Path, seed: int = 0) -> Result:
+    """Train and test in a process of its own, or read the result of the same command if it is there already."""
+    arguments = recipe.command(data, output_dir, seed)
+    blank = Result(recipe.name, shlex.join(arguments), seed)
+    done = read_result(output_dir / RESULT)
+    if done and done.command == blank.command:
+        return done
+    if (
+        output_dir / "stdout.log"
+    ).exists():  # of an unfinished run, or of another: from the start, or the time is wrong
+        shutil.rmtree(output_dir)
+    print(f"\n== {recipe.name}: {blank.command}", flush=True)
+    start = cpu_seconds()
+    stats = follow([sys.executable, *arguments])
+    result = replace(summarise(blank, stats), cpu_sec=round(cpu_seconds() - start, 1))
+    (output_dir / RESULT).write_text(json.dumps(asdict(result), indent=1))
+    return result
+
+
+def read_result(path: Path) -> Result | None:
+    return Result(**json.loads(path.read_text())) if path.exists() else None
+
+
+def cpu_seconds() -> float:
+    """Processor seconds of all ended child processes."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
+def follow(command: list[str]) -> list[dict]:
+    """Run a command in the repository's root and pass on what it says; its json lines, each with the seconds so far."""
+    start, stats = time.perf_counter(), []
+    with subprocess.Popen(command, cwd=REPO, stdout=subprocess.PIPE, text=True) as process:
+        for line in process.stdout:
+            if JSON_PREFIX in line:
+                seconds = round(time.perf_counter() - start, 2)
+                stats.append(json.loads(line.split(JSON_PREFIX, 1)[1]) | {"wall_sec": seconds})
+            else:
+                print(line, end="", flush=True)
+    if process.returncode:
+        raise SystemExit(f"ended with status {process.returncode}: {shlex.join(command)}")
+    return stats
+
+
+def summarise(blank: Result, stats: list[dict]) -> Result:
+    """Fill in a result from the json lines of its run."""
+    kinds = {kind: [line for line in stats if line.get("_type") == kind] for kind in ("train_iter", "val_epoch")}
+    last_epoch = [line for line in stats if line.get("_type") == "train_epoch"][-1]
+    evaluations = kinds["val_epoch"]  # there is always one behind the last epoch
+    return replace(
+        blank,
+        epochs=int(last_epoch["epoch"].split("/")[1]),
+        iterations=kinds["train_iter"][-1]["iteration"],
+        clips=last_epoch["clips"],
+        train_sec=evaluations[-1]["wall_sec"],
+        eval_sec=round(sum(line["dt"] for line in evaluations), 1),
+        test_acc=float(next(line for line in stats if line.get("split") == "test_final")["top1_acc"]),
+        curve=[[line["wall_sec"], int(line["epoch"].split("/")[0]), line["top1_acc"]] for line in evaluations],
+    )
+
+
+def table(groups: Sequence[Sequence[Result]]) -> str:
+    """One line a recipe, each a group of its seeds' results; speed-ups are over the first."""
+    rows = [("recipe", "seeds", "epochs", "iterations", "clips", "training", "speed-up", "processor", "test top-1")]
+    first = mean(result.train_sec for result in groups[0])
+    for group in groups:
+        one, seconds = group[0], mean(result.train_sec for result in group)
+        rows.append(
+            (
+                *(one.name, str(len(group)), str(one.epochs), f"{one.iterations:,}", f"{one.clips:,}"),
+                *(f"{seconds:.0f} s", f"{first / seconds:.2f} x", f"{mean(r.cpu_sec for r in group):.0f} s"),
+                f"{spread([result.test_acc for result in group])} %",
+            )
+        )
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["| " + " | ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)) + " |" for row in rows]
+    lines.insert(1, "|" + "|".join("-" * (w + 1) + ("-" if i == 0 else ":") for i, w in enumerate(widths)) + "|")
+    return "\n".join(lines)
+
+
+def spread(values: Sequence[float]) -> str:
+    """The mean, with the standard deviation where there are several."""
+    return f"{mean(values):.1f}" + (f" ± {stdev(values):.1f}" if len(values) > 1 else "")
+
+
+def plot(groups: Sequence[Sequence[Result]], path: Path) -> bool:
+    """Draw validation accuracy over training time, a line a run; False where matplotlib is not installed."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        return False
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axes = figure.subplots()
+    for number, group in enumerate(groups):
+        for i, result in enumerate(group):
+            seconds, _, accuracies = zip(*result.curve, strict=True)
+            axes.plot(seconds, accuracies, f"C{number}o-", markersize=4, label=None if i else result.name)
+    axes.set(xlabel="seconds of training, evaluations included", ylabel="validation top-1 (%)", ylim=(0, 100))
+    axes.set_xlim(left=0)
+    axes.grid(alpha=0.3)
+    axes.legend(loc="lower right")
+    figure.savefig(path, dpi=120)
+    return True
