@@ -55,11 +55,20 @@ def setup_logging(output_dir: str | Path | None = None) -> None:
     handlers = [TerminalHandler(sys.stdout)]
     handlers[0].setLevel(logging.INFO)
     if output_dir:
-        Path(output_dir).mkdir(parents=True, exist_ok=True)
-        handlers.append(logging.FileHandler(Path(output_dir) / "stdout.log", encoding="utf-8"))
+        handlers.append(_log_file(Path(output_dir)))
     for handler in handlers:
         handler.setFormatter(logging.Formatter(LINE, TIME))
         package.addHandler(handler)
+
+
+def _log_file(output_dir: Path) -> logging.FileHandler:
+    try:
+        output_dir.mkdir(parents=True, exist_ok=True)
+        return logging.FileHandler(output_dir / "stdout.log", encoding="utf-8")
+    except OSError as error:
+        raise ValueError(
+            f"OUTPUT_DIR is {str(output_dir)!r}, where nothing can be written ({error.strerror}): give another folder"
+        ) from error
 
 
 def log_json_stats(stats: dict, output_dir: str | Path | None = None) -> None:

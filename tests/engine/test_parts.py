@@ -1,0 +1,105 @@
+import os
+import signal
+
+import pytest
+import torch
+from torch import nn
+
+from slowfast.engine.guards import GracefulStop, LossGuard, TrainingDiverged, require_finite_weights
+from slowfast.engine.journal import append_bad_videos
+from slowfast.engine.precise_bn import fresh_batches, update_statistics
+from slowfast.engine.progress import Progress
+from slowfast.engine.state import seed_everything
+from slowfast.multigrid import MultigridSchedule, Phase, Shape, SubBatchNorm3d
+from tests.engine.tiny import SYNTHETIC, Synthetic, tiny_cfg
+
+
+@pytest.fixture
+def progress():
+    phases = (
+        Phase(0, 0, 1.5, (Shape(4, 8, 32), Shape(8, 8, 16))),
+        Phase(1, 1.5, 2.5, (Shape(2, 8, 32),)),
+    )
+    return Progress(MultigridSchedule(phases).plan(40, 2), world_size=2)
+
+
+def test_places_count_iterations_epochs_and_clips_without_gaps(progress):
+    places = [progress.at(leg, i) for leg in progress.legs for i in range(leg.iterations)]
+    assert [place.iteration for place in places] == list(range(progress.total_iterations))
+    assert places[-1].clips == progress.total_clips
+    clips = [place.clips for place in places]
+    assert clips == sorted(clips)
+    for epoch, count in progress.iterations_of_epoch.items():
+        assert [p.iteration_of_epoch for p in places if p.epoch == epoch] == list(range(count))
+    assert progress.total_epochs == 3
+    assert [progress.is_last(epoch) for epoch in range(3)] == [False, False, True]
+
+
+def test_a_position_is_found_again_as_a_number_of_iterations(progress):
+    places = [progress.at(leg, i) for leg in progress.legs for i in range(leg.iterations)]
+    for place in places:
+        assert progress.iterations_until(place.position) == place.iteration
+    assert progress.iterations_until(99) == progress.total_iterations
+
+
+def test_a_loss_is_looked_at_one_iteration_late():
+    guard = LossGuard()
+    guard.watch(torch.tensor(1.0), 0)
+    guard.watch(torch.tensor(float("nan")), 1)
+    with pytest.raises(TrainingDiverged, match="nan at iteration 2"):
+        guard.watch(torch.tensor(1.0), 2)
+
+
+def test_statistics_that_are_not_finite_are_refused_by_name():
+    model = nn.Sequential(SubBatchNorm3d(2))
+    require_finite_weights(model, 1)
+    model[0].running_var[1] = float("inf")
+    with pytest.raises(TrainingDiverged, match="0.running_var is not finite after iteration 7"):
+        require_finite_weights(model, 7)
+
+
+def test_the_first_signal_is_answered_behind_the_iteration_and_handlers_are_put_back():
+    before = signal.getsignal(signal.SIGINT)
+    with GracefulStop() as stop:
+        assert not stop.requested()
+        os.kill(os.getpid(), signal.SIGINT)
+        assert stop.requested()
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_draws_are_a_function_of_the_place_in_training():
+    seed_everything(1, 5)
+    first = torch.rand(3)
+    seed_everything(1, 6)
+    assert not torch.equal(first, torch.rand(3))
+    seed_everything(1, 5)
+    assert torch.equal(first, torch.rand(3))
+
+
+def test_precise_statistics_are_those_of_all_batches_together():
+    torch.manual_seed(0)
+    batches = [torch.randn(4, 3, 2, 5, 5) * 2 + k for k in range(3)]
+    model = nn.Sequential(SubBatchNorm3d(3)).eval()
+    model[0].running_var.fill_(float("inf"))
+    update_statistics(model, iter(batches))
+    everything = torch.cat(batches)
+    torch.testing.assert_close(model[0].running_mean, everything.mean((0, 2, 3, 4)))
+    torch.testing.assert_close(model[0].running_var, everything.var((0, 2, 3, 4)), rtol=0.01, atol=0)
+    assert model[0].momentum == 0.1
+    assert not model.training
+
+
+def test_precise_statistics_see_other_clips_each_epoch_and_no_more_than_there_are(tmp_path):
+    cfg = tiny_cfg(tmp_path, tmp_path, **SYNTHETIC, BN__NUM_BATCHES_PRECISE=200)
+    dataset = Synthetic.from_cfg(cfg, "train")
+    first, second = (list(fresh_batches(cfg, dataset, 3, epoch)) for epoch in (0, 1))
+    assert len(first) == len(second) == 3  # 12 videos in batches of 4
+    assert sorted(v for batch in first for v in batch["video"].tolist()) == list(range(12))
+    assert not torch.equal(first[0]["clip"], second[0]["clip"])
+
+
+def test_bad_videos_are_a_csv_with_one_header(tmp_path):
+    append_bad_videos(str(tmp_path), ["a, b.mp4\tcut off"])
+    append_bad_videos(str(tmp_path), ["c.mp4\tno video", "d.mp4\tempty"])
+    rows = (tmp_path / "bad_videos.csv").read_text().splitlines()
+    assert rows == ["path,error", '"a, b.mp4",cut off', "c.mp4,no video", "d.mp4,empty"]

@@ -1,0 +1,66 @@
+import time
+
+import pytest
+import torch
+
+from slowfast.utils.meters import Pace, ScoreMeter, TimedIterator, TopKMeter, accuracy, clock_text, memory
+
+
+def test_averages_are_over_clips_not_over_batches():
+    meter = TopKMeter()
+    scores = torch.eye(3)
+    meter.update(scores, torch.tensor([0, 1, 2]), torch.tensor(1.0))
+    meter.update(scores[:1], torch.tensor([1]), torch.tensor(5.0))
+    assert meter.averages() == pytest.approx({"loss": 2.0, "top1_err": 25.0, "top5_err": 0.0})
+
+
+def test_a_restored_meter_goes_on_from_its_state():
+    whole, first, second = TopKMeter(), TopKMeter(), TopKMeter()
+    for meter in (whole, first):
+        meter.update(torch.eye(3), torch.tensor([0, 1, 1]), torch.tensor(0.3))
+    second.restore(first.state())
+    for meter in (whole, second):
+        meter.update(torch.eye(3), torch.tensor([2, 1, 0]), torch.tensor(0.7))
+    assert second.averages() == whole.averages()
+
+
+def test_scores_come_back_in_the_order_of_the_videos_each_once():
+    meter = ScoreMeter()
+    meter.update([2, 0], torch.tensor([[2.0], [0.0]]), torch.tensor([12, 10]))
+    meter.update(torch.tensor([1, 2]), torch.tensor([[1.0], [2.0]]), torch.tensor([11, 12]))
+    videos, scores, labels = meter.gather()
+    assert (videos, scores.flatten().tolist(), labels.tolist()) == ([0, 1, 2], [0, 1, 2], [10, 11, 12])
+
+
+def test_nothing_to_evaluate_is_an_error():
+    with pytest.raises(ValueError, match="no video to evaluate"):
+        ScoreMeter().gather()
+
+
+def test_accuracy_has_names_that_fit_the_labels():
+    assert accuracy(torch.eye(3), torch.tensor([0, 1, 1])) == pytest.approx({"top1_acc": 200 / 3, "top5_acc": 100})
+    assert accuracy(torch.eye(2), torch.eye(2)) == {"map": 1.0}
+
+
+def test_the_pace_tells_waiting_from_working():
+    def slow():
+        for number in range(4):
+            time.sleep(0.02)
+            yield number
+
+    batches = TimedIterator(slow())
+    pace = Pace(batches)
+    for _ in batches:
+        time.sleep(0.01)
+        pace.step(clips=8)
+    lap = pace.lap()
+    assert lap["dt"] == pytest.approx(lap["dt_data"] + lap["dt_net"])
+    assert 0.5 < lap["data_wait"] < 0.9
+    assert lap["clips_per_sec"] == pytest.approx(8 / lap["dt"])
+    assert pace.lap() == {}
+
+
+def test_times_and_memory_are_texts_for_people():
+    assert clock_text(59.9) == "0:00:59"
+    assert clock_text(90061) == "1 d 1:01:01"
+    assert memory(torch.device("cpu"))["ram"].endswith("G")
