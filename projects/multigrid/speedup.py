@@ -1,0 +1,289 @@
+#!/usr/bin/env python3
+"""Time every mini-batch shape of a recipe on this machine, and add up what baseline and multigrid training take.
+
+    projects/multigrid/speedup.py --cfg YAML [YAML ...] [options] [KEY VALUE ...]
+    projects/multigrid/speedup.py --paper [options] [KEY VALUE ...]    # the paper's recipes next to its numbers
+    projects/multigrid/speedup.py --paper --reduced                    # small models and clips, for a CPU
+
+Clips come from memory, so this is the time of the training step alone (transfer to the input of the model, forward,
+backward, optimiser), as the engine takes it, on one device; waiting for data and for other devices comes on top.
+Mixed precision as the config says (TRAIN.MIXED_PRECISION True to switch it on).
+"""
+
+import json
+import sys
+from collections import Counter
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+from types import SimpleNamespace
+
+import torch
+
+from slowfast.engine.precision import Precision
+from slowfast.engine.train_net import train_step
+from slowfast.models import build_model
+from slowfast.models.losses import get_loss_func
+from slowfast.multigrid import MultigridSchedule, Shape, build_baseline, build_schedule, regroup
+from slowfast.multigrid.build import world_size
+from slowfast.optim.build import construct_optimizer
+from slowfast.utils.parser import argument_parser, fail_cleanly, load_config, parse_args
+
+CONFIGS = Path(__file__).parents[2] / "configs" / "multigrid_paper"
+# name, config, the paper's speed-up in wall-clock time
+PAPER = (
+    ("SlowFast R50, 16 frames", "SLOWFAST_16x4_R50_multigrid.yaml", 4.0),
+    ("SlowFast R50, 32 frames", "SLOWFAST_32x2_R50_multigrid.yaml", 4.5),
+    ("SlowFast R50, 64 frames", "SLOWFAST_64x1_R50_multigrid.yaml", 5.5),
+    ("SlowFast R50, 32 frames, 320 px", "SLOWFAST_32x2_R50_320px_multigrid.yaml", 6.5),
+    ("I3D R50", "I3D_16x4_R50_multigrid.yaml", 3.9),
+    ("I3D R50 non-local", "I3D_NLN_16x4_R50_multigrid.yaml", 3.3),
+)
+REDUCED = ["DATA.TRAIN_CROP_SIZE", "64", "DATA.NUM_FRAMES", "16", "RESNET.WIDTH_PER_GROUP", "16"]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What the time of a step depends on: the mini-batch of one device, and its batch-norm groups."""
+
+    shape: Shape
+    bn_groups: int
+
+    def __str__(self) -> str:
+        return f"{self.shape.batch_size} x {self.shape.frames} x {self.shape.crop}"
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Seconds of a step and its peak of device memory (None on a CPU), with the batch cut into `parts`."""
+
+    seconds: float
+    peak_gib: float | None
+    parts: int = 1
+
+
+class Bench:
+    """The model, optimiser and precision of a config on one device, and the engine's step on random clips."""
+
+    def __init__(self, cfg, device: torch.device, iterations: int, warmup: int):
+        precision = Precision(device, cfg.TRAIN.MIXED_PRECISION)
+        model = precision.place(build_model(cfg))
+        self.iterations, self.warmup = iterations, warmup
+        self.state = SimpleNamespace(  # the part of a TrainingState that a step uses
+            cfg=cfg,
+            done=0,
+            device=device,
+            precision=precision,
+            model=model,
+            net=model,
+            pack=precision.pack(cfg),
+            loss=get_loss_func(cfg.MODEL.LOSS_FUNC)(reduction="mean"),
+            optimizer=construct_optimizer(model, cfg),
+            scaler=precision.scaler(),
+            parameters=list(model.parameters()),
+        )
+
+    def time(self, batch: Batch, may_split: bool) -> Timing | None:
+        """Median time of a step, or None if it does not fit; `may_split`: then by halves, quarters and so on."""
+        parts = 1
+        while True:
+            size, groups = batch.shape.batch_size // parts, max(batch.bn_groups // parts, 1)
+            timing = self._time(Batch(replace(batch.shape, batch_size=size), groups))
+            if timing is not None:
+                return replace(timing, seconds=timing.seconds * batch.shape.batch_size / size, parts=parts)
+            if not may_split or size == 1:
+                return None
+            parts *= 2
+
+    def _time(self, batch: Batch) -> Timing | None:
+        device = self.state.device
+        regroup(self.state.model, batch.bn_groups)
+        clear_memory(device)
+        try:
+            clips = self._clips(batch.shape)
+            times = [self._step(clips) for _ in range(self.warmup + self.iterations)]
+        except torch.OutOfMemoryError:
+            self.state.optimizer.zero_grad(set_to_none=True)
+            return None
+        return Timing(median(times[self.warmup :]), peak_gib(device))
+
+    def _clips(self, shape: Shape) -> dict:
+        cfg, size = self.state.cfg, (shape.batch_size, shape.frames, shape.crop, shape.crop, 3)
+        clips = torch.randint(256, size, dtype=torch.uint8, device=self.state.device)
+        labels = torch.randint(cfg.MODEL.NUM_CLASSES, (shape.batch_size,), device=self.state.device)
+        if cfg.MODEL.LOSS_FUNC.startswith("bce"):
+            labels = torch.nn.functional.one_hot(labels, cfg.MODEL.NUM_CLASSES).float()
+        return {"clip": clips, "label": labels, "bad": []}
+
+    def _step(self, batch: dict) -> float:
+        synchronise(self.state.device)
+        start = perf_counter()
+        train_step(self.state, batch, lr=1e-6)  # the rate does not change the time, and random labels diverge
+        synchronise(self.state.device)
+        return perf_counter() - start
+
+
+def synchronise(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def clear_memory(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats(device)
+
+
+def peak_gib(device: torch.device) -> float | None:
+    return torch.cuda.max_memory_allocated(device) / 2**30 if device.type == "cuda" else None
+
+
+def count_iterations(schedule: MultigridSchedule, num_videos: int, world: int) -> Counter:
+    """Iterations of every batch over the whole training; the short cycle starts anew with every leg."""
+    counts = Counter()
+    for leg in schedule.plan(num_videos, world):
+        shapes = leg.phase.shapes
+        for k, shape in enumerate(shapes):
+            counts[Batch(shape, leg.phase.bn_groups)] += len(range(k, leg.iterations, len(shapes)))
+    return counts
+
+
+def compare(cfg, args) -> dict:
+    """Times and totals of the config's schedule and of the same recipe without multigrid, as plain numbers."""
+    world = world_size(cfg, args.num_devices)
+    counts = {
+        "baseline": count_iterations(build_baseline(cfg, args.num_devices), args.num_videos, world),
+        "multigrid": count_iterations(build_schedule(cfg, args.num_devices), args.num_videos, world),
+    }
+    bench = Bench(cfg, torch.device(args.device), args.iterations, args.warmup)
+    timings = {}
+    for batch in dict.fromkeys([*counts["baseline"], *counts["multigrid"]]):
+        timings[batch] = bench.time(batch, args.split)
+        print(f"  {batch}: {describe(timings[batch])}", flush=True)
+    result = {name: totals(count, timings) for name, count in counts.items()}
+    result["world_size"] = world
+    result["batches"] = [
+        asdict(batch) | {name: count[batch] for name, count in counts.items()} | asdict_or_empty(timing)
+        for batch, timing in timings.items()
+    ]
+    baseline, multigrid = result["baseline"], result["multigrid"]
+    result["iteration_saving"] = baseline["iterations"] / multigrid["iterations"]
+    fits = baseline["hours"] is not None and multigrid["hours"] is not None
+    result["speedup"] = baseline["hours"] / multigrid["hours"] if fits else None
+    return result
+
+
+def totals(counts: Counter, timings: dict[Batch, Timing | None]) -> dict:
+    missing = [str(batch) for batch in counts if timings[batch] is None]
+    hours = None if missing else sum(n * timings[batch].seconds for batch, n in counts.items()) / 3600
+    return {"iterations": sum(counts.values()), "hours": hours, "out_of_memory": missing}
+
+
+def asdict_or_empty(timing: Timing | None) -> dict:
+    return {} if timing is None else asdict(timing)
+
+
+def describe(timing: Timing | None) -> str:
+    if timing is None:
+        return "out of memory (--split times it in parts that fit)"
+    memory = "" if timing.peak_gib is None else f", peak {timing.peak_gib:.1f} GiB"
+    parts = "" if timing.parts == 1 else f", in {timing.parts} parts"
+    return f"{1e3 * timing.seconds:.1f} ms{memory}{parts}"
+
+
+def report(name: str, result: dict) -> str:
+    """One recipe: every batch with its time and its share, and the totals."""
+    lines = [
+        f"\n{name}: {result['world_size']} device(s)\n",
+        "| clips x frames x px | groups | ms | clips/s | peak GiB | baseline iterations | multigrid iterations |",
+        "|---|---:|---:|---:|---:|---:|---:|",
+    ]
+    for row in result["batches"]:
+        shape, seconds = row["shape"], row.get("seconds")
+        memory = "–" if row.get("peak_gib") is None else f"{row['peak_gib']:.1f}"
+        speed = f"{1e3 * seconds:.1f} | {shape['batch_size'] / seconds:.1f}" if seconds else "out of memory | –"
+        size = f"{shape['batch_size']} x {shape['frames']} x {shape['crop']}"
+        counts = f"{row['baseline']:,} | {row['multigrid']:,}"
+        lines.append(f"| {size} | {row['bn_groups']} | {speed} | {memory} | {counts} |")
+    lines.append("")
+    for side in ("baseline", "multigrid"):
+        lines.append(f"{side:<10} {result[side]['iterations']:>10,} iterations  {hours_text(result[side])}")
+    lines.append(f"fewer iterations {result['iteration_saving']:.2f} x, faster {ratio_text(result['speedup'])}")
+    return "\n".join(lines)
+
+
+def hours_text(side: dict) -> str:
+    if side["hours"] is None:
+        return "out of memory: " + ", ".join(side["out_of_memory"])
+    return f"{side['hours']:.2f} h"
+
+
+def ratio_text(speedup: float | None) -> str:
+    return "–" if speedup is None else f"{speedup:.2f} x"
+
+
+def paper_table(results: dict[str, dict], machine: str) -> str:
+    """The paper's recipes: what was measured here next to the paper's speed-up."""
+    lines = [
+        f"\nTraining steps alone, one device, {machine}\n",
+        "| recipe | baseline h | multigrid h | fewer iterations | faster | paper |",
+        "|---|---:|---:|---:|---:|---:|",
+    ]
+    for name, _, paper in PAPER:
+        if name in results:
+            result = results[name]
+            hours = " | ".join(hours_text(result[side]) for side in ("baseline", "multigrid"))
+            saving = f"{result['iteration_saving']:.2f} x"
+            lines.append(f"| {name} | {hours} | {saving} | {ratio_text(result['speedup'])} | {paper} x |")
+    return "\n".join(lines)
+
+
+def machine_name(device: str) -> str:
+    if device == "cuda":
+        return f"{torch.cuda.get_device_name()}, torch {torch.__version__}"
+    cpuinfo = Path("/proc/cpuinfo")
+    names = [line for line in cpuinfo.read_text().splitlines() if "model name" in line] if cpuinfo.exists() else []
+    name = names[0].split(":", 1)[1].strip() if names else "CPU"
+    return f"{name}, {torch.get_num_threads()} threads, torch {torch.__version__}"
+
+
+def parse(argv: list[str] | None = None):
+    words = sys.argv[1:] if argv is None else list(argv)
+    if "--paper" in words:
+        words += ["--cfg", *(str(CONFIGS / file) for _, file, _ in PAPER)]
+    parser = argument_parser(__doc__.splitlines()[0])
+    parser.add_argument("--paper", action="store_true", help="time the paper's recipes and print its numbers beside")
+    parser.add_argument("--reduced", action="store_true", help=f"small enough for a CPU: {' '.join(REDUCED)}")
+    parser.add_argument("--num-videos", type=int, default=240_000, help="training videos (default: Kinetics-400's)")
+    parser.add_argument("--num-devices", type=int, help="devices that share TRAIN.BATCH_SIZE; default: NUM_GPUS")
+    parser.add_argument("--iterations", type=int, default=10, help="timed steps of each shape; the median counts")
+    parser.add_argument("--warmup", type=int, default=3, help="steps of each shape before those")
+    parser.add_argument("--split", action="store_true", help="time a batch that does not fit in parts that do")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="cpu or cuda")
+    parser.add_argument("--json", metavar="FILE", help="write all numbers as JSON")
+    args = parse_args(words, parser)
+    args.opts = [*(REDUCED if args.reduced else []), *args.opts]
+    return args
+
+
+def main(argv: list[str] | None = None) -> dict[str, dict]:
+    args = parse(argv)
+    names = {file: name for name, file, _ in PAPER}
+    machine, results = machine_name(args.device), {}
+    print(f"on {machine}")
+    for path in args.cfg_files:
+        name = names.get(Path(path).name, Path(path).stem)
+        print(f"\n{name} ({Path(path).name})", flush=True)
+        results[name] = compare(load_config(args, path), args)
+        print(report(name, results[name]), flush=True)
+        if args.json:
+            Path(args.json).write_text(json.dumps({"machine": machine, "recipes": results}, indent=1))
+    if args.paper:
+        print(paper_table(results, machine))
+    return results
+
+
+if __name__ == "__main__":
+    with fail_cleanly():
+        main()
