@@ -14,9 +14,10 @@ MAX_HEADER = 1 << 20
 
 @dataclass(frozen=True)
 class Header:
-    """`is_mp4`; `missing_bytes` of the size that the file claims; whether its pictures `may_turn` (or be mirrored)."""
+    """`is_complete`: an MP4 file whose header tells all about all its frames (not one in fragments);
+    `missing_bytes` of the size that the file claims; whether its pictures `may_turn` (or be mirrored)."""
 
-    is_mp4: bool = False
+    is_complete: bool = False
     missing_bytes: int = 0
     may_turn: bool = False
 
@@ -36,14 +37,15 @@ def read_header(path: str) -> Header:
 
 
 def _mp4_header(file: BinaryIO, size: int) -> Header:
-    end, movie = 0, b""
+    end, movie, fragments = 0, b"", False
     for kind, start, stop in _boxes(file, size):
+        fragments = fragments or kind == b"moof"
         if kind in (b"mdat", b"moof"):
             end = stop
         elif kind == b"moov" and stop - start < MAX_HEADER:
             file.seek(start)
             movie = file.read(stop - start)
-    return Header(True, max(end - size, 0), not movie or _is_turned(movie))
+    return Header(not fragments, max(end - size, 0), not movie or _is_turned(movie))
 
 
 def _boxes(file: BinaryIO, size: int) -> Iterator[tuple[bytes, int, int]]:

@@ -28,8 +28,8 @@ Receive = Callable[[int, av.VideoFrame], None]
 def open_source(path: str) -> "CountedSource | PacketSource":
     """The quickest exact source for the video stream of a file. Raises VideoError, for files cut off, too."""
     header = read_file_header(path)
-    source = _open_source(path, header, quick=header.is_mp4)
-    if header.is_mp4 and not source.knows_reordering():
+    source = _open_source(path, header, quick=header.is_complete)
+    if header.is_complete and not source.knows_reordering():
         source.close()
         source = _open_source(path, header, quick=False)
     # The size in an AVI header is not reliable; together with the number of frames it is.

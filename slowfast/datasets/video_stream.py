@@ -29,11 +29,12 @@ def read_file_header(path: str) -> Header:
 def open_stream(path: str, quick: bool = False):
     """(container, video stream) of a file, set to decode in this thread. Raises VideoError.
 
-    `quick`: without the decoding by which FFmpeg guesses how far frames are reordered; for MP4 files only, whose
-    headers tell everything else.
+    `quick`: without reading and decoding the first packets, by which FFmpeg finds out what no header tells; for
+    files whose header tells everything (it takes longer than to decode a small clip).
     """
+    options = {"skip_frame": "all", "analyzeduration": "1"} if quick else {}
     try:
-        container = av.open(path, options={"skip_frame": "all"} if quick else {})
+        container = av.open(path, options=options)
     except FFmpegError as error:
         raise VideoError(_why_not_open(path, error)) from error
     videos = [s for s in container.streams.video if not s.disposition & s.disposition.attached_pic]

@@ -386,3 +386,33 @@ def test_a_whole_file_lacks_no_bytes_and_a_cut_one_does(tmp_path, suffix):
 def test_numbers_survive_where_a_test_needs_them_to():
     for number in (0, 1, 255, 256, 40000, 65535):
         assert read_number(numbered_frame(number, (33, 27))) == number
+
+
+@pytest.mark.parametrize(
+    ("name", "complete", "may_turn"),
+    [
+        ("b_frames.mp4", True, False),
+        ("with_sound.mp4", True, False),
+        ("rotated_90.mp4", True, True),
+        ("fragments.mp4", False, False),
+        ("pyramid.mkv", False, False),
+        ("rotated_270.mkv", False, True),
+        ("h264.ts", False, False),
+    ],
+)
+def test_headers_tell_whether_the_size_is_known_without_decoding(tmp_path, name, complete, may_turn):
+    header = read_header(write(tmp_path, name))
+    assert (header.is_complete, header.may_turn) == (complete, may_turn)
+
+
+@pytest.mark.parametrize(("kind", "turns"), [(47, True), (5, False)])
+def test_streams_that_turn_their_pictures_themselves_are_noticed(kind, turns):
+    message = bytes([kind, 2]) + b"ab\x80"
+    assert NalUnits("h264", None).turns(b"\0\0\1\x06" + message + b"\0\0\1\x65ab") is turns
+    assert NalUnits("hevc", None).turns(b"\0\0\1\x4e\x01" + message + b"\0\0\1\x26\x01ab") is turns
+
+
+def test_a_clip_of_a_small_mp4_is_read_without_a_second_decode_for_its_size(tmp_path, monkeypatch):
+    with open_video(write(tmp_path, "b_frames.mp4")) as video:
+        monkeypatch.setattr(video._source, "deliver", None)
+        assert (video.width, video.height) == (64, 48)
