@@ -92,8 +92,9 @@ def load_checkpoint(
 ) -> dict:
     """Load what fits `model` and log one table: loaded, inflated, skipped (why), left at initialisation.
 
-    `epoch_reset` takes the weights alone, and the result says that training begins at its start; `complete` makes it an
-    error when any weight of the model is missing. Returns what the checkpoint holds besides states; always `epoch`.
+    `epoch_reset` takes the weights alone, and the result says that training begins at its start; so does `inflate`, for
+    the file is of another model. `complete` makes it an error when any weight of the model is missing. Returns what the
+    checkpoint holds besides states; always `epoch`.
     Raises ValueError when nothing fits, or when the optimiser's state is of another layout.
     """
     content = read_checkpoint(path)
@@ -103,7 +104,7 @@ def load_checkpoint(
     _check_fit(path, result, bare, complete)
     logger.log(logging.WARNING if result.initialised else logging.INFO, "checkpoint %s: %s", path, result.table)
     bare.load_state_dict(result.tensors, strict=False)
-    if epoch_reset or not isinstance(content.get("epoch"), int):
+    if epoch_reset or inflate or not isinstance(content.get("epoch"), int):
         return dict(NOT_STARTED)
     if optimizer is not None:
         _load_optimizer(path, optimizer, content.get("optimizer_state"))

@@ -102,7 +102,8 @@ def _with_model_state(path: Path, content: dict) -> dict:
     tensors = _tensors(content if key is None else content[key])
     if not tensors:
         raise ValueError(f"{path} holds no weights: none of its entries is a tensor")
-    rest = {} if key in (None, "blobs") else {name: value for name, value in content.items() if name != key}
+    # only our own format tells the place in a training: the epochs of another program's are not ours
+    rest = {name: value for name, value in content.items() if name != key} if key == "model_state" else {}
     flat_names = not any("." in name for name in tensors)  # Caffe2 has blobs, torch has modules within modules
     return {**rest, "model_state": tensors, "caffe2": flat_names}
 

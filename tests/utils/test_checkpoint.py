@@ -207,6 +207,17 @@ def test_epoch_reset_takes_the_weights_alone(tmp_path):
     assert not its_optimizer.state
 
 
+@pytest.mark.parametrize(("key", "inflate"), [("state_dict", False), ("model", False), ("model_state", True)])
+def test_the_epochs_of_another_programs_training_are_not_ours(tmp_path, key, inflate):
+    model, optimizer = trained()
+    content = {key: model.state_dict(), "epoch": 90, "optimizer_state": {}, "optimizer": optimizer.state_dict()}
+    torch.save(content, tmp_path / "image_model.pth")
+    copy, its_optimizer = trained(iterations=0)
+    assert load_checkpoint(tmp_path / "image_model.pth", copy, its_optimizer, inflate=inflate) == {"epoch": -1}
+    assert same(model, copy)
+    assert not its_optimizer.state
+
+
 def test_a_missing_initial_checkpoint_is_an_error_that_names_the_key(tmp_path):
     cfg = make_cfg(tmp_path, CHECKPOINT_FILE_PATH="nowhere.pyth")
     with pytest.raises(ValueError, match=r"TRAIN\.CHECKPOINT_FILE_PATH is 'nowhere\.pyth'"):
