@@ -1,0 +1,72 @@
+"""The tool that times every shape of a recipe, on a model and clips small enough for a test."""
+
+import json
+from collections import Counter
+
+import pytest
+
+from projects.multigrid import speedup
+from slowfast.multigrid import Multigrid, Recipe, Shape, multigrid_schedule
+
+TINY = {
+    "DATA.NUM_FRAMES": 8,
+    "DATA.TRAIN_CROP_SIZE": 64,
+    "RESNET.DEPTH": 18,
+    "RESNET.TRANS_FUNC": "basic_transform",
+    "RESNET.WIDTH_PER_GROUP": 8,
+    "RESNET.NUM_BLOCK_TEMP_KERNEL": "[[2,2],[2,2],[2,2],[2,2]]",
+    "MODEL.NUM_CLASSES": 4,
+    "SLOWFAST.ALPHA": 2,
+    "TRAIN.BATCH_SIZE": 1,
+    "NUM_GPUS": 1,
+    "NUM_SHARDS": 1,
+}
+
+
+def test_iterations_are_those_of_the_plan():
+    recipe = Recipe(Shape(8, 8, 64), 2, 6, (0, 2, 4), (1, 0.1, 0.01))
+    schedule = multigrid_schedule(recipe, Multigrid())
+    counts = speedup.count_iterations(schedule, 1000, 1)
+    expected = Counter()
+    for leg in schedule.plan(1000, 1):
+        expected.update(speedup.Batch(leg.shape(i), leg.phase.bn_groups) for i in range(leg.iterations))
+    assert counts == expected
+
+
+def test_the_hours_add_up_from_the_times_of_the_shapes(tmp_path, capsys):
+    recipe = str(speedup.CONFIGS / "SLOWFAST_32x2_R50_multigrid.yaml")
+    options = ["--num-videos", "1000", "--iterations", "1", "--warmup", "0", "--device", "cpu"]
+    file, overrides = tmp_path / "numbers.json", [str(word) for pair in TINY.items() for word in pair]
+    (result,) = speedup.main(["--cfg", recipe, *options, "--json", str(file), *overrides]).values()
+    for side in ("baseline", "multigrid"):
+        seconds = sum(row[side] * row["seconds"] for row in result["batches"])
+        assert result[side]["hours"] == pytest.approx(seconds / 3600)
+        assert result[side]["iterations"] == sum(row[side] for row in result["batches"])
+    assert result["speedup"] == pytest.approx(result["baseline"]["hours"] / result["multigrid"]["hours"])
+    assert json.loads(file.read_text())["recipes"] == {"SlowFast R50, 32 frames": result}
+    assert f"faster {result['speedup']:.2f} x" in capsys.readouterr().out
+
+
+def test_a_shape_that_does_not_fit_is_named_and_withholds_the_hours():
+    small, large = (speedup.Batch(Shape(size, 8, 64), 1) for size in (4, 32))
+    side = speedup.totals(Counter({small: 10, large: 5}), {small: speedup.Timing(0.5, None), large: None})
+    assert side == {"iterations": 15, "hours": None, "out_of_memory": ["32 x 8 x 64"]}
+    assert "32 x 8 x 64" in speedup.hours_text(side)
+
+
+def test_a_batch_that_does_not_fit_is_timed_in_parts_that_do(monkeypatch):
+    bench = object.__new__(speedup.Bench)
+    fits = lambda batch: speedup.Timing(0.5, 1.0) if batch.shape.batch_size <= 8 else None  # noqa: E731
+    monkeypatch.setattr(bench, "_time", fits, raising=False)
+    batch = speedup.Batch(Shape(32, 8, 64), 4)
+    assert bench.time(batch, may_split=False) is None
+    assert bench.time(batch, may_split=True) == speedup.Timing(2.0, 1.0, parts=4)
+
+
+def test_the_papers_recipes_stand_next_to_its_numbers():
+    args = speedup.parse(["--paper", "--reduced"])
+    assert len(args.cfg_files) == len(speedup.PAPER)
+    side = {"iterations": 10, "hours": 2.0, "out_of_memory": []}
+    result = {"baseline": side, "multigrid": side | {"hours": 0.5}, "iteration_saving": 3.4, "speedup": 4.0}
+    table = speedup.paper_table({"I3D R50": result}, "a machine")
+    assert "| I3D R50 | 2.00 h | 0.50 h | 3.40 x | 4.00 x | 3.9 x |" in table
