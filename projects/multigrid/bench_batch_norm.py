@@ -43,7 +43,7 @@ def synchronise(device: torch.device) -> None:
 
 def compare(shape: tuple[int, ...], layout: torch.memory_format, groups: int, args) -> tuple[float, float, float]:
     """Median milliseconds of plain and grouped batch norm, and the median of their ratio."""
-    like = dict(dtype=getattr(torch, args.dtype), device=args.device)
+    like = {"dtype": getattr(torch, args.dtype), "device": args.device}
     x = torch.randn(shape, **like).contiguous(memory_format=layout).requires_grad_()
     grad = torch.randn(shape, **like).contiguous(memory_format=layout)
     plain, grouped = (kind(shape[1]).to(args.device) for kind in (nn.BatchNorm3d, SubBatchNorm3d))

@@ -294,8 +294,12 @@ def test_one_process_keeps_its_statistics():
 
 
 def test_processes_synchronise_all_together_or_in_pairs_and_agree_on_the_running_statistics(tmp_path):
-    """Forked, because importing torch four times takes long; it fails here if a check fails in one of them."""
-    mp.start_processes(_one_process, (4, str(tmp_path / "meet")), nprocs=4, start_method="fork")
+    check_in_processes(4, tmp_path)
+
+
+def check_in_processes(ranks: int, folder) -> None:
+    """Fails here if a check fails in one of them. Forked, because importing torch four times takes long."""
+    mp.start_processes(_one_process, (ranks, str(folder / "meet")), nprocs=ranks, start_method="fork")
 
 
 def _one_process(rank: int, ranks: int, meeting: str) -> None:
