@@ -11,8 +11,9 @@ def main(argv: list[str] | None = None, with_training: bool = True, with_test: b
     try:
         with fail_cleanly():
             args = parse_args(argv)
-            for path in args.cfg_files:
-                run(load_config(args, path), args.init_method, with_training, with_test)
+            configs = [load_config(args, path) for path in args.cfg_files]  # all, before hours go into the first
+            for cfg in configs:
+                run(cfg, args.init_method, with_training, with_test)
     except RankError as error:  # it holds the traceback of the rank that failed
         sys.exit(str(error))
     except KeyboardInterrupt:

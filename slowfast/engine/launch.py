@@ -1,5 +1,6 @@
 """A config's training and test, on all the processes that it asks for."""
 
+from slowfast.datasets.build import build_dataset
 from slowfast.engine.test_net import test
 from slowfast.engine.train_net import train
 from slowfast.utils.distributed import World, launch
@@ -9,8 +10,11 @@ from slowfast.utils.logging import setup_logging
 def run(cfg, init_method: str | None = None, with_training: bool = True, with_test: bool = True) -> None:
     """Train if TRAIN.ENABLE, then test if TEST.ENABLE."""
     setup_logging()
+    with_training, with_test = with_training and cfg.TRAIN.ENABLE, with_test and cfg.TEST.ENABLE
+    if with_training and with_test:
+        build_dataset(cfg.TEST.DATASET, cfg, "test")  # a mistake in its list is told before the training, not behind it
     world = World(max(cfg.NUM_GPUS, 1), cfg.NUM_SHARDS, cfg.SHARD_ID, init_method, cfg.DIST_BACKEND)
-    if with_training and cfg.TRAIN.ENABLE:
+    if with_training:
         launch(train, (cfg,), world)
-    if with_test and cfg.TEST.ENABLE:
+    if with_test:
         launch(test, (cfg,), world)

@@ -102,6 +102,7 @@ def fail_cleanly():
     except (ValueError, OSError) as error:
         if not is_user_error(error):
             raise
+        traceback.clear_frames(error.__traceback__)  # lets go of loaders, which end their workers without a word
         print(f"error: {user_message(error)}", file=sys.stderr, flush=True)
         sys.exit(EXIT_USER_ERROR)
 

@@ -1,0 +1,55 @@
+"""What a user gets when things go wrong: one clear message, a status that is not 0, and nothing lost."""
+
+import runpy
+import weakref
+from pathlib import Path
+
+import pytest
+
+from slowfast.config.node import ConfigError
+from slowfast.engine.launch import run
+from slowfast.utils.parser import fail_cleanly
+from tests.engine.tiny import SYNTHETIC, tiny_cfg
+
+ROOT = Path(__file__).parents[1]
+run_net = runpy.run_path(str(ROOT / "tools" / "run_net.py"))["main"]
+
+
+def test_a_mistake_in_the_second_config_is_told_before_the_first_one_trains(tmp_path, capsys):
+    first = tmp_path / "first.yaml"
+    first.write_text(tiny_cfg(tmp_path, tmp_path / "out", **SYNTHETIC).dump())
+    with pytest.raises(SystemExit) as end:
+        run_net(["--cfg", str(first), str(tmp_path / "second.yaml")])
+    assert end.value.code == 2
+    assert "second.yaml does not exist" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_mistake_in_the_test_list_is_told_before_the_training(tmp_path):
+    (tmp_path / "test.csv").write_text("")
+    cfg = tiny_cfg(tmp_path, tmp_path / "out", TRAIN__DATASET="synthetic", TEST__ENABLE=True)
+    with pytest.raises(ValueError, match="test.csv lists no videos"):
+        run(cfg)
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_output_folder_that_cannot_be_written_is_told_with_its_key(tmp_path):
+    (tmp_path / "out").write_text("a file")
+    with pytest.raises(ValueError, match="OUTPUT_DIR is '.*out', where nothing can be written"):
+        run(tiny_cfg(tmp_path, tmp_path / "out", **SYNTHETIC))
+
+
+def test_what_a_failed_run_held_is_let_go_before_the_program_ends():
+    class Loader:
+        """Stands for the workers, which complain when the program ends around them."""
+
+    held = []
+
+    def fail():
+        loader = Loader()
+        held.append(weakref.ref(loader))
+        raise ConfigError("a mistake")
+
+    with pytest.raises(SystemExit), fail_cleanly():
+        fail()
+    assert held[0]() is None
