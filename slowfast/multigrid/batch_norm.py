@@ -162,16 +162,16 @@ class _GroupedBatchNorm(Function):
         """`stats`: zeros (2, P, K), filled with the groups' means and unbiased variances."""
         normalise = _normalise_alone if process_group is None else _normalise_together
         y = torch.empty_like(x)
-        affine = [None if p is None else p.repeat(stats.shape[2] // len(p)) for p in (weight, bias)]  # (C,) -> (K,)
+        affine = [_repeat(p, stats.shape[2]) for p in (weight, bias)]
         saved, count = normalise(_parts(x, stats), _parts(y, stats), affine, stats, eps, process_group)
-        ctx.save_for_backward(x, affine[0], saved, count)
-        ctx.eps, ctx.process_group, ctx.num_features = eps, process_group, x.shape[1]
+        ctx.save_for_backward(x, affine[0], saved)
+        ctx.eps, ctx.count, ctx.process_group = eps, count, process_group
         return y
 
     @staticmethod
     @once_differentiable
     def backward(ctx, grad: Tensor):
-        x, weight, saved, count = ctx.saved_tensors
+        x, weight, saved = ctx.saved_tensors
         grad = grad.contiguous() if x.is_contiguous() else grad.contiguous(memory_format=torch.channels_last_3d)
         rows = [*zip(_parts(grad, saved), _parts(x, saved), *saved, strict=True)]
         alone = ctx.process_group is None
@@ -179,8 +179,8 @@ class _GroupedBatchNorm(Function):
             grad_x, sums = _native_gradients(rows, weight, x, ctx.eps)
         else:
             sums = _affine_sums(rows, ctx.eps)
-            grad_x = _input_gradient(grad, x, weight, saved, _means(sums, count, ctx.process_group))
-        by_weight, by_bias = sums.view(2, -1, ctx.num_features).sum(dim=1)  # (2, P, K) -> (2, C)
+            grad_x = _input_gradient(grad, x, weight, saved, _means(sums, ctx.count, ctx.process_group))
+        by_weight, by_bias = sums.view(2, -1, x.shape[1]).sum(dim=1)  # (2, P, K) -> (2, C)
         return grad_x, *((None, None) if weight is None else (by_weight, by_bias)), None, None, None
 
 
@@ -192,12 +192,12 @@ def _parts(x: Tensor, like: Tensor) -> tuple[Tensor, ...]:
     return (x.view(-1, num_channels, *x.shape[2:]),)  # (N, C, T, H, W) -> (N/G, G*C, T, H, W)
 
 
-def _normalise_alone(parts, outputs, affine, stats: Tensor, eps: float, _process_group) -> tuple[Tensor, Tensor]:
+def _normalise_alone(parts, outputs, affine, stats: Tensor, eps: float, _process_group) -> tuple[Tensor, int]:
     """Normalise the parts by their own statistics; returns means and inverse deviations, (2, P, K), and the count."""
     saved = torch.empty_like(stats)
     for part, out, *rows, mean, invstd in zip(parts, outputs, *stats, *saved, strict=True):
         aten.native_batch_norm.out(part, *affine, *rows, True, 1.0, eps, out=out, save_mean=mean, save_invstd=invstd)
-    return saved, saved.new_tensor(parts[0].numel() // stats.shape[2])
+    return saved, parts[0].numel() // stats.shape[2]
 
 
 def _normalise_together(parts, outputs, affine, stats: Tensor, eps: float, process_group) -> tuple[Tensor, Tensor]:
@@ -221,14 +221,15 @@ def _normalise_together(parts, outputs, affine, stats: Tensor, eps: float, proce
 
 def _affine_sums(rows: list, eps: float) -> Tensor:
     """Sums over each part of grad * normalised x, and of grad: (2, P, K)."""
-    sums = [
-        aten.native_batch_norm_backward(grad, x, None, None, None, mean, invstd, True, eps, [False, True, True])[1:]
-        for grad, x, mean, invstd in rows
-    ]
-    return torch.stack([torch.stack(values) for values in zip(*sums, strict=True)])
+    sums = []
+    for grad, x, mean, invstd in rows:
+        sums += aten.native_batch_norm_backward(
+            grad, x, None, None, None, mean, invstd, True, eps, [False, True, True]
+        )[1:]
+    return _two_rows(sums)
 
 
-def _means(sums: Tensor, count: Tensor, process_group: dist.ProcessGroup | None) -> Tensor:
+def _means(sums: Tensor, count: int | Tensor, process_group: dist.ProcessGroup | None) -> Tensor:
     """The sums over the groups' clips on all processes, by their number: (2, P, K)."""
     if process_group is None:
         return sums / count
@@ -244,19 +245,19 @@ def _input_gradient(grad: Tensor, x: Tensor, weight: Tensor | None, saved: Tenso
     """
     mean, invstd = saved
     scale = invstd if weight is None else invstd * weight
-    slope = -scale * invstd * means[0]
-    offset = -scale * means[1] - slope * mean
-    coefficients = (scale, slope, offset)
+    slope = scale * invstd * means[0]
+    coefficients = torch.stack((scale, -slope, slope * mean - scale * means[1]))  # (3, P, K)
     if x.is_contiguous():
-        rows = (x.shape[0] * x.shape[1] // mean.shape[1], mean.shape[1], -1)  # (N, C, T, H, W) -> (N/G, K, T*H*W)
-        return _linear(x.view(rows), grad.view(rows), *(c.view(-1, 1) for c in coefficients)).view_as(x)
+        rows = (-1, mean.shape[1], x[0, 0].numel())  # (N, C, T, H, W) -> (N/G, K, T*H*W)
+        return _linear(x.view(rows), grad.view(rows), coefficients.view(3, -1, 1)).view_as(x)
     x, grad = (t.permute(0, 2, 3, 4, 1) for t in (x, grad))  # -> (N, T, H, W, C), dense
     rows = (len(mean), -1, x.shape[3] * x.shape[4])  # -> (P, N/P*T*H, W*C): long rows, also of few channels
-    coefficients = (c.repeat(1, x.shape[3]).unsqueeze(1) for c in coefficients)
-    return _linear(x.view(rows), grad.view(rows), *coefficients).view_as(x).permute(0, 4, 1, 2, 3)
+    coefficients = coefficients.repeat(1, 1, x.shape[3]).unsqueeze(2)
+    return _linear(x.view(rows), grad.view(rows), coefficients).view_as(x).permute(0, 4, 1, 2, 3)
 
 
-def _linear(x: Tensor, grad: Tensor, scale: Tensor, slope: Tensor, offset: Tensor) -> Tensor:
+def _linear(x: Tensor, grad: Tensor, coefficients: Tensor) -> Tensor:
+    scale, slope, offset = coefficients
     return torch.addcmul(offset, x, slope).addcmul_(grad, scale).to(x.dtype)
 
 
@@ -268,5 +269,15 @@ def _native_gradients(rows: list, weight: Tensor | None, x: Tensor, eps: float) 
             grad, part, weight, None, None, mean, invstd, True, eps, [True, True, True]
         )
         out.copy_(by_x)
-        sums.append(torch.stack(by_affine))
-    return grad_x, torch.stack(sums, dim=1)
+        sums += by_affine
+    return grad_x, _two_rows(sums)
+
+
+def _two_rows(sums: list[Tensor]) -> Tensor:
+    """Pairs of (K,), one pair a part, as (2, P, K)."""
+    return torch.stack((*sums[0::2], *sums[1::2])).view(2, -1, len(sums[0]))
+
+
+def _repeat(affine: Tensor | None, num_channels: int) -> Tensor | None:
+    """A weight or bias (C,) for all channels of a part: (K,)."""
+    return affine if affine is None or len(affine) == num_channels else affine.repeat(num_channels // len(affine))
