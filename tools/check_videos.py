@@ -1,17 +1,17 @@
 #!/usr/bin/env python3
-"""Decode every video of a list, and report those that can't be used.
+"""Read every video of a list whole, and report those that can't be used.
 
 check_videos.py LIST                        a list of `path label` lines, or a folder of video files
-check_videos.py --cfg YAML [KEY VALUE ...]  the data sets of a config
+check_videos.py --cfg YAML [KEY VALUE ...]  the data sets of a config, of any kind: lists of images, too
 
-The report has a line `path,error` for each bad file. Exit status: 1 if there is any, 2 for a mistake in the command.
+The report has a line `path,error` for each bad video. Exit status: 1 if there is any, 2 for a mistake in the command.
 """
 
 import argparse
 import os
 import sys
 
-from slowfast.datasets.scan import listed_videos, scan, videos_of_config, write_report
+from slowfast.datasets.scan import Videos, scan, videos_of_config, videos_of_list, write_report
 from slowfast.utils.logging import progress_bar
 from slowfast.utils.parser import fail_cleanly, load_config, parse_args
 
@@ -24,12 +24,12 @@ def main(argv: list[str] | None = None) -> int:
     if (args.list is None) == (args.cfg is None):
         parser.error("give a LIST or a --cfg")
     if args.cfg:
-        paths = videos_of_config(load_config(args, args.cfg), args.splits)
+        videos = videos_of_config(load_config(args, args.cfg), args.splits)
     else:
-        paths = listed_videos(args.list, args.separator, args.prefix)
-    bad = find_bad(paths, args.workers)
+        videos = videos_of_list(args.list, args.separator, args.prefix)
+    bad = find_bad(videos, args.workers)
     write_report(args.output, bad)
-    print(f"{len(paths) - len(bad)} of {len(paths)} videos are fine; {len(bad)} are listed in {args.output}")
+    print(f"{len(videos) - len(bad)} of {len(videos)} videos are fine; {len(bad)} are listed in {args.output}")
     return 1 if bad else 0
 
 
@@ -45,17 +45,17 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def find_bad(paths: list[str], workers: int) -> list[tuple[str, str]]:
+def find_bad(videos: Videos, workers: int) -> list[tuple[str, str]]:
     """(path, error) of the bad ones."""
     bad: list[tuple[str, str]] = []
-    bar = progress_bar(len(paths), unit="video")
-    for done, (path, error) in enumerate(scan(paths, workers), start=1):
+    bar = progress_bar(len(videos), unit="video")
+    for done, (path, error) in enumerate(scan(videos, workers), start=1):
         if error:
             bad.append((path, error))
             print(f"{path}: {error}", flush=True)
         bar.update()
-        if not sys.stderr.isatty() and done * LINES // len(paths) > (done - 1) * LINES // len(paths):
-            print(f"{done} of {len(paths)} videos, {len(bad)} bad", flush=True)
+        if not sys.stderr.isatty() and done * LINES // len(videos) > (done - 1) * LINES // len(videos):
+            print(f"{done} of {len(videos)} videos, {len(bad)} bad", flush=True)
     bar.close()
     return bad
 

@@ -1,6 +1,7 @@
 """Where frames come from: video files, or a list of images for each video.
 
-A medium has `path_of(video)` and `open(video)`, a context manager that gives the frames of one video:
+A medium has `path_of(video)`, `check(video)`, which reads all of a video and gives the reason why it can't be used, or
+"", and `open(video)`, a context manager that gives the frames of one video:
 
     num_frames              how many there are
     fps                     their average rate
@@ -19,7 +20,7 @@ import numpy as np
 
 from slowfast.datasets.frame_list import FrameList
 from slowfast.datasets.packed import PackedStrings
-from slowfast.datasets.video import Video, VideoError, open_video
+from slowfast.datasets.video import Video, VideoError, check_video, open_video
 
 VIDEO_SUFFIXES = [
     ".mp4",
@@ -74,6 +75,9 @@ class VideoFiles:
 
     def path_of(self, video: int) -> str:
         return self._paths[video]
+
+    def check(self, video: int) -> str:
+        return check_video(self._paths[video])
 
     @contextmanager
     def open(self, video: int) -> Iterator["VideoFrames"]:
@@ -147,9 +151,20 @@ class ImageLists:
     def path_of(self, video: int) -> str:
         return os.path.dirname(self.image_paths(video, [0])[0])
 
+    def check(self, video: int) -> str:
+        try:
+            for path in self.image_paths(video, range(self.num_frames(video))):
+                read_image(path)
+        except VideoError as error:
+            return str(error)
+        return ""
+
+    def num_frames(self, video: int) -> int:
+        return int(self._list.num_frames[self._places[video]])
+
     @contextmanager
     def open(self, video: int) -> Iterator["ImageFrames"]:
-        yield ImageFrames(self, video, int(self._list.num_frames[self._places[video]]))
+        yield ImageFrames(self, video, self.num_frames(video))
 
 
 class ImageFrames:

@@ -1,50 +1,88 @@
-"""Looking through the video files of a list ahead of time."""
+"""Looking through the videos of lists ahead of time."""
 
 import csv
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 
 from slowfast.datasets.build import build_dataset
 from slowfast.datasets.lists import read_lines
-from slowfast.datasets.media import VideoFiles, is_video
-from slowfast.datasets.video import check_video
+from slowfast.datasets.media import ImageLists, VideoFiles, is_video
 
 
-def listed_videos(source: str, separator: str = " ", prefix: str = "") -> list[str]:
-    """The video files that a list names (`path label` or `path` a line), or that are in a folder; each once."""
+class Videos:
+    """The videos of several media (see media.py) in a row, each once."""
+
+    def __init__(self, media: Sequence):
+        self._media = media
+        places: dict[str, tuple[int, int]] = {}
+        for number, medium in enumerate(media):
+            for video in range(len(medium)):
+                places.setdefault(_first_file(medium, video), (number, video))
+        self._places = list(places.values())
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def path_of(self, place: int) -> str:
+        number, video = self._places[place]
+        return self._media[number].path_of(video)
+
+    def check(self, place: int) -> str:
+        number, video = self._places[place]
+        return self._media[number].check(video)
+
+
+def _first_file(medium, video: int) -> str:
+    """What tells a video from others: images of several may lie in one folder."""
+    return medium.image_paths(video, [0])[0] if isinstance(medium, ImageLists) else medium.path_of(video)
+
+
+def videos_of_list(source: str, separator: str = " ", prefix: str = "") -> Videos:
+    """The video files that a list names (`path label` or `path` a line), or that are in a folder."""
+    return Videos([VideoFiles(_listed_paths(source, separator, prefix))])
+
+
+def _listed_paths(source: str, separator: str, prefix: str) -> list[str]:
     if os.path.isdir(source):
         walk = os.walk(source, followlinks=True)
         paths = sorted(os.path.join(folder, name) for folder, _, names in walk for name in names if is_video(name))
         if not paths:
             raise ValueError(f"the folder {source} has no video files")
         return paths
-    paths = (_path_of(line, separator) for line, _ in read_lines(source))
-    return list(dict.fromkeys(os.path.join(prefix, path) for path in paths))
+    return [os.path.join(prefix, _path_of(line, separator)) for line, _ in read_lines(source)]
 
 
 def _path_of(line: str, separator: str) -> str:
     return (line.rpartition(separator)[0] or line).strip()
 
 
-def videos_of_config(cfg, splits: Iterable[str]) -> list[str]:
-    """The video files of a config's data sets, each once."""
-    paths: dict[str, None] = {}
-    for split in splits:
-        media = build_dataset(cfg.TEST.DATASET if split == "test" else cfg.TRAIN.DATASET, cfg, split).media
-        if not isinstance(media, VideoFiles):
-            raise ValueError(f"TRAIN.DATASET {cfg.TRAIN.DATASET} with split {split!r} reads images, not video files")
-        paths.update((media.path_of(video), None) for video in range(len(media)))
-    return list(paths)
+def videos_of_config(cfg, splits: Iterable[str]) -> Videos:
+    """The videos of a config's data sets: files or lists of images."""
+    names = ((cfg.TEST.DATASET if split == "test" else cfg.TRAIN.DATASET, split) for split in splits)
+    return Videos([build_dataset(name, cfg, split).media for name, split in names])
 
 
-def scan(paths: list[str], workers: int = 1) -> Iterator[tuple[str, str]]:
-    """(path, error) of every file, decoded whole; the error is empty where nothing is wrong."""
+def scan(videos: Videos, workers: int = 1) -> Iterator[tuple[str, str]]:
+    """(path, error) of every video, read whole; the error is empty where nothing is wrong."""
+    places = range(len(videos))
     if workers <= 1:
-        yield from ((path, check_video(path)) for path in paths)
+        yield from ((videos.path_of(place), videos.check(place)) for place in places)
         return
-    with ProcessPoolExecutor(workers) as pool:
-        yield from zip(paths, pool.map(check_video, paths, chunksize=4), strict=True)
+    with ProcessPoolExecutor(workers, initializer=_keep, initargs=(videos,)) as pool:
+        errors = pool.map(_check_kept, places, chunksize=4)
+        yield from ((videos.path_of(place), error) for place, error in zip(places, errors, strict=True))
+
+
+_kept: list[Videos] = []  # of a worker process: sent once, not with every task
+
+
+def _keep(videos: Videos) -> None:
+    _kept[:] = [videos]
+
+
+def _check_kept(place: int) -> str:
+    return _kept[0].check(place)
 
 
 def write_report(path: str, bad: list[tuple[str, str]]) -> None:

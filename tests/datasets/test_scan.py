@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from slowfast.datasets.scan import listed_videos, scan, videos_of_config
-from tests.datasets.data import small_cfg
+from slowfast.datasets.scan import scan, videos_of_config, videos_of_list
+from tests.datasets.data import frame_rows, small_cfg, write_frame_list, write_frames
 from tests.videos import truncate, write_video
 
 ROOT = Path(__file__).parents[2]
@@ -25,6 +25,10 @@ def videos(tmp_path):
     return tmp_path
 
 
+def paths_of(videos):
+    return [videos.path_of(place) for place in range(len(videos))]
+
+
 TOOL = ROOT / "tools" / "check_videos.py"
 
 
@@ -37,23 +41,24 @@ def main(videos, monkeypatch):
 def test_a_list_gives_each_path_once_under_its_prefix(tmp_path):
     path = tmp_path / "list.csv"
     path.write_text("a.mp4 1\n\nb/c.mp4 2\na.mp4 3\nd.mp4\n")
-    assert listed_videos(str(path), prefix="p") == ["p/a.mp4", "p/b/c.mp4", "p/d.mp4"]
+    assert paths_of(videos_of_list(str(path), prefix="p")) == ["p/a.mp4", "p/b/c.mp4", "p/d.mp4"]
 
 
 def test_a_folder_gives_its_video_files(videos):
-    assert len(listed_videos(str(videos))) == 4
+    assert len(videos_of_list(str(videos))) == 4
 
 
 def test_an_empty_folder_is_an_error(tmp_path):
     with pytest.raises(ValueError, match="has no video files"):
-        listed_videos(str(tmp_path))
+        videos_of_list(str(tmp_path))
 
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_scan_gives_every_file_in_order_with_its_error(videos, workers):
-    paths = [*listed_videos(str(videos)), "missing.mp4"]
-    found = list(scan(paths, workers))
-    assert [path for path, _ in found] == paths
+    (videos / "more.csv").write_text("".join(f"{name},0\n" for name in ("bad.mp4", "a.mp4", "missing.mp4")))
+    wanted = videos_of_list(str(videos / "more.csv"), ",", str(videos))
+    found = list(scan(wanted, workers))
+    assert [path for path, _ in found] == paths_of(wanted)
     errors = {os.path.basename(path): error for path, error in found if error}
     assert set(errors) == {"bad.mp4", "missing.mp4"}
     assert "moov" in errors["bad.mp4"]
@@ -62,8 +67,25 @@ def test_a_scan_gives_every_file_in_order_with_its_error(videos, workers):
 def test_the_data_sets_of_a_config_give_their_files(videos):
     (videos / "train.csv").write_text("".join(f"{videos / name} 0\n" for name in ("a.mp4", "b.mkv")))
     (videos / "val.csv").write_text(f"{videos / 'a.mp4'} 0\n{videos / 'bad.mp4'} 1\n")
-    paths = videos_of_config(small_cfg(videos, TRAIN__DATASET="kinetics"), ["train", "val"])
-    assert [os.path.basename(path) for path in paths] == ["a.mp4", "b.mkv", "bad.mp4"]
+    wanted = videos_of_config(small_cfg(videos, TRAIN__DATASET="kinetics"), ["train", "val"])
+    assert [os.path.basename(path) for path in paths_of(wanted)] == ["a.mp4", "b.mkv", "bad.mp4"]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_lists_of_images_are_looked_through_too(tmp_path, workers):
+    names = {video: write_frames(tmp_path, video, 3) for video in "abc"}
+    write_frame_list(tmp_path / "train.csv", [*frame_rows("a", 0, names["a"]), *frame_rows("b", 1, names["b"])])
+    write_frame_list(tmp_path / "val.csv", frame_rows("c", 0, names["c"]))
+    (tmp_path / names["b"][2]).write_text("not an image")
+    (tmp_path / names["c"][1]).unlink()
+    cfg = small_cfg(tmp_path, TRAIN__DATASET="charades", TEST__DATASET="charades", DATA__PATH_PREFIX=str(tmp_path))
+    found = list(scan(videos_of_config(cfg, ["train", "val", "test"]), workers))
+    assert [path.removeprefix(f"{tmp_path}/") for path, _ in found] == ["a", "b", "c"]
+    assert [error.removeprefix(f"image {tmp_path}/") for _, error in found] == [
+        "",
+        f"{names['b'][2]} cannot be read",
+        f"{names['c'][1]} does not exist",
+    ]
 
 
 def test_the_tool_reports_bad_files_and_fails(main, videos, capsys):
