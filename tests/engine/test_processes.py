@@ -2,7 +2,6 @@
 
 import os
 import resource
-import shutil
 import signal
 import time
 
@@ -102,14 +101,3 @@ def test_configs_run_one_after_the_other_and_overrides_need_no_opts(videos, tmp_
     assert process.wait() == 0, process.communicate()[0]
     for output in (tmp_path / "1", tmp_path / "2"):
         assert [line["iteration"] for line in json_stats(output)] == [3, 6]
-
-
-def test_a_list_that_is_missing_is_told_without_a_traceback(videos, tmp_path):
-    words = command(videos, tmp_path)
-    empty = tmp_path / "empty"
-    empty.mkdir()
-    shutil.copy(videos / "train.csv", empty)
-    text = start([*words, "DATA.PATH_TO_DATA_DIR", str(empty)]).communicate()[0]
-    assert "error:" in text
-    assert "val.csv" in text
-    assert "Traceback" not in text
