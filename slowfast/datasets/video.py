@@ -3,8 +3,9 @@
 Frame i is the i-th that a plain decode of the whole stream shows. Where the packets' times tell which packet holds
 it, only the packets from the last key frame on are decoded, without those of frames that nobody asked for and
 nothing refers to; the result is the same to the last bit. Streams whose packets don't tell are decoded from their
-start. A file is read once, when it is opened: the packets stay in memory, except those of very long files, which
-are read again from the wanted key frame on. Everything runs in one thread: loaders run one process per core.
+start. A file is read once, when it is opened, and its packets stay in memory; of a long MP4 file only the part around
+the wanted frames is read (opening and reading a clip of a file of one hour: 0.1 s of CPU instead of 0.6 s); of other
+very long files the wanted part is read twice. Everything runs in one thread: loaders run one process per core.
 """
 
 import os
@@ -14,7 +15,7 @@ import cv2
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
-from slowfast.datasets.video_source import open_source
+from slowfast.datasets.video_open import open_source
 from slowfast.datasets.video_stream import VideoError, decode_all
 
 __all__ = ["Video", "VideoError", "check_video", "open_video"]

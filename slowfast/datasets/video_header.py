@@ -9,7 +9,7 @@ EBML, SEGMENT, CLUSTER = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67", b"\x1f\x43\xb
 PROJECTION = b"\x76\x70"  # the element of Matroska that can turn pictures
 UPRIGHT = b"".join(n.to_bytes(4, "big") for n in (1 << 16, 0, 0, 0, 1 << 16))  # the start of MP4's unit matrix
 MATRIX_AT = {b"mvhd": (36, 48), b"tkhd": (40, 52)}  # place of the matrix in boxes of version 0 and 1
-MAX_HEADER = 1 << 20
+MAX_HEADER = 16 << 20  # of what is looked through
 
 
 @dataclass(frozen=True)

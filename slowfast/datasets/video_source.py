@@ -1,6 +1,6 @@
 """Where decoded frames come from: the packets that hold them, or a decode of the whole stream.
 
-`deliver(wanted, receive)` of both sources calls receive(index, frame) in order of presentation for the wanted indices
+`deliver(wanted, receive)` of all sources calls receive(index, frame) in order of presentation for the wanted indices
 and returns the set of those it could serve. A frame may be received again where the first try was doubtful.
 """
 
@@ -9,7 +9,6 @@ from collections.abc import Callable, Collection, Iterator
 import av
 from av.error import FFmpegError
 
-from slowfast.datasets.video_header import Header
 from slowfast.datasets.video_index import (
     ONE_FRAME_PER_PACKET,
     TIMED_CONTAINERS,
@@ -17,7 +16,7 @@ from slowfast.datasets.video_index import (
     PacketIndex,
     build_index,
 )
-from slowfast.datasets.video_stream import VideoError, decode_all, open_stream, read_file_header
+from slowfast.datasets.video_stream import VideoError, decode_all
 
 KEEP_BYTES = 64 << 20  # compressed packets kept in memory per open video
 KEEP_PIXELS = 64 << 20  # decoded pixels kept of a video that has to be decoded to count its frames
@@ -25,35 +24,8 @@ KEEP_PIXELS = 64 << 20  # decoded pixels kept of a video that has to be decoded 
 Receive = Callable[[int, av.VideoFrame], None]
 
 
-def open_source(path: str) -> "CountedSource | PacketSource":
-    """The quickest exact source for the video stream of a file. Raises VideoError, for files cut off, too."""
-    header = read_file_header(path)
-    source = _open_source(path, header, quick=header.is_complete)
-    if header.is_complete and not source.knows_reordering():
-        source.close()
-        source = _open_source(path, header, quick=False)
-    # The size in an AVI header is not reliable; together with the number of frames it is.
-    complete_avi = source.container.format.name == "avi" and source.num_frames >= source.stream.frames
-    if header.missing_bytes and not complete_avi:
-        source.close()
-        raise VideoError(f"the file is cut off: {header.missing_bytes} bytes are missing")
-    return source
-
-
-def _open_source(path: str, header: Header, quick: bool) -> "CountedSource | PacketSource":
-    container, stream = open_stream(path, quick)
-    try:
-        index, packets = _index(container, stream)
-        if index is None:
-            return CountedSource(path, container, stream)
-        return PacketSource(path, container, stream, index, packets, header.may_turn)
-    except VideoError:
-        container.close()
-        raise
-
-
-class _Source:
-    """What both have: an open container with its video stream, `num_frames`, and the frames' `times` where known."""
+class Source:
+    """What all have: an open container with its video stream, `num_frames`, and the frames' `times` where known."""
 
     times: list[int] = []
     size: tuple[int, int] | None = None  # (width, height) as shown, where it is known without decoding
@@ -70,7 +42,7 @@ class _Source:
         return True
 
 
-class CountedSource(_Source):
+class CountedSource(Source):
     """A stream whose packets don't tell its frames (AVI, raw streams): decoded once to count them.
 
     The frames of a short one are kept; a longer one is decoded again from its start for every read.
@@ -88,17 +60,22 @@ class CountedSource(_Source):
             raise VideoError("none of its frames can be decoded")
 
     def deliver(self, wanted: Collection[int], receive: Receive) -> set[int]:
-        done, last = set(), max(wanted)
-        for index, frame in enumerate(decode_all(self.path) if self.kept is None else self.kept):
-            if index in wanted:
-                receive(index, frame)
-                done.add(index)
-            if index >= last:
-                break
-        return done
+        return deliver_counted(decode_all(self.path) if self.kept is None else self.kept, wanted, receive)
 
 
-class PacketSource(_Source):
+def deliver_counted(frames, wanted: Collection[int], receive: Receive) -> set[int]:
+    """Deliver by counting the frames of a whole stream."""
+    done, last = set(), max(wanted)
+    for index, frame in enumerate(frames):
+        if index in wanted:
+            receive(index, frame)
+            done.add(index)
+        if index >= last:
+            break
+    return done
+
+
+class PacketSource(Source):
     """A stream whose packets tell its frames: decodes the packets that the wanted frames need and no others."""
 
     def __init__(self, path: str, container, stream, index: PacketIndex, packets: list | None, may_turn: bool):
@@ -107,7 +84,7 @@ class PacketSource(_Source):
         self.times = index.times
         self.num_frames = len(index.times)
         self._index = index
-        self._nal = _nal_units(stream)
+        self._nal = nal_units(stream)
         context = stream.codec_context
         if self._nal and packets and not may_turn and not self._nal.turns(packets[0]):
             self.size = (context.width, context.height)
@@ -178,7 +155,7 @@ class PacketSource(_Source):
         position = None
         for packet in self.container.demux(self.stream):
             position = position_of.get(packet.pts) if position is None else position + 1
-            if position is not None and position >= start and not _is_end(packet):
+            if position is not None and position >= start and not is_end(packet):
                 yield position, packet
 
     def _deliver_from_whole_stream(self, wanted: set[int], receive: Receive) -> set[int]:
@@ -198,22 +175,22 @@ class _Disorder(Exception):
     """The decoder shows frames in another order than the packets' times."""
 
 
-def _nal_units(stream) -> NalUnits | None:
+def nal_units(stream) -> NalUnits | None:
     context = stream.codec_context
     return NalUnits(context.name, context.extradata) if context.name in ("h264", "hevc") else None
 
 
-def _is_end(packet) -> bool:
+def is_end(packet) -> bool:
     """Whether this is the empty packet that ends a stream."""
     return packet.size == 0 and packet.dts is None
 
 
-def _index(container, stream) -> tuple[PacketIndex | None, list | None]:
+def read_index(container, stream) -> tuple[PacketIndex | None, list | None]:
     """Read all packets once: the index they give, if any, and the packets themselves where they are few enough."""
     timed = container.format.name.split(",")[0] in TIMED_CONTAINERS
     if not timed or stream.codec_context.name not in ONE_FRAME_PER_PACKET:
         return None, None
-    nal = _nal_units(stream)
+    nal = nal_units(stream)
     times, decode_times, shown, keys = [], [], [], []
     packets: list | None = []
     size = 0
@@ -239,7 +216,7 @@ def _index(container, stream) -> tuple[PacketIndex | None, list | None]:
 def _packets(container, stream):
     try:
         for packet in container.demux(stream):
-            if not _is_end(packet):
+            if not is_end(packet):
                 yield packet
     except FFmpegError as error:
         raise VideoError(f"the file is damaged or cut off ({error.strerror})") from error
