@@ -19,6 +19,7 @@ class Precision:
 
     def __init__(self, device: torch.device, mixed: bool):
         self.device = device
+        torch.backends.cudnn.benchmark = True  # a training has few shapes, each with its own fastest kernels
         self.mixed = mixed and device.type == "cuda"
         self.dtype = torch.bfloat16
         if self.mixed and not torch.cuda.is_bf16_supported(including_emulation=False):

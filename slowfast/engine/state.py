@@ -47,6 +47,7 @@ class TrainingState:
     done: int = 0
     best: dict = field(default_factory=dict)
     epoch_sums: list | None = None  # what the meter of a broken-off epoch had counted
+    unevaluated: tuple | None = None  # (epoch, position, clips) of an epoch whose evaluation is due
 
     @classmethod
     def from_cfg(cls, cfg) -> "TrainingState":
@@ -86,6 +87,7 @@ class TrainingState:
         same_plan = saved.get("plan") == self._plan_key()
         if same_plan:
             self.done, self.epoch_sums = saved["iteration"], saved.get("epoch_sums")
+            self.unevaluated = saved.get("unevaluated")
         elif saved["epoch"] >= 0 or "plan" in saved:
             self.done = self.progress.iterations_until(saved.get("position", saved["epoch"] + 1.0))
             logger.warning(
@@ -111,16 +113,13 @@ class TrainingState:
         progress = self.progress
         return [self.dataset.num_videos, progress.world_size, progress.total_iterations, progress.total_clips]
 
-    @property
-    def parameters(self) -> list[nn.Parameter]:
-        return list(self.model.parameters())
-
     def remaining_legs(self) -> tuple:
         return remaining(self.progress.legs, self.done)
 
     def save(self, epoch: int, position: float, epoch_sums: list | None = None) -> None:
         """A checkpoint behind the finished `epoch`, or, with `epoch_sums`, inside the epoch behind it."""
         extra = {"iteration": self.done, "position": position, "plan": self._plan_key(), "best": self.best}
+        extra["unevaluated"] = self.unevaluated
         interrupted = epoch_sums is not None
         if interrupted:
             average_statistics(self.model)

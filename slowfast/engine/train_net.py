@@ -31,9 +31,12 @@ def train(cfg) -> None:
     journal = Journal(cfg, state.device, state.progress, batches, state.done)
     journal.meter.restore(state.epoch_sums)
     guard = LossGuard()
+    if state.unevaluated is not None:
+        evaluate_epoch(state, journal, *state.unevaluated, val_set)
 
     with GracefulStop() as stop:
         for leg in legs:
+            state.net.train()
             regroup(state.model, leg.phase.bn_groups, sync_group(leg.phase.bn_sync_ranks))
             for i in range(leg.first_iteration, leg.iterations):
                 if stop.requested():
@@ -60,7 +63,6 @@ def train_step(state: TrainingState, batch: dict, lr: float) -> Step:
     """One step of the optimiser; nothing waits for the device."""
     seed_everything(state.cfg.RNG_SEED, state.done)
     set_lr(state.optimizer, lr)
-    state.net.train()
     clips, labels = (batch[key].to(state.device, non_blocking=True) for key in ("clip", "label"))
     with state.precision.autocast():
         scores = state.net(state.pack(clips))
@@ -68,7 +70,7 @@ def train_step(state: TrainingState, batch: dict, lr: float) -> Step:
     state.optimizer.zero_grad(set_to_none=True)
     state.scaler.scale(loss).backward()
     state.scaler.unscale_(state.optimizer)
-    clip_gradients(state.parameters, state.cfg.SOLVER.CLIP_GRAD_VAL, state.cfg.SOLVER.CLIP_GRAD_L2NORM)
+    clip_gradients(state.model.parameters(), state.cfg.SOLVER.CLIP_GRAD_VAL, state.cfg.SOLVER.CLIP_GRAD_L2NORM)
     state.scaler.step(state.optimizer)
     state.scaler.update()
     return Step(loss.detach(), scores.detach(), labels, batch["bad"], lr)
@@ -85,12 +87,11 @@ def end_epoch(state: TrainingState, journal: Journal, leg, val_set) -> None:
     if save or evaluate_now:
         require_finite_weights(state.model, state.done)
         settle_statistics(state, epoch)
+    state.unevaluated = (epoch, leg.end, clips) if evaluate_now else None
     if save:
         state.save(epoch, leg.end)
     if evaluate_now:
-        validate(state, journal, epoch, clips, val_set)
-        if save:
-            state.save(epoch, leg.end)  # again, now that the best accuracy is known
+        evaluate_epoch(state, journal, epoch, leg.end, clips, val_set, save)
     journal.pace.pause()
 
 
@@ -106,8 +107,10 @@ def settle_statistics(state: TrainingState, epoch: int) -> None:
         update_statistics(state.model, inputs)
 
 
-def validate(state: TrainingState, journal: Journal, epoch: int, clips: int, val_set) -> None:
-    """Evaluate at the default grid, and remember the best result."""
+def evaluate_epoch(
+    state: TrainingState, journal: Journal, epoch: int, position: float, clips: int, val_set, save: bool = True
+) -> None:
+    """Evaluate at the default grid, and remember the best result, in the epoch's checkpoint too if `save`."""
     start = time.perf_counter()
     loader = construct_loader(state.cfg, "val", val_set)
     predict = predictor(state.model.eval(), state.precision, state.pack)
@@ -116,6 +119,9 @@ def validate(state: TrainingState, journal: Journal, epoch: int, clips: int, val
     if accuracies[first] >= state.best.get(first, 0.0):
         state.best = {first: accuracies[first], "epoch": epoch + 1}
     journal.evaluation(epoch, clips, accuracies, state.best, time.perf_counter() - start)
+    state.unevaluated = None
+    if save:
+        state.save(epoch, position)
 
 
 def interrupt(state: TrainingState, guard: LossGuard, journal: Journal, leg, i: int) -> None:

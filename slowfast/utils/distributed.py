@@ -78,14 +78,15 @@ def _run_rank(local_rank: int, run: Callable, args: tuple, world: World, address
 
 
 def _init_process_group(local_rank: int, world: World, address: str) -> None:
-    backend = world.backend
+    backend, device = world.backend, None
     if torch.cuda.is_available():
-        torch.cuda.set_device(local_rank)
+        device = torch.device("cuda", local_rank)
+        torch.cuda.set_device(device)
     else:
         torch.set_num_threads(max(1, torch.get_num_threads() // world.processes))
         backend = "gloo"
     rank = world.machine * world.processes + local_rank
-    dist.init_process_group(backend, address, TIMEOUT, world_size=world.size, rank=rank)
+    dist.init_process_group(backend, address, TIMEOUT, world_size=world.size, rank=rank, device_id=device)
 
 
 class _Reporting(AbstractContextManager):

@@ -23,6 +23,7 @@ def test_the_first_losses_are_the_recorded_ones(name, tmp_path):
     assert curve == pytest.approx(recorded, rel=0.02)  # another CPU adds up in another order
 
 
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")
 def test_the_curve_is_the_same_with_any_number_of_workers(videos, tmp_path):
     curves = []
     for workers in (0, 1, 3):
@@ -75,6 +76,26 @@ def test_the_best_accuracy_outlives_a_restart(tmp_path):
     last = json_stats(tmp_path, "val_epoch")[-1]
     assert last["best_top1_acc"] == max(best, last["top1_acc"])
     assert last["epoch"] == "4/4"
+
+
+def test_an_evaluation_that_was_cut_off_is_made_up_for(tmp_path, monkeypatch):
+    changes = SYNTHETIC | {"TRAIN__EVAL_PERIOD": 2, "SOLVER__MAX_EPOCH": 3}
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    train(tiny_cfg(tmp_path, whole, **changes))
+    with monkeypatch.context() as cut:
+        cut.setattr("slowfast.engine.train_net.evaluate", raise_keyboard_interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            train(tiny_cfg(tmp_path, broken, **changes))
+    train(tiny_cfg(tmp_path, broken, **changes))
+    train(tiny_cfg(tmp_path, broken, **changes))  # and only once
+    ours, theirs = (json_stats(output, "val_epoch") for output in (whole, broken))
+    assert [(line["epoch"], line["top1_acc"]) for line in ours] == [
+        (line["epoch"], line["top1_acc"]) for line in theirs
+    ]
+
+
+def raise_keyboard_interrupt(*args):
+    raise KeyboardInterrupt
 
 
 def test_a_finished_training_has_nothing_left_to_do(tmp_path):
