@@ -1,12 +1,16 @@
 """What a user gets when things go wrong: one clear message, a status that is not 0, and nothing lost."""
 
+import os
 import runpy
+import signal
 import weakref
 from pathlib import Path
 
 import pytest
 
 from slowfast.config.node import ConfigError
+from slowfast.datasets.build import build_dataset
+from slowfast.datasets.loader import construct_loader
 from slowfast.engine.launch import run
 from slowfast.utils.parser import fail_cleanly
 from tests.engine.tiny import SYNTHETIC, tiny_cfg
@@ -50,6 +54,15 @@ def test_what_a_failed_run_held_is_let_go_before_the_program_ends():
         held.append(weakref.ref(loader))
         raise ConfigError("a mistake")
 
-    with pytest.raises(SystemExit), fail_cleanly():
+    with pytest.raises(SystemExit) as end, fail_cleanly():
         fail()
+    assert end.value.code == 2
     assert held[0]() is None
+
+
+def test_workers_load_on_behind_a_sigterm_so_that_the_state_can_be_saved(tmp_path):
+    cfg = tiny_cfg(tmp_path, tmp_path, **SYNTHETIC, DATA_LOADER__NUM_WORKERS=1, TRAIN__BATCH_SIZE=1)
+    batches = iter(construct_loader(cfg, "val", build_dataset("synthetic", cfg, "val")))
+    next(batches)
+    os.kill(batches._workers[0].pid, signal.SIGTERM)
+    assert len(list(batches)) == 6

@@ -1,6 +1,7 @@
 """Train and test: run_net.py --cfg FILE [FILE ...] [KEY VALUE ...]; several configs run one after the other."""
 
 import sys
+import traceback
 
 from slowfast.engine.launch import run
 from slowfast.utils.distributed import INTERRUPTED, RankError
@@ -16,7 +17,8 @@ def main(argv: list[str] | None = None, with_training: bool = True, with_test: b
                 run(cfg, args.init_method, with_training, with_test)
     except RankError as error:  # it holds the traceback of the rank that failed
         sys.exit(str(error))
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
+        traceback.clear_frames(stop.__traceback__)  # lets go of loaders, which end their workers
         print("stopped; what was saved before is intact", file=sys.stderr)
         sys.exit(INTERRUPTED)
 

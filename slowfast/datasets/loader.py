@@ -2,6 +2,8 @@
 
 import signal
 import sys
+import warnings
+from types import FrameType
 
 import cv2
 import torch
@@ -11,6 +13,11 @@ from slowfast.datasets.build import build_dataset
 from slowfast.multigrid.build import build_baseline
 from slowfast.multigrid.sampler import ShortCycleBatchSampler
 from slowfast.utils.distributed import get_rank, get_world_size
+
+GRACE_SEC = 10  # that a worker works on behind a SIGTERM
+
+# More workers than cores are the user's choice, and the training says when data keeps it waiting.
+warnings.filterwarnings("ignore", "This DataLoader will create", UserWarning)
 
 
 def construct_loader(cfg, split: str, dataset=None, batch_sampler=None) -> DataLoader:
@@ -42,11 +49,17 @@ def construct_loader(cfg, split: str, dataset=None, batch_sampler=None) -> DataL
 
 
 def prepare_worker(worker: int) -> None:
-    """One thread a worker; the main process decides what Ctrl-C means, and ends workers by SIGTERM."""
+    """One thread a worker; the main process decides what Ctrl-C and SIGTERM mean."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, _end_later)
     torch.set_num_threads(1)
     cv2.setNumThreads(0)
+
+
+def _end_later(number: int, frame: FrameType | None) -> None:
+    """Schedulers send SIGTERM to every process of a job: the main one, which saves its state, may need a batch yet."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.alarm(GRACE_SEC)
 
 
 def _one_epoch(cfg, dataset) -> ShortCycleBatchSampler:
