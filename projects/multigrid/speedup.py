@@ -271,6 +271,7 @@ def main(argv: list[str] | None = None) -> dict[str, dict]:
     args = parse(argv)
     names = {file: name for name, file, _ in PAPER}
     machine, results = machine_name(args.device), {}
+    machine += f"; every recipe with {' '.join(map(str, args.opts))}" if args.opts else ""
     print(f"on {machine}")
     for path in args.cfg_files:
         name = names.get(Path(path).name, Path(path).stem)
