@@ -31,7 +31,7 @@ VERSION = 1  # raise it when the pixels change, so that old data sets are made a
 SPLITS = ("train", "val", "test")
 
 # Object sizes as fractions of the frame's short side; frame sizes as (short side, aspect), always even.
-MIN_SIZE, MAX_SIZE = 0.22, 0.6
+MIN_SIZE, MAX_SIZE = 0.35, 0.8
 SHORT_SIDES = (112, 120, 128)
 ASPECTS = (1.0, 4 / 3, 3 / 2)
 FRAME_RATES = (15, 20, 24, 25, 30)
@@ -85,8 +85,8 @@ class Look(NamedTuple):
     num_frames: int
     crf: int
     background: np.ndarray  # H+2m x W+2m x 3 uint8, m pixels of margin for the camera's shake
-    shake_px: np.ndarray  # num_frames x 2
-    sprites: list  # of SPRITE_PX x SPRITE_PX x 4 float32, colours multiplied by alpha
+    shake_px: np.ndarray  # num_frames x 2 (x, y), whole pixels
+    sprites: list  # of SPRITE_PX x SPRITE_PX x 4 uint8: RGB and mask
 
 
 def states(motion: Motion, rng: np.random.Generator, times_sec: np.ndarray, extent: tuple) -> States:
@@ -96,15 +96,15 @@ def states(motion: Motion, rng: np.random.Generator, times_sec: np.ndarray, exte
     """
     start_x, start_y = rng.uniform(0, 1, 2) * extent
     start_angle, phase = rng.uniform(0, 2 * np.pi, 2)
-    start_zoom, speed = rng.uniform(0, 1), rng.uniform(0.6, 1.2)
+    start_zoom, speed = rng.uniform(0, 1), rng.uniform(0.7, 1.2)
     radius, reach = rng.uniform(0.18, 0.3), rng.uniform(0.2, 0.35)
-    turn = 2 * np.pi * speed * times_sec * 0.8
+    turn = 2 * np.pi * speed * times_sec
     swing = reach * np.sin(turn + phase)
     circle_x, circle_y = radius * np.cos(motion.orbit * turn + phase), radius * np.sin(motion.orbit * turn + phase)
     zoom = (start_zoom + motion.zoom * 0.8 * speed * times_sec) % 1
     return States(
-        x=start_x + motion.slide_x * speed * times_sec + motion.swing_x * swing + abs(motion.orbit) * circle_x,
-        y=start_y + motion.slide_y * speed * times_sec + motion.swing_y * swing + abs(motion.orbit) * circle_y,
+        x=start_x + motion.slide_x * 0.7 * speed * times_sec + motion.swing_x * swing + abs(motion.orbit) * circle_x,
+        y=start_y + motion.slide_y * 0.7 * speed * times_sec + motion.swing_y * swing + abs(motion.orbit) * circle_y,
         angle_rad=start_angle + motion.spin * turn,
         size=MIN_SIZE * (MAX_SIZE / MIN_SIZE) ** zoom,
     )
@@ -139,16 +139,15 @@ def texture(rng: np.random.Generator, height: int, width: int, bright: bool) -> 
 
 
 def sprite(rng: np.random.Generator, bright: bool) -> np.ndarray:
-    """A lopsided star or polygon filled with a texture: RGB times alpha, and alpha in [0, 1]."""
+    """A lopsided polygon filled with a texture: RGB, and a mask of 0 and 255."""
     corners = int(rng.integers(3, 8))
     angles = np.sort(rng.uniform(0, 2 * np.pi / corners, corners) + np.arange(corners) * 2 * np.pi / corners)
-    radii = rng.uniform(0.4, 1.0, corners) * (SPRITE_PX / 2 - 2)
+    radii = rng.uniform(0.55, 1.0, corners) * (SPRITE_PX / 2 - 2)
     radii[rng.integers(corners)] = SPRITE_PX / 2 - 2  # one far corner: the angle can be seen
     points = SPRITE_PX / 2 + np.stack([radii * np.cos(angles), radii * np.sin(angles)], axis=1)
     mask = np.zeros((SPRITE_PX, SPRITE_PX), np.uint8)
     cv2.fillPoly(mask, [points.round().astype(np.int32)], 255)
-    alpha = cv2.GaussianBlur(mask, (3, 3), 0).astype(np.float32)[..., None] / 255
-    return np.concatenate([texture(rng, SPRITE_PX, SPRITE_PX, bright) * alpha, alpha], axis=2)
+    return np.dstack([texture(rng, SPRITE_PX, SPRITE_PX, bright).astype(np.uint8), mask])
 
 
 def draw_look(rng: np.random.Generator) -> Look:
@@ -168,13 +167,13 @@ def draw_look(rng: np.random.Generator) -> Look:
         num_frames=num_frames,
         crf=int(rng.integers(20, 29)),
         background=texture(rng, height + 2 * margin, width + 2 * margin, bright).round().astype(np.uint8),
-        shake_px=shake,
-        sprites=[sprite(rng, not bright) for _ in range(rng.integers(1, 4))],
+        shake_px=shake.round().astype(int),
+        sprites=[sprite(rng, not bright) for _ in range(rng.integers(2, 4))],
     )
 
 
 def paint(frame: np.ndarray, image: np.ndarray, centre: tuple, diameter_px: float, angle_rad: float) -> None:
-    """Blend a sprite into the frame (H x W x 3 uint8, in place); what crosses a border comes in on the other side."""
+    """Put a sprite into the frame (H x W x 3 uint8, in place); what crosses a border comes in on the other side."""
     height, width = frame.shape[:2]
     radius = int(np.ceil(diameter_px / 2)) + 1
     corner = np.floor(np.array(centre) - radius).astype(int)  # of the patch, in whole pixels
@@ -183,10 +182,10 @@ def paint(frame: np.ndarray, image: np.ndarray, centre: tuple, diameter_px: floa
     offset = np.array(centre) - corner - linear @ np.full(2, SPRITE_PX / 2)
     matrix = np.column_stack([linear, offset])
     patch = cv2.warpAffine(image, matrix, (2 * radius + 1, 2 * radius + 1), flags=cv2.INTER_LINEAR)
+    patch, mask = patch[..., :3], (patch[..., 3] > 127).view(np.uint8)
     for rows, part_y in wrapped(corner[1], len(patch), height):
         for columns, part_x in wrapped(corner[0], len(patch), width):
-            piece, target = patch[part_y, part_x], frame[rows, columns]
-            target[:] = target * (1 - piece[..., 3:]) + piece[..., :3]
+            cv2.copyTo(patch[part_y, part_x], mask[part_y, part_x], frame[rows, columns])
 
 
 def wrapped(start: int, length: int, period: int):
@@ -211,8 +210,8 @@ def render(motion: Motion, seed: tuple):
     ]
     margin = (look.background.shape[0] - look.height) // 2
     for i, (shake_x, shake_y) in enumerate(look.shake_px):
-        shift = np.array([[1, 0, shake_x - margin], [0, 1, shake_y - margin]])
-        frame = cv2.warpAffine(look.background, shift, (look.width, look.height), flags=cv2.INTER_LINEAR)
+        top, left = margin - shake_y, margin - shake_x
+        frame = look.background[top : top + look.height, left : left + look.width].copy()
         for image, state in zip(look.sprites, objects, strict=True):
             centre = (state.x[i] * short + shake_x, state.y[i] * short + shake_y)
             paint(frame, image, centre, state.size[i] * short, state.angle_rad[i])

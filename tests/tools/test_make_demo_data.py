@@ -110,8 +110,7 @@ def test_every_motion_played_backwards_is_another_class_or_itself():
 
 def test_what_leaves_the_frame_comes_in_on_the_other_side():
     frame = np.zeros((40, 60, 3), np.uint8)
-    image = np.ones((demo.SPRITE_PX, demo.SPRITE_PX, 4), np.float32) * 200
-    image[..., 3] = 1
+    image = np.full((demo.SPRITE_PX, demo.SPRITE_PX, 4), 200, np.uint8)
     demo.paint(frame, image, (0.0, 20.0), 16.0, 0.0)
     assert frame[20, 4].min() > 150
     assert frame[20, -4].min() > 150
