@@ -1,24 +1,17 @@
-"""Multigrid training in anybody's loop: a plain torch.nn network, a plain data set, and `slowfast.multigrid`.
-
-    python projects/multigrid/own_loop.py
-
-The clips are made in memory: a bar that moves up, down, left or right through noise; no single frame tells which.
-"""
+"""Multigrid training in anybody's loop: a plain torch.nn network, a plain data set, and `slowfast.multigrid`."""
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
-from slowfast.multigrid import ClipIndex, Multigrid, Recipe, Shape, ShortCycleBatchSampler
-
-from slowfast.multigrid import convert, multigrid_schedule, regroup  # isort: skip
+import slowfast.multigrid as mg
 
 
 class MovingBars(Dataset):
-    """Clips of 4 classes. The index says which video, and on what grid: nothing in the data set ever changes."""
+    """Noisy clips of a bar that goes up, down, left or right. The index says which video, on what grid."""
 
-    def __getitem__(self, index: ClipIndex) -> tuple[torch.Tensor, int]:
+    def __getitem__(self, index: mg.ClipIndex) -> tuple[torch.Tensor, int]:
         generator = torch.Generator().manual_seed(1000 * index.epoch + index.video)  # not of the worker or the time
         start, label = torch.rand((), generator=generator), index.video % 4
         moves = torch.linspace(0, 0.4, index.frames) * (1 if label % 2 else -1)  # one span, however many frames
@@ -28,31 +21,25 @@ class MovingBars(Dataset):
         return F.interpolate(clip[None], (index.crop, index.crop), mode="bilinear"), label  # (1, T, H, W)
 
 
-def block(inputs: int, outputs: int) -> nn.Sequential:
-    conv = nn.Conv3d(inputs, outputs, kernel_size=3, stride=(1, 2, 2), padding=1, bias=False)
-    return nn.Sequential(conv, nn.BatchNorm3d(outputs), nn.ReLU(inplace=True))
+def block(width_in: int, width_out: int) -> nn.Sequential:
+    conv = nn.Conv3d(width_in, width_out, kernel_size=3, stride=(1, 2, 2), padding=1, bias=False)
+    return nn.Sequential(conv, nn.BatchNorm3d(width_out), nn.ReLU(inplace=True))
 
 
 def train(num_videos: int = 256, base_lr: float = 0.02) -> list[tuple[float, float]]:
     """Loss and accuracy of every iteration."""
-    recipe = Recipe(
-        Shape(batch_size=8, frames=8, crop=32), stride=1, max_epoch=6, steps=(0, 3, 5), rates=(1, 0.1, 0.01)
-    )
-    schedule = multigrid_schedule(recipe, Multigrid(epoch_factor=2.0))
-    legs = schedule.plan(num_videos)  # a leg: the part of a phase in one epoch, with its exact number of iterations
-    loader = iter(
-        DataLoader(MovingBars(), batch_sampler=ShortCycleBatchSampler(legs, num_videos))
-    )  # one, for all phases
-
-    pool = nn.Sequential(nn.AdaptiveAvgPool3d(1), nn.Flatten())  # any shape of clips
-    model = convert(nn.Sequential(block(1, 16), block(16, 32), pool, nn.Linear(32, 4)))  # its batch norms can regroup
+    recipe = mg.Recipe(mg.Shape(8, 8, 32), stride=1, max_epoch=6, steps=(0, 3, 5), rates=(1, 0.1, 0.01))
+    legs = mg.multigrid_schedule(recipe, mg.Multigrid(epoch_factor=2.0)).plan(num_videos)  # all iterations, counted
+    batches = iter(DataLoader(MovingBars(), batch_sampler=mg.ShortCycleBatchSampler(legs, num_videos)))
+    head = nn.Sequential(nn.AdaptiveAvgPool3d(1), nn.Flatten(), nn.Linear(32, 4))  # takes clips of any shape
+    model = mg.convert(nn.Sequential(block(1, 16), block(16, 32), head))  # its batch norms can now work in groups
     optimizer = torch.optim.SGD(model.parameters(), lr=base_lr, momentum=0.9)
     curve = []
-    for leg in legs:
-        regroup(model, leg.phase.bn_groups)  # statistics over 8 clips, however large the batch
+    for leg in legs:  # the part of a phase in one epoch
+        mg.regroup(model, leg.phase.bn_groups)  # statistics over 8 clips, however large the batch
         optimizer.param_groups[0]["lr"] = base_lr * leg.phase.lr_factor * leg.phase.step_rate  # linear scaling
         for _ in range(leg.iterations):
-            clips, labels = next(loader)
+            clips, labels = next(batches)
             scores = model(clips)
             loss = F.cross_entropy(scores, labels)
             optimizer.zero_grad()

@@ -148,5 +148,5 @@ def _check_size(phase: Phase, num_videos: int, world_size: int, per_epoch: float
     if round((phase.end_epoch - phase.start_epoch) * per_epoch) < 1:
         raise ValueError(
             f"{shape}, and its phase, from epoch {phase.start_epoch:.3f} to {phase.end_epoch:.3f} of {num_videos} "
-            "videos, would have no iteration: lower TRAIN.BATCH_SIZE, or raise SOLVER.MAX_EPOCH or MULTIGRID.EPOCH_FACTOR"
+            "videos, would have no iteration: lower TRAIN.BATCH_SIZE, raise SOLVER.MAX_EPOCH or MULTIGRID.EPOCH_FACTOR"
         )
