@@ -37,7 +37,7 @@ _C.TRAIN.CHECKPOINT_INFLATE = False  # That file is of a 2-D network: repeat its
 _C.TRAIN.CHECKPOINT_EPOCH_RESET = False  # Take only the weights of that file and start at epoch 0
 _C.TRAIN.CHECKPOINT_CLEAR_NAME_PATTERN = []  # Texts to take out of the parameter names of that file
 _C.TRAIN.CHECKPOINT_IN_INIT = False  # no effect (self-supervised training elsewhere)
-_C.TRAIN.MIXED_PRECISION = False  # Compute in bfloat16 where the device has it, else in float16 with a loss scaler
+_C.TRAIN.MIXED_PRECISION = False  # On GPUs: bfloat16 where the device has it, else float16 with a loss scaler
 _C.TRAIN.KILL_LOSS_EXPLOSION_FACTOR = 0.0  # no effect (a loss that is not finite always stops the training)
 
 # Testing ------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from torch import nn
 from slowfast.engine.guards import GracefulStop, LossGuard, TrainingDiverged, require_finite_weights
 from slowfast.engine.journal import append_bad_videos
 from slowfast.engine.precise_bn import fresh_batches, update_statistics
+from slowfast.engine.precision import Precision
 from slowfast.engine.progress import Progress
 from slowfast.engine.state import seed_everything
 from slowfast.multigrid import MultigridSchedule, Phase, Shape, SubBatchNorm3d
@@ -103,3 +104,18 @@ def test_bad_videos_are_a_csv_with_one_header(tmp_path):
     append_bad_videos(str(tmp_path), ["c.mp4\tno video", "d.mp4\tempty"])
     rows = (tmp_path / "bad_videos.csv").read_text().splitlines()
     assert rows == ["path,error", '"a, b.mp4",cut off', "c.mp4,no video", "d.mp4,empty"]
+
+
+def test_mixed_precision_stays_off_on_a_cpu_and_is_said(caplog):
+    with caplog.at_level("INFO", "slowfast"):
+        precision = Precision(torch.device("cpu"), mixed=True)
+    assert "for GPUs: on this CPU, full precision" in caplog.text
+    with precision.autocast():
+        assert nn.Linear(2, 2)(torch.ones(1, 2)).dtype == torch.float32
+    assert not precision.scaler().is_enabled()
+
+
+@pytest.mark.parametrize(("has_bf16", "dtype"), [(True, torch.bfloat16), (False, torch.float16)])
+def test_a_gpu_computes_in_bfloat16_or_else_in_float16_with_a_scaler(has_bf16, dtype, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: has_bf16)
+    assert Precision(torch.device("cuda"), mixed=True).dtype == dtype
