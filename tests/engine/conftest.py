@@ -11,10 +11,9 @@ def videos(tmp_path_factory):
 
 
 @pytest.fixture(autouse=True)
-def one_thread():
-    """Sums in one order, and the random state as it was."""
-    threads, state = torch.get_num_threads(), torch.get_rng_state()
+def _one_thread():
+    """Sums in one order."""
+    threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
-    torch.set_rng_state(state)

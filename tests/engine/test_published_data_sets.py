@@ -116,6 +116,15 @@ def test_a_published_recipe_trains_validates_and_tests(data, tmp_path, lists, fr
     assert figures["map"] == pytest.approx(average_precision_score(labels[:, :4], scores[:, :4], average="macro"))
 
 
+def test_a_config_for_another_kind_of_labels_is_refused_before_training(data, tmp_path):
+    single = {"DATA__MULTI_LABEL": False, "MODEL__LOSS_FUNC": "cross_entropy", "MODEL__HEAD_ACT": "softmax"}
+    with pytest.raises(ValueError, match="DATA.MULTI_LABEL is False.*set it True, with MODEL.LOSS_FUNC bce_logit"):
+        train(recipe(data, "charades", "frames", tmp_path, **single))
+    sets = {"DATA__MULTI_LABEL": True, "MODEL__LOSS_FUNC": "bce_logit", "MODEL__HEAD_ACT": "sigmoid"}
+    with pytest.raises(ValueError, match="DATA.MULTI_LABEL is True.*set it False, with MODEL.LOSS_FUNC cross_entropy"):
+        train(recipe(data, "ssv2", "frames", tmp_path, **sets))
+
+
 @pytest.mark.parametrize("reverse", [True, False])
 @pytest.mark.parametrize(("lists", "frames"), [("ssv2", "frames"), ("ssv2_json", "videos"), ("charades", "videos")])
 def test_the_network_sees_blue_first_unless_the_config_reverses_the_channels(data, tmp_path, lists, frames, reverse):

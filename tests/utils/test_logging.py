@@ -1,17 +1,6 @@
 import logging
 
-import pytest
-
 from slowfast.utils.logging import log_json_stats, read_json_stats, setup_logging
-
-
-@pytest.fixture(autouse=True)
-def _handlers_as_they_were():
-    package = logging.getLogger("slowfast")
-    handlers, level, propagate = package.handlers[:], package.level, package.propagate
-    yield
-    package.handlers[:], package.propagate = handlers, propagate
-    package.setLevel(level)
 
 
 def test_json_lines_go_to_both_files_and_a_pipe(tmp_path, capsys):
