@@ -2,6 +2,7 @@
 
 import csv
 import os
+import re
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from slowfast.datasets.media import CountAtRate, VideoFiles, find_videos
 from slowfast.datasets.targets import ClassSets, check_range
 from slowfast.datasets.temporal import FrameSpan
 
+ACTION = r"c(\d+) +(\d+\.?\d*) +(\d+\.?\d*)"  # class, seconds from and to
 EXTRACTED_FPS = 24.0  # of the published frames; strides count them
 
 
@@ -68,9 +70,10 @@ def _actions(text: str, num_classes: int, where: str) -> list[tuple[int, float, 
     """(class, start_sec, end_sec) of each action."""
     found = []
     for action in filter(None, text.split(";")):
-        name, *seconds = action.split()
-        if not (name[:1] == "c" and name[1:].isdecimal() and len(seconds) == 2):
+        match = re.fullmatch(ACTION, action.strip())
+        if match is None:
             raise ValueError(f"{where}: an action is like 'c092 11.90 21.20', not {action!r}")
-        check_range(int(name[1:]), num_classes, where)
-        found.append((int(name[1:]), float(seconds[0]), float(seconds[1])))
+        number, begin, end = match.groups()
+        check_range(int(number), num_classes, where)
+        found.append((int(number), float(begin), float(end)))
     return found

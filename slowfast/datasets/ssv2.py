@@ -78,9 +78,11 @@ def _read_annotations(data_dir: str, split: str, num_classes: int) -> tuple[list
     """Ids and class numbers of a split."""
     labels_path = _json_path(data_dir, "labels")
     path = _json_path(data_dir, JSON_NAMES[split])
-    classes = {template: int(number) for template, number in _load(labels_path).items()}
+    classes = _class_numbers(labels_path)
     ids, numbers = [], []
-    for item in _load(path):
+    for place, item in enumerate(_load(path, list)):
+        if not isinstance(item, dict) or not {"id", "template"} <= set(item):
+            raise ValueError(f"{path}, entry {place}: no id and template: {item!r}")
         template = re.sub(r"[\[\]]", "", item["template"])
         where = f"{path}, id {item['id']}"
         if template not in classes:
@@ -93,13 +95,25 @@ def _read_annotations(data_dir: str, split: str, num_classes: int) -> tuple[list
     return ids, np.asarray(numbers, np.int64)
 
 
+def _class_numbers(path: str) -> dict[str, int]:
+    """The number of each template."""
+    classes = _load(path, dict)
+    for template, number in classes.items():
+        if not str(number).isdecimal():
+            raise ValueError(f"{path}: the template {template!r} has {number!r} for a number")
+    return {template: int(number) for template, number in classes.items()}
+
+
 def _json_path(data_dir: str, name: str) -> str:
     return require(os.path.join(data_dir, f"something-something-v2-{name}.json"), data_dir)
 
 
-def _load(path: str):
+def _load(path: str, kind: type):
     with open(path, encoding="utf-8") as file:
         try:
-            return json.load(file)
+            content = json.load(file)
         except json.JSONDecodeError as error:
             raise ValueError(f"{path}, line {error.lineno}: not valid json: {error.msg}") from error
+    if not isinstance(content, kind):
+        raise ValueError(f"{path}: holds a {type(content).__name__}, not a {kind.__name__}")
+    return content

@@ -65,6 +65,20 @@ def one_hot(classes: np.ndarray, num_classes: int) -> np.ndarray:
     return vector
 
 
+def check_multi_label(targets, multi_label: bool) -> None:
+    """Refuse sets of labels where the config expects one class a video, and the other way round."""
+    if isinstance(targets, ClassSets) and not multi_label:
+        raise ValueError(
+            "DATA.MULTI_LABEL is False, and the videos of the list have sets of labels: set it True, with "
+            "MODEL.LOSS_FUNC bce_logit and MODEL.HEAD_ACT sigmoid"
+        )
+    if isinstance(targets, ClassNumbers) and multi_label:
+        raise ValueError(
+            "DATA.MULTI_LABEL is True, and the videos of the list have one class each: set it False, with "
+            "MODEL.LOSS_FUNC cross_entropy and MODEL.HEAD_ACT softmax"
+        )
+
+
 def check_range(number: int, num_classes: int, where: str) -> None:
     """Refuse a label the model has no output for."""
     if not 0 <= number < num_classes:

@@ -149,6 +149,9 @@ def test_wrong_lists_are_named(tmp_path):
     write_list(tmp_path / "Charades_v1_train.csv", ["id,actions", "A,c001 0 1", "B,c001 0"])
     with pytest.raises(ValueError, match="line 3: an action is like"):
         build_dataset("charades", cfg, "train")
+    write_list(tmp_path / "Charades_v1_train.csv", ["id,actions", "A,c001 0 end"])
+    with pytest.raises(ValueError, match="line 2: an action is like"):
+        build_dataset("charades", cfg, "train")
     write_list(tmp_path / "Charades_v1_train.csv", ["id,actions", "A,c006 0 1"])
     with pytest.raises(ValueError, match="line 2: label 6 is out of range"):
         build_dataset("charades", cfg, "train")

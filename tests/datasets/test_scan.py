@@ -78,7 +78,8 @@ def test_lists_of_images_are_looked_through_too(tmp_path, workers):
     write_frame_list(tmp_path / "val.csv", frame_rows("c", 0, names["c"]))
     (tmp_path / names["b"][2]).write_text("not an image")
     (tmp_path / names["c"][1]).unlink()
-    cfg = small_cfg(tmp_path, TRAIN__DATASET="charades", TEST__DATASET="charades", DATA__PATH_PREFIX=str(tmp_path))
+    keys = {"TRAIN__DATASET": "charades", "TEST__DATASET": "charades", "DATA__PATH_PREFIX": str(tmp_path)}
+    cfg = small_cfg(tmp_path, **keys)
     found = list(scan(videos_of_config(cfg, ["train", "val", "test"]), workers))
     assert [path.removeprefix(f"{tmp_path}/") for path, _ in found] == ["a", "b", "c"]
     assert [error.removeprefix(f"image {tmp_path}/") for _, error in found] == [

@@ -105,8 +105,21 @@ def test_wrong_json_is_named(frames_dir):
     (frames_dir / "something-something-v2-train.json").write_text("[\n{")
     with pytest.raises(ValueError, match="train.json, line 2: not valid json"):
         build_dataset("ssv2", ssv2_cfg(frames_dir), "train")
+    for content, message in (
+        ('[{"id": "10"}]', "train.json, entry 0: no id and template: {'id': '10'}"),
+        ('{"10": "Pushing"}', "train.json: holds a dict, not a list"),
+    ):
+        (frames_dir / "something-something-v2-train.json").write_text(content)
+        with pytest.raises(ValueError, match=message):
+            build_dataset("ssv2", ssv2_cfg(frames_dir), "train")
     write_ssv2_json(frames_dir, "train", {"77": "Pushing [something]"})
     with pytest.raises(ValueError, match="none of the 1 ids has frames in"):
+        build_dataset("ssv2", ssv2_cfg(frames_dir), "train")
+
+
+def test_labels_in_the_json_that_are_no_numbers_are_named(frames_dir):
+    (frames_dir / "something-something-v2-labels.json").write_text('{"Pushing something": "first"}')
+    with pytest.raises(ValueError, match="labels.json: the template 'Pushing something' has 'first' for a number"):
         build_dataset("ssv2", ssv2_cfg(frames_dir), "train")
 
 
