@@ -4,7 +4,7 @@
 benchmark.py decode                      on files that it encodes itself
 benchmark.py decode FILE [FILE ...]      on your own
 
-Each row is a file and a grid (frames x stride, short side); the readers take turns on the same start frames. The
+Each row is a file and a grid (frames x stride, short side at most); the readers take turns on the same frames. The
 first column gives milliseconds of CPU per clip, the others how many times longer another reader takes: the median
 over the clips, and the range.
 """
@@ -98,12 +98,13 @@ def measure(path: str, grid: Grid, others: dict[str, Callable], clips: int) -> t
     rng = np.random.default_rng(0)
     with open_video(path) as video:
         num_frames = video.num_frames
+        short_side = min(grid.short_side, video.width, video.height)
     own, ratios = [], {name: [] for name in others}
     for clip in range(clips + 1):
         start = int(rng.integers(max(num_frames - (grid.frames - 1) * grid.stride, 1)))
         indices = np.unique(np.minimum(start + grid.stride * np.arange(grid.frames), num_frames - 1))
-        here = cpu_ms(read_here, path, indices, grid.short_side)
-        times = {name: cpu_ms(reader, path, indices, grid.short_side) for name, reader in others.items()}
+        here = cpu_ms(read_here, path, indices, short_side)
+        times = {name: cpu_ms(reader, path, indices, short_side) for name, reader in others.items()}
         if clip:  # the first one warms up
             own.append(here)
             for name, milliseconds in times.items():

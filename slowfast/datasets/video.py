@@ -118,34 +118,43 @@ class Video:
 
 
 class Converter:
-    """Decoded frames to RGB pictures as they are meant to be shown."""
+    """The decoded frames of one video as RGB pictures, as they are meant to be shown."""
 
     def __init__(self):
         self._reformatter = VideoReformatter()  # keeps its tables from frame to frame
+        self._matrix: tuple | None = None
 
     def image(self, frame) -> np.ndarray:
         """uint8 (H, W, 3), turned upright: a view that lives as long as it is referred to."""
+        if self._matrix is None:
+            self._matrix = display_matrix(frame)
         rgb = self._reformatter.reformat(frame, format="rgb24", threads=1)
         plane = rgb.planes[0]
         shape, strides = (rgb.height, rgb.width, 3), (plane.line_size, 3, 1)
-        return upright(np.ndarray(shape, np.uint8, plane, 0, strides), frame)
+        return upright(np.ndarray(shape, np.uint8, plane, 0, strides), self._matrix)
 
     def write(self, frame, out: np.ndarray) -> None:
-        """Write a frame into uint8 (H, W, 3), resized to its size."""
-        image = self.image(frame)
-        if image.shape == out.shape:
-            out[...] = image
-        else:
-            cv2.resize(image, out.shape[1::-1], dst=out, interpolation=cv2.INTER_LINEAR)
+        """Write a frame into uint8 (H, W, 3), resized to its size (of equal size OpenCV copies, faster than numpy)."""
+        cv2.resize(self.image(frame), out.shape[1::-1], dst=out, interpolation=cv2.INTER_LINEAR)
 
 
-def upright(image: np.ndarray, frame) -> np.ndarray:
-    """Turn and mirror a picture as the display matrix of its frame says (right angles; others stay as they are)."""
+UPRIGHT = (1, 0, 0, 1)
+
+
+def display_matrix(frame) -> tuple[float, float, float, float]:
+    """(a, b, c, d): the pixel at (x, y) is shown at (a x + c y, b x + d y); y points down."""
     data = frame.side_data.get("DISPLAYMATRIX")
     if data is None:
-        return image
-    # (x, y) is shown at (a x + c y, b x + d y); y points down.
+        return UPRIGHT
     a, b, _, c, d = np.frombuffer(bytes(data), np.int32)[:5] / 65536
+    return a, b, c, d
+
+
+def upright(image: np.ndarray, matrix: tuple[float, float, float, float]) -> np.ndarray:
+    """Turn and mirror a picture by right angles; it stays as it is under any other matrix."""
+    a, b, c, d = matrix
+    if matrix == UPRIGHT:
+        return image
     if abs(b) > 0.99 and abs(c) > 0.99:
         image, a, d = image.transpose(1, 0, 2), c, b
     elif abs(a) < 0.99 or abs(d) < 0.99:

@@ -7,6 +7,7 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from operator import sub
 
 # The pts that these containers store are those of the frames. Others (AVI, raw streams) store none, and what
 # FFmpeg makes up for them is the order of decoding.
@@ -66,7 +67,7 @@ def build_index(times: list, decode_times: list, shown: list[bool], keys: list[i
     order = [times[p] for p in ordered]
     if len(set(order)) < len(order):
         return None
-    if any(abs(p - q) > MAX_REORDER for p, q in zip(positions, ordered, strict=True)):
+    if ordered != positions and max(map(abs, map(sub, positions, ordered))) > MAX_REORDER:
         return None
     if not ordered or order[0] < times[0]:  # frames that refer to something before the stream's start
         return None

@@ -190,34 +190,43 @@ def read_index(container, stream) -> tuple[PacketIndex | None, list | None]:
     timed = container.format.name.split(",")[0] in TIMED_CONTAINERS
     if not timed or stream.codec_context.name not in ONE_FRAME_PER_PACKET:
         return None, None
+    if container.size > KEEP_BYTES:
+        return _index_of_passing(container, stream), None
+    packets = list(_packets(container, stream))
+    if packets and is_end(packets[-1]):
+        packets.pop()
+    _refuse_cut_off(stream, len(packets), packets[-1] if packets else None)
     nal = nal_units(stream)
-    times, decode_times, shown, keys = [], [], [], []
-    packets: list | None = []
-    size = 0
+    keys = [i for i, p in enumerate(packets) if p.is_keyframe and _may_start(nal, p, i)]
+    shown = [not packet.is_discard for packet in packets]
+    return build_index([p.pts for p in packets], [p.dts for p in packets], shown, keys), packets
+
+
+def _index_of_passing(container, stream) -> PacketIndex | None:
+    """The index of a stream whose packets are too large to be kept."""
+    nal = nal_units(stream)
+    times, decode_times, keys = [], [], []
     packet = None
-    for packet in _packets(container, stream):
-        if packet.is_keyframe and (nal is None or not times or nal.starts_cleanly(packet)):
-            keys.append(len(times))
+    for position, packet in enumerate(_packets(container, stream)):
+        if is_end(packet):
+            break
+        if packet.is_keyframe and _may_start(nal, packet, position):
+            keys.append(position)
         times.append(packet.pts)
         decode_times.append(packet.dts)
-        shown.append(not packet.is_discard)
-        size += packet.size
-        if size > KEEP_BYTES:
-            packets = None
-        elif packets is not None:
-            packets.append(packet)
+        if packet.is_discard:
+            return None
     _refuse_cut_off(stream, len(times), packet)
-    index = build_index(times, decode_times, shown, keys)
-    if packets is None and not all(shown):
-        return None, None
-    return index, packets
+    return build_index(times, decode_times, [True] * len(times), keys)
 
 
-def _packets(container, stream):
+def _may_start(nal: NalUnits | None, packet, position: int) -> bool:
+    return position == 0 or nal is None or nal.starts_cleanly(packet)
+
+
+def _packets(container, stream) -> Iterator:
     try:
-        for packet in container.demux(stream):
-            if not is_end(packet):
-                yield packet
+        yield from container.demux(stream)
     except FFmpegError as error:
         raise VideoError(f"the file is damaged or cut off ({error.strerror})") from error
 

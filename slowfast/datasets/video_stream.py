@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import av
 from av.error import FFmpegError
-from av.stream import Discard
+from av.stream import Discard, Disposition
 
 from slowfast.datasets.video_header import Header, read_header
 
@@ -37,9 +37,9 @@ def open_stream(path: str, quick: bool = False):
         container = av.open(path, options=options)
     except FFmpegError as error:
         raise VideoError(_why_not_open(path, error)) from error
-    videos = [s for s in container.streams.video if not s.disposition & s.disposition.attached_pic]
-    best = container.streams.best("video")
-    stream = best if best in videos else next(iter(videos), None)
+    stream = container.streams.best("video")
+    if stream is not None and Disposition.attached_pic in stream.disposition:
+        stream = None  # the cover of a sound file
     if stream is None or stream.codec_context is None:
         reason = _why_no_stream(container, stream)
         container.close()
@@ -48,7 +48,6 @@ def open_stream(path: str, quick: bool = False):
         if other is not stream:
             other.discard = Discard.all
     stream.codec_context.thread_count = 1  # automatic threads dead-lock in forked worker processes
-    stream.codec_context.thread_type = "NONE"
     return container, stream
 
 
