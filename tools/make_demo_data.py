@@ -4,7 +4,7 @@
 Twelve classes of motion over random textures and shapes. The objects of a video live on a torus (what leaves on one
 side comes in on the other) and every motion keeps their position, angle and size uniformly distributed, so that any
 single frame has exactly the same distribution in all classes: only the order of the frames tells the class. Everything
-else (texture, colour, shape, number, speed, length, frame rate, size, camera shake, quality of the encoding) is drawn
+else (texture, colour, shape, number, speed, length, frame rate, size, camera shake, bit rate) is drawn
 independently of the class. Left and right are classes: train with `DATA.RANDOM_FLIP False`.
 
 The same arguments give the same pixels. A finished data set is kept and reused; a half-written or a different one is
@@ -83,7 +83,7 @@ class Look(NamedTuple):
     width: int
     fps: int
     num_frames: int
-    crf: int
+    bytes_per_frame: int
     background: np.ndarray  # H+2m x W+2m x 3 uint8, m pixels of margin for the camera's shake
     shake_px: np.ndarray  # num_frames x 2 (x, y), whole pixels
     sprites: list  # of SPRITE_PX x SPRITE_PX x 4 uint8: RGB and mask
@@ -165,7 +165,7 @@ def draw_look(rng: np.random.Generator) -> Look:
         width=width,
         fps=fps,
         num_frames=num_frames,
-        crf=int(rng.integers(20, 29)),
+        bytes_per_frame=int(rng.integers(700, 1400)),
         background=texture(rng, height + 2 * margin, width + 2 * margin, bright).round().astype(np.uint8),
         shake_px=shake.round().astype(int),
         sprites=[sprite(rng, not bright) for _ in range(rng.integers(2, 4))],
@@ -218,13 +218,25 @@ def render(motion: Motion, seed: tuple):
         yield frame
 
 
+def encoder_options(look: Look) -> dict[str, str]:
+    """H.264 at a constant bit rate, so that the size of a file does not tell how much moves in it."""
+    rate = str(8 * look.bytes_per_frame * look.fps)
+    constant = {
+        "b": rate,
+        "minrate": rate,
+        "maxrate": rate,
+        "bufsize": str(int(rate) // 2),
+        "x264-params": "nal-hrd=cbr",
+    }
+    return {"preset": "ultrafast", "tune": "fastdecode", "g": "12", **constant}
+
+
 def write_video(path: str, motion: Motion, seed: tuple) -> None:
-    """Render one video and encode it as H.264, a key frame every 12 frames, on one thread: the bytes repeat."""
+    """Render one video and encode it on one thread, so that the bytes repeat."""
     frames = render(motion, seed)
     look = next(frames)
-    options = {"preset": "ultrafast", "tune": "fastdecode", "crf": str(look.crf), "g": "12"}
     with av.open(path, "w") as container:
-        stream = container.add_stream("libx264", rate=Fraction(look.fps), options=options)
+        stream = container.add_stream("libx264", rate=Fraction(look.fps), options=encoder_options(look))
         stream.width, stream.height, stream.pix_fmt = look.width, look.height, "yuv420p"
         stream.codec_context.thread_count = 1
         for frame in frames:

@@ -10,7 +10,7 @@ import pytest
 
 from tools import make_demo_data as demo
 
-PER_CLASS = {"train": 2, "val": 1, "test": 1}
+PER_CLASS = {"train": 2, "val": 1, "test": 0}
 NAMES = list(demo.MOTIONS)
 
 
@@ -55,6 +55,14 @@ def test_files_are_h264_of_varied_length_size_and_rate(data):
     assert demo.FRAME_COUNTS[0] <= min(lengths) < max(lengths) <= demo.FRAME_COUNTS[1]
 
 
+def test_the_size_of_a_file_follows_from_its_length_and_drawn_bit_rate(tmp_path):
+    path = tmp_path / "video.mp4"
+    for i, motion in enumerate(demo.MOTIONS.values()):
+        demo.write_video(str(path), motion, (0, 0, i % 3))
+        look = next(demo.render(motion, (0, 0, i % 3)))
+        assert path.stat().st_size == pytest.approx(look.bytes_per_frame * look.num_frames, rel=0.12)
+
+
 def test_neither_names_nor_order_of_the_files_tell_the_class(data):
     labels = [label for _, label in rows(data, "train")]
     assert labels != sorted(labels)
@@ -81,7 +89,7 @@ def test_what_is_not_motion_does_not_depend_on_the_class():
 
 @pytest.mark.parametrize("name", NAMES)
 def test_any_one_frame_has_the_same_uniform_distribution_in_every_class(name):
-    extent, draws = (1.5, 1.0), 2000
+    extent, draws = (1.5, 1.0), 1500
     rng = np.random.default_rng(0)
     phases = np.empty((4, draws))
     for i in range(draws):
@@ -90,7 +98,7 @@ def test_any_one_frame_has_the_same_uniform_distribution_in_every_class(name):
         phases[:, i] = [states.x[0] / extent[0], states.y[0] / extent[1], states.angle_rad[0] / 2 / np.pi, zoom[0]]
     ordered = np.sort(phases % 1, axis=1)
     distance = np.abs(ordered - np.linspace(0, 1, draws)).max(axis=1)  # of the cumulative distribution to a uniform one
-    assert distance.max() < 0.04
+    assert distance.max() < 0.045
 
 
 def test_every_motion_played_backwards_is_another_class_or_itself():
@@ -128,7 +136,7 @@ def test_a_half_written_data_set_is_made_again(tmp_path):
     left_over = tmp_path / "data.part" / "videos"
     left_over.mkdir(parents=True)
     (left_over / "old.mp4").write_bytes(b"half")
-    assert demo.make(str(tmp_path / "data"), {"train": 1, "val": 0, "test": 0})
+    assert demo.make(str(tmp_path / "data"), {"train": 0, "val": 0, "test": 1})
     assert not (tmp_path / "data.part").exists()
     assert not (tmp_path / "data" / "videos" / "old.mp4").exists()
 
