@@ -55,9 +55,7 @@ def test_a_recipe_pre_trained_on_images_starts_from_a_plain_resnet_50(tmp_path, 
     text = (tmp_path / "out" / "stdout.log").read_text()
     assert f"{inflated} inflated, " in text
     assert f"{left} left at initialisation" in text
-    assert (
-        "head.projection.weight  10x256 in the file, 3x256 here" in text or "  skipped                 head: 2" in text
-    )
+    assert "10x256 in the file, 3x" in text
     positions = [line["position"] for line in read_json_stats(tmp_path / "out") if line.get("_type") == "train_iter"]
     assert positions == [0, 0.5]
 
