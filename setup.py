@@ -20,7 +20,7 @@ setup(
         "iopath>=0.1.10",
         "yacs>=0.1.8",
         "simplejson>=3.17",
-        "av>=14",
+        "av>=17.1",
         "opencv-python-headless>=4.8",
     ],
     extras_require={
