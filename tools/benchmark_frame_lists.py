@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """How long a list of extracted frames takes to load, and what it costs in memory, alone and in worker processes.
 
 python tools/benchmark_frame_lists.py                          # Something-Something V2: 200,000 videos x 100 frames

@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Train and test: run_net.py --cfg FILE [FILE ...] [KEY VALUE ...]; several configs run one after the other."""
 
 import sys

@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Test without training: test_net.py --cfg FILE [FILE ...] [KEY VALUE ...]."""
 
 from run_net import main

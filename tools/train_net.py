@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Train without testing afterwards: train_net.py --cfg FILE [FILE ...] [KEY VALUE ...]."""
 
 from run_net import main

@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """How much grouped batch norm costs: forward and backward of SubBatchNorm3d next to nn.BatchNorm3d, in pairs.
 
     python projects/multigrid/bench_batch_norm.py [--rounds 31] [--dtype float32|bfloat16|float16] [--device cpu|cuda]

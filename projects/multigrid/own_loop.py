@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Multigrid training in anybody's loop: a plain torch.nn network, a plain data set, and `slowfast.multigrid`."""
 
 import torch
