@@ -130,6 +130,10 @@ def load_for_training(
         return load_checkpoint(last, model, optimizer, scaler, complete=True)
     path = cfg.TRAIN.CHECKPOINT_FILE_PATH
     if not path:
+        if cfg.TRAIN.CHECKPOINT_INFLATE:
+            logger.warning(
+                "TRAIN.CHECKPOINT_FILE_PATH names no image model for TRAIN.CHECKPOINT_INFLATE: weights start at random"
+            )
         return dict(NOT_STARTED)
     _check_exists("TRAIN.CHECKPOINT_FILE_PATH", path)
     state = _load_initial(cfg, model, optimizer, scaler)

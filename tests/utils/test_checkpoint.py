@@ -218,6 +218,12 @@ def test_the_epochs_of_another_programs_training_are_not_ours(tmp_path, key, inf
     assert not its_optimizer.state
 
 
+def test_a_recipe_that_inflates_without_an_image_model_is_warned_of(tmp_path, caplog):
+    with caplog.at_level(logging.WARNING):
+        assert load_for_training(make_cfg(tmp_path, CHECKPOINT_INFLATE=True), Tiny()) == {"epoch": -1}
+    assert "TRAIN.CHECKPOINT_FILE_PATH names no image model" in caplog.text
+
+
 def test_a_missing_initial_checkpoint_is_an_error_that_names_the_key(tmp_path):
     cfg = make_cfg(tmp_path, CHECKPOINT_FILE_PATH="nowhere.pyth")
     with pytest.raises(ValueError, match=r"TRAIN\.CHECKPOINT_FILE_PATH is 'nowhere\.pyth'"):
