@@ -19,6 +19,7 @@ from slowfast.datasets.video_index import (
 from slowfast.datasets.video_stream import VideoError, decode_all
 
 KEEP_BYTES = 64 << 20  # compressed packets kept in memory per open video
+HEAD = 8  # packets to look at where a container is not trusted
 KEEP_PIXELS = 64 << 20  # decoded pixels kept of a video that has to be decoded to count its frames
 
 Receive = Callable[[int, av.VideoFrame], None]
@@ -196,6 +197,8 @@ def read_index(container, stream) -> tuple[PacketIndex | None, list | None]:
     if packets and is_end(packets[-1]):
         packets.pop()
     _refuse_cut_off(stream, len(packets), packets[-1] if packets else None)
+    if not _one_frame_each(container, stream, packets[:HEAD]):
+        return None, None
     nal = nal_units(stream)
     keys = [i for i, p in enumerate(packets) if p.is_keyframe and _may_start(nal, p, i)]
     shown = [not packet.is_discard for packet in packets]
@@ -205,7 +208,7 @@ def read_index(container, stream) -> tuple[PacketIndex | None, list | None]:
 def _index_of_passing(container, stream) -> PacketIndex | None:
     """The index of a stream whose packets are too large to be kept."""
     nal = nal_units(stream)
-    times, decode_times, keys = [], [], []
+    times, decode_times, keys, head = [], [], [], []
     packet = None
     for position, packet in enumerate(_packets(container, stream)):
         if is_end(packet):
@@ -214,10 +217,25 @@ def _index_of_passing(container, stream) -> PacketIndex | None:
             keys.append(position)
         times.append(packet.pts)
         decode_times.append(packet.dts)
+        head += [packet] if position < HEAD else []
         if packet.is_discard:
             return None
     _refuse_cut_off(stream, len(times), packet)
+    if not _one_frame_each(container, stream, head):
+        return None
     return build_index(times, decode_times, [True] * len(times), keys)
+
+
+def _one_frame_each(container, stream, first_packets: list) -> bool:
+    """Whether these packets hold a frame each: in transport streams of interlaced video some hold half of one."""
+    if container.format.name != "mpegts":
+        return True
+    context = stream.codec_context
+    try:
+        frames = [frame for packet in [*first_packets, None] for frame in context.decode(packet)]
+    except FFmpegError:
+        return False
+    return len(frames) == len(first_packets)
 
 
 def _may_start(nal: NalUnits | None, packet, position: int) -> bool:

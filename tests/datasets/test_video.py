@@ -158,6 +158,18 @@ def test_the_times_in_a_damaged_header_of_a_long_file_are_not_trusted(tmp_path, 
         assert read_numbers(video.read([3, 30])) == [3, 30]
 
 
+def test_transport_streams_with_half_frames_in_packets_are_counted(tmp_path, monkeypatch):
+    path = write(tmp_path, "h264.ts")
+    with open_video(path) as video:
+        assert isinstance(video._source, video_source.PacketSource)
+        first = video._source.packets[:8]
+    half = [packet for packet in first for _ in range(2)]  # stands in for fields: two packets a time
+    monkeypatch.setattr(video_source, "_packets", lambda *_: iter(half))
+    with open_video(path) as video:
+        assert isinstance(video._source, video_source.CountedSource)
+        assert read_numbers(video.read([0, 21, 39])) == [0, 21, 39]
+
+
 def test_long_streams_without_times_are_decoded_again(tmp_path, monkeypatch):
     path = write(tmp_path, "mpeg4.avi")
     monkeypatch.setattr(video_source, "KEEP_PIXELS", 100)
