@@ -31,7 +31,7 @@ VERSION = 1  # raise it when the pixels change, so that old data sets are made a
 SPLITS = ("train", "val", "test")
 
 # Object sizes as fractions of the frame's short side; frame sizes as (short side, aspect), always even.
-MIN_SIZE, MAX_SIZE = 0.35, 0.8
+MIN_SIZE, MAX_SIZE = 0.35, 0.9
 SHORT_SIDES = (112, 120, 128)
 ASPECTS = (1.0, 4 / 3, 3 / 2)
 FRAME_RATES = (15, 20, 24, 25, 30)
@@ -156,7 +156,7 @@ def draw_look(rng: np.random.Generator) -> Look:
     long = round(short * aspect / 2) * 2
     height, width = (short, long) if rng.random() < 0.6 else (long, short)
     num_frames, fps = int(rng.integers(FRAME_COUNTS[0], FRAME_COUNTS[1] + 1)), int(rng.choice(FRAME_RATES))
-    margin = round(short * 0.05)
+    margin = round(short * 0.03)
     seconds = np.arange(num_frames)[:, None] / fps
     shake = np.sin(2 * np.pi * (rng.uniform(0.1, 0.5, 2) * seconds + rng.random(2))) * rng.uniform(0, margin - 1, 2)
     bright = bool(rng.random() < 0.5)
@@ -168,7 +168,7 @@ def draw_look(rng: np.random.Generator) -> Look:
         bytes_per_frame=int(rng.integers(700, 1400)),
         background=texture(rng, height + 2 * margin, width + 2 * margin, bright).round().astype(np.uint8),
         shake_px=shake.round().astype(int),
-        sprites=[sprite(rng, not bright) for _ in range(rng.integers(2, 4))],
+        sprites=[sprite(rng, not bright) for _ in range(rng.integers(3, 6))],
     )
 
 
