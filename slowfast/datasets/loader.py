@@ -1,9 +1,10 @@
 """From a data set to batches."""
 
+import os
 import signal
 import sys
+import threading
 import warnings
-from types import FrameType
 
 import cv2
 import torch
@@ -13,8 +14,6 @@ from slowfast.datasets.build import build_dataset
 from slowfast.multigrid.build import build_baseline
 from slowfast.multigrid.sampler import ShortCycleBatchSampler
 from slowfast.utils.distributed import get_rank, get_world_size
-
-GRACE_SEC = 10  # that a worker works on behind a SIGTERM
 
 # More workers than cores are the user's choice, and the training says when data keeps it waiting.
 warnings.filterwarnings("ignore", "This DataLoader will create", UserWarning)
@@ -49,17 +48,21 @@ def construct_loader(cfg, split: str, dataset=None, batch_sampler=None) -> DataL
 
 
 def prepare_worker(worker: int) -> None:
-    """One thread a worker; the main process decides what Ctrl-C and SIGTERM mean."""
+    """One thread for the work; the main process decides what Ctrl-C and SIGTERM mean."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, _end_later)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    if hasattr(signal, "sigwaitinfo"):
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        threading.Thread(target=_end_when_the_main_process_says, daemon=True).start()
     torch.set_num_threads(1)
     cv2.setNumThreads(0)
 
 
-def _end_later(number: int, frame: FrameType | None) -> None:
-    """Schedulers send SIGTERM to every process of a job: the main one, which saves its state, may need a batch yet."""
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    signal.alarm(GRACE_SEC)
+def _end_when_the_main_process_says() -> None:
+    """Schedulers send SIGTERM to every process of a job, and the main one may need a batch yet to save its state."""
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != os.getppid():
+        continue
+    os._exit(1)
 
 
 def _one_epoch(cfg, dataset) -> ShortCycleBatchSampler:
