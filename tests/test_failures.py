@@ -1,5 +1,6 @@
 """What a user gets when things go wrong: one clear message, a status that is not 0, and nothing lost."""
 
+import logging
 import runpy
 import subprocess
 import weakref
@@ -12,7 +13,7 @@ from slowfast.datasets.build import build_dataset
 from slowfast.datasets.loader import construct_loader
 from slowfast.engine.launch import run
 from slowfast.utils.parser import fail_cleanly
-from tests.engine.tiny import SYNTHETIC, tiny_cfg
+from tests.engine.tiny import SYNTHETIC, json_stats, tiny_cfg
 
 ROOT = Path(__file__).parents[1]
 run_net = runpy.run_path(str(ROOT / "tools" / "run_net.py"))["main"]
@@ -65,3 +66,27 @@ def test_workers_load_on_behind_a_sigterm_so_that_the_state_can_be_saved(tmp_pat
     next(batches)
     subprocess.run(["kill", "-TERM", str(batches._workers[0].pid)], check=True)  # from a process that is not its parent
     assert len(list(batches)) == 6
+
+
+def test_a_class_without_videos_is_said(tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr(logging.getLogger("slowfast"), "propagate", True)
+    for name in ("jump", "run"):
+        (tmp_path / "train" / name).mkdir(parents=True)
+    (tmp_path / "train" / "run" / "1.mp4").touch()
+    dataset = build_dataset("folder", tiny_cfg(tmp_path, tmp_path), "train")
+    assert dataset.labels.tolist() == [1]
+    assert "train has no video files for jump" in caplog.text
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 and no more"])
+def test_a_damaged_last_checkpoint_is_told_with_the_way_on(content, tmp_path):
+    checkpoints = tmp_path / "checkpoints"
+    cfg = tiny_cfg(tmp_path, tmp_path, **SYNTHETIC, SOLVER__MAX_EPOCH=3, TRAIN__EVAL_PERIOD=10)
+    run(cfg)
+    (checkpoints / "checkpoint_epoch_00003.pyth").write_bytes(content)
+    with pytest.raises(ValueError, match="checkpoint_epoch_00003.pyth is not a readable.*remove it"):
+        run(cfg)
+    (checkpoints / "checkpoint_epoch_00003.pyth").unlink()
+    run(cfg)
+    assert json_stats(tmp_path)[-1]["iteration"] == 9
+    assert (checkpoints / "checkpoint_epoch_00003.pyth").stat().st_size > 1000

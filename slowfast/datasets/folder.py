@@ -1,5 +1,6 @@
 """A folder of video files for each class: no list to write."""
 
+import logging
 import os
 
 from slowfast.datasets.base import Listing, VideoDataset
@@ -7,6 +8,8 @@ from slowfast.datasets.build import DATASET_REGISTRY
 from slowfast.datasets.lists import Row, class_numbers, find_class_names, number_names
 from slowfast.datasets.media import VIDEO_SUFFIXES, VideoFiles, is_video
 from slowfast.datasets.targets import ClassNumbers
+
+logger = logging.getLogger(__name__)
 
 
 @DATASET_REGISTRY.register()
@@ -36,8 +39,15 @@ def list_folders(data_dir: str, split: str, num_classes: int, class_file: str = 
     ]
     if not rows:
         raise ValueError(f"{root} has no video files in folders of classes (looked for {' '.join(VIDEO_SUFFIXES)})")
+    _say_empty_classes(root, {row.label for row in rows})
     targets = ClassNumbers(class_numbers(rows, names, num_classes))
     return Listing(VideoFiles([row.path for row in rows]), targets)
+
+
+def _say_empty_classes(root: str, filled: set[str]) -> None:
+    empty = [name for name in _classes(root) if name not in filled]
+    if empty:
+        logger.warning("%s has no video files for %s", root, ", ".join(empty))
 
 
 def has_folders(data_dir: str, split: str) -> bool:

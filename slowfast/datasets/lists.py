@@ -73,7 +73,7 @@ def class_numbers(rows: Sequence[Row], names: dict[str, int] | None, num_classes
 
 def class_number(row: Row, names: dict[str, int] | None, num_classes: int) -> int:
     if names is None and not _is_number(row.label):
-        raise ValueError(f"{row.where}: label {row.label!r} is not a number")
+        raise ValueError(f"{row.where}: label {row.label!r} is not a number, as most of the list's are: mend it")
     if names is not None and row.label not in names:
         near = get_close_matches(row.label, names, 1)
         hint = f": did you mean {near[0]!r}?" if near else f" of {len(names)} classes"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from slowfast.utils.safe_pickle import READ_ERRORS, arrays_of, load_pickle
+from slowfast.utils.safe_pickle import DAMAGED, READ_ERRORS, arrays_of, load_pickle
 
 ZIP_MAGIC = b"PK\x03\x04"
 OLD_TORCH_MAGIC = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19"  # torch before 1.6
@@ -87,14 +87,12 @@ def _read_torch(path: Path, mmap: bool):
     except pickle.UnpicklingError as error:
         refused = re.search(r"GLOBAL\W+(?:GLOBAL )?([\w.]+)", str(error))
         if refused is None:
-            raise ValueError(f"{path} is not a readable checkpoint: it is damaged or of another format") from error
+            raise ValueError(f"{path} is not a readable checkpoint: {DAMAGED}") from error
         raise ValueError(
             f"{path} was not loaded: it asks for {refused[1]}. Nothing of it was run. {MEND_REFUSED}"
         ) from error
     except (*READ_ERRORS, RuntimeError, AssertionError, OSError) as error:
-        raise ValueError(
-            f"{path} is not a readable checkpoint: it is damaged, cut short or of another format"
-        ) from error
+        raise ValueError(f"{path} is not a readable checkpoint: {DAMAGED}") from error
 
 
 def _with_model_state(path: Path, content: dict) -> dict:

@@ -26,6 +26,10 @@ READ_ERRORS = (
     MemoryError,
     struct.error,
 )
+DAMAGED = (
+    "it is damaged, cut short or of another format. Fetch or copy it again; if it is the last one of an OUTPUT_DIR, "
+    "remove it, and training resumes from the one before"
+)
 PLAIN_DTYPE = re.compile(r"[?biufc]\d{0,2}|[SU]\d+")
 
 
@@ -41,7 +45,7 @@ def load_pickle(path: str | Path):
     except RefusedPickle as error:
         raise ValueError(f"{path} was not loaded: {error}. Nothing of it was run.") from error
     except READ_ERRORS as error:
-        raise ValueError(f"{path} is not a readable checkpoint: {error or 'it ends too early'}") from error
+        raise ValueError(f"{path} is not a readable checkpoint ({error or 'it ends too early'}): {DAMAGED}") from error
 
 
 class _Unpickler(pickle.Unpickler):
