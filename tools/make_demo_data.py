@@ -76,6 +76,13 @@ class States(NamedTuple):
     size: np.ndarray  # diameter in short sides
 
 
+class Sprite(NamedTuple):
+    """A textured shape on SPRITE_PX x SPRITE_PX pixels."""
+
+    colours: np.ndarray  # RGB, uint8
+    mask: np.ndarray  # 255 inside, 0 outside
+
+
 class Look(NamedTuple):
     """Everything about a video that has nothing to do with its class."""
 
@@ -86,7 +93,7 @@ class Look(NamedTuple):
     bytes_per_frame: int
     background: np.ndarray  # H+2m x W+2m x 3 uint8, m pixels of margin for the camera's shake
     shake_px: np.ndarray  # num_frames x 2 (x, y), whole pixels
-    sprites: list  # of SPRITE_PX x SPRITE_PX x 4 uint8: RGB and mask
+    sprites: list[Sprite]
 
 
 def states(motion: Motion, rng: np.random.Generator, times_sec: np.ndarray, extent: tuple) -> States:
@@ -138,8 +145,8 @@ def texture(rng: np.random.Generator, height: int, width: int, bright: bool) -> 
     return (first + (second - first) * pattern).astype(np.float32)
 
 
-def sprite(rng: np.random.Generator, bright: bool) -> np.ndarray:
-    """A lopsided polygon filled with a texture: RGB, and a mask of 0 and 255."""
+def draw_sprite(rng: np.random.Generator, bright: bool) -> Sprite:
+    """A lopsided polygon filled with a texture."""
     corners = int(rng.integers(3, 8))
     angles = np.sort(rng.uniform(0, 2 * np.pi / corners, corners) + np.arange(corners) * 2 * np.pi / corners)
     radii = rng.uniform(0.55, 1.0, corners) * (SPRITE_PX / 2 - 2)
@@ -147,7 +154,7 @@ def sprite(rng: np.random.Generator, bright: bool) -> np.ndarray:
     points = SPRITE_PX / 2 + np.stack([radii * np.cos(angles), radii * np.sin(angles)], axis=1)
     mask = np.zeros((SPRITE_PX, SPRITE_PX), np.uint8)
     cv2.fillPoly(mask, [points.round().astype(np.int32)], 255)
-    return np.dstack([texture(rng, SPRITE_PX, SPRITE_PX, bright).astype(np.uint8), mask])
+    return Sprite(texture(rng, SPRITE_PX, SPRITE_PX, bright).astype(np.uint8), mask)
 
 
 def draw_look(rng: np.random.Generator) -> Look:
@@ -168,11 +175,11 @@ def draw_look(rng: np.random.Generator) -> Look:
         bytes_per_frame=int(rng.integers(700, 1400)),
         background=texture(rng, height + 2 * margin, width + 2 * margin, bright).round().astype(np.uint8),
         shake_px=shake.round().astype(int),
-        sprites=[sprite(rng, not bright) for _ in range(rng.integers(3, 6))],
+        sprites=[draw_sprite(rng, not bright) for _ in range(rng.integers(3, 6))],
     )
 
 
-def paint(frame: np.ndarray, image: np.ndarray, centre: tuple, diameter_px: float, angle_rad: float) -> None:
+def paint(frame: np.ndarray, sprite: Sprite, centre: tuple, diameter_px: float, angle_rad: float) -> None:
     """Put a sprite into the frame (H x W x 3 uint8, in place); what crosses a border comes in on the other side."""
     height, width = frame.shape[:2]
     radius = int(np.ceil(diameter_px / 2)) + 1
@@ -181,8 +188,9 @@ def paint(frame: np.ndarray, image: np.ndarray, centre: tuple, diameter_px: floa
     linear = scale * np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
     offset = np.array(centre) - corner - linear @ np.full(2, SPRITE_PX / 2)
     matrix = np.column_stack([linear, offset])
-    patch = cv2.warpAffine(image, matrix, (2 * radius + 1, 2 * radius + 1), flags=cv2.INTER_LINEAR)
-    patch, mask = patch[..., :3], (patch[..., 3] > 127).view(np.uint8)
+    size = (2 * radius + 1, 2 * radius + 1)
+    patch = cv2.warpAffine(sprite.colours, matrix, size, flags=cv2.INTER_LINEAR)
+    mask = cv2.warpAffine(sprite.mask, matrix, size, flags=cv2.INTER_NEAREST)
     for rows, part_y in wrapped(corner[1], len(patch), height):
         for columns, part_x in wrapped(corner[0], len(patch), width):
             cv2.copyTo(patch[part_y, part_x], mask[part_y, part_x], frame[rows, columns])
@@ -212,9 +220,9 @@ def render(motion: Motion, seed: tuple):
     for i, (shake_x, shake_y) in enumerate(look.shake_px):
         top, left = margin - shake_y, margin - shake_x
         frame = look.background[top : top + look.height, left : left + look.width].copy()
-        for image, state in zip(look.sprites, objects, strict=True):
+        for sprite, state in zip(look.sprites, objects, strict=True):
             centre = (state.x[i] * short + shake_x, state.y[i] * short + shake_y)
-            paint(frame, image, centre, state.size[i] * short, state.angle_rad[i])
+            paint(frame, sprite, centre, state.size[i] * short, state.angle_rad[i])
         yield frame
 
 
