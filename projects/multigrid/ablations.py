@@ -28,7 +28,7 @@ ABLATIONS = (
     variant(MULTIGRID, "long cycle only", "MULTIGRID.SHORT_CYCLE", "False"),
     variant(MULTIGRID, "short cycle only", "MULTIGRID.LONG_CYCLE", "False"),
     variant(MULTIGRID, "no fine-tuning phase", "MULTIGRID.FINE_TUNE", "False"),
-    *map(last_shapes, (1, 2, 3)),  # S = 4 is the default
+    *map(last_shapes, (1, 2, 4)),  # the demo's own has S = 3
     variant(MULTIGRID, "single long cycle", "MULTIGRID.LONG_CYCLE_DESIGN", "single"),
     variant(BASELINE, "baseline, cosine", "SOLVER.LR_POLICY", "cosine", "SOLVER.STEPS", "[]", "SOLVER.LRS", "[]"),
     variant(MULTIGRID, "multigrid, cosine", "SOLVER.LR_POLICY", "cosine", "SOLVER.STEPS", "[]", "SOLVER.LRS", "[]"),

@@ -101,13 +101,12 @@ def follow(command: list[str]) -> list[dict]:
 
 def summarise(blank: Result, stats: list[dict]) -> Result:
     """Fill in a result from the json lines of its run."""
-    kinds = {kind: [line for line in stats if line.get("_type") == kind] for kind in ("train_iter", "val_epoch")}
     last_epoch = [line for line in stats if line.get("_type") == "train_epoch"][-1]
-    evaluations = kinds["val_epoch"]  # there is always one behind the last epoch
+    evaluations = [line for line in stats if line.get("_type") == "val_epoch"]  # one is always behind the last epoch
     return replace(
         blank,
         epochs=int(last_epoch["epoch"].split("/")[1]),
-        iterations=kinds["train_iter"][-1]["iteration"],
+        iterations=last_epoch["iteration"],
         clips=last_epoch["clips"],
         train_sec=evaluations[-1]["wall_sec"],
         eval_sec=round(sum(line["dt"] for line in evaluations), 1),

@@ -119,7 +119,8 @@ class Journal:
         bad = self.write_bad_videos()
         averages = self.meter.averages(self.has_errors)
         total = self.progress.total_epochs
-        stats = {"_type": "train_epoch", "epoch": f"{epoch + 1}/{total}", **averages, "bad_videos": bad}
+        done = {"epoch": f"{epoch + 1}/{total}", "iteration": self.progress.iterations_behind(epoch)}
+        stats = {"_type": "train_epoch", **done, **averages, "bad_videos": bad}
         logger.info("epoch %d/%d done: loss %.4f%s", epoch + 1, total, averages["loss"], _errors(averages))
         log_json_stats(stats | {"clips": clips} | memory(self.device), self.output_dir)
         self.board.add("train_epoch", averages, clips)

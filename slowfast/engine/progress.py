@@ -48,6 +48,10 @@ class Progress:
         """How many iterations begin before an exact epoch."""
         return sum(min(leg.iterations, max(0, _iterations_until(leg, position))) for leg in self.legs)
 
+    def iterations_behind(self, epoch: int) -> int:
+        """Iterations of the training up to the end of `epoch`."""
+        return sum(self.iterations_of_epoch[e] for e in range(epoch + 1))
+
     def is_last(self, epoch: int) -> bool:
         return epoch + 1 >= self.total_epochs
 

@@ -17,10 +17,10 @@ import runs  # noqa: E402
 BLANK = runs.Result("baseline", "tools/run_net.py --cfg x.yaml", seed=0)
 STATS = [
     {"_type": "train_iter", "iteration": 10, "wall_sec": 4.0},
-    {"_type": "train_epoch", "epoch": "1/2", "clips": 80, "wall_sec": 5.0},
+    {"_type": "train_epoch", "epoch": "1/2", "iteration": 10, "clips": 80, "wall_sec": 5.0},
     {"_type": "val_epoch", "epoch": "1/2", "top1_acc": 30.0, "dt": 1.0, "wall_sec": 6.0},
     {"_type": "train_iter", "iteration": 20, "wall_sec": 10.0},
-    {"_type": "train_epoch", "epoch": "2/2", "clips": 160, "wall_sec": 10.5},
+    {"_type": "train_epoch", "epoch": "2/2", "iteration": 20, "clips": 160, "wall_sec": 10.5},
     {"_type": "val_epoch", "epoch": "2/2", "top1_acc": 60.0, "dt": 1.5, "wall_sec": 12.0},
     {"split": "test_final", "top1_acc": "58.33", "top5_acc": "90.00", "wall_sec": 20.0},
 ]
