@@ -1,7 +1,9 @@
 """What a user gets when things go wrong: one clear message, a status that is not 0, and nothing lost."""
 
 import logging
+import os
 import runpy
+import signal
 import subprocess
 import weakref
 from pathlib import Path
@@ -12,8 +14,10 @@ from slowfast.config.node import ConfigError
 from slowfast.datasets.build import build_dataset
 from slowfast.datasets.loader import construct_loader
 from slowfast.engine.launch import run
+from slowfast.utils.distributed import RankError, World, barrier, get_rank, launch
 from slowfast.utils.parser import fail_cleanly
 from tests.engine.tiny import SYNTHETIC, json_stats, tiny_cfg
+from tests.videos import truncate, write_sound_only, write_video
 
 ROOT = Path(__file__).parents[1]
 run_net = runpy.run_path(str(ROOT / "tools" / "run_net.py"))["main"]
@@ -90,3 +94,85 @@ def test_a_damaged_last_checkpoint_is_told_with_the_way_on(content, tmp_path):
     run(cfg)
     assert json_stats(tmp_path)[-1]["iteration"] == 9
     assert (checkpoints / "checkpoint_epoch_00003.pyth").stat().st_size > 1000
+
+
+def end_by_signal():
+    if get_rank() == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    barrier()
+
+
+def test_a_process_that_was_killed_is_told_rather_than_the_complaints_of_the_others():
+    with pytest.raises(RankError, match="rank 1 was ended by SIGKILL"):
+        launch(end_by_signal, (), World(2, backend="gloo"))
+
+
+@pytest.fixture(scope="module")
+def bad_files(tmp_path_factory):
+    """Files that are no videos, and what is said of each."""
+    folder = tmp_path_factory.mktemp("bad")
+    (folder / "empty.mp4").touch()
+    (folder / "text.mp4").write_text("the description of a video\n" * 99)
+    truncate(write_video(folder / "cut.mp4"), 0.6)
+    write_sound_only(folder / "sound.mp4")
+    reasons = {"empty": "0 bytes", "text": "not a video file", "cut": "cut off", "sound": "audio only"}
+    return {folder / f"{name}.mp4": reason for name, reason in (reasons | {"missing": "no such file"}).items()}
+
+
+@pytest.fixture
+def lists(tmp_path):
+    """Lists over four videos, one of them of one frame, and a function that adds lines to one."""
+    videos = [write_video(tmp_path / f"{i}.mp4", num_frames=1 if i == 0 else 12) for i in range(4)]
+    for split in ("train", "val", "test"):
+        (tmp_path / f"{split}.csv").write_text("".join(f"{path} {i % 3}\n" for i, path in enumerate(videos)))
+
+    def add(split, paths):
+        with open(tmp_path / f"{split}.csv", "a") as file:
+            file.writelines(f"{path} 1\n" for path in paths)
+
+    return add
+
+
+def test_training_passes_over_every_kind_of_bad_file_and_lists_it_once_an_epoch(bad_files, lists, tmp_path):
+    lists("train", bad_files)
+    changes = {"SOLVER__MAX_EPOCH": 1, "SOLVER__STEPS": [0], "TRAIN__BATCH_SIZE": 3, "DATA__MAX_BAD_FRACTION": 1.0}
+    run(tiny_cfg(tmp_path, tmp_path / "out", **changes))
+    listed = (tmp_path / "out" / "bad_videos.csv").read_text()
+    for path, reason in bad_files.items():
+        (line, *_) = (line for line in listed.splitlines() if line.startswith(f"{path},"))
+        assert reason in line
+
+
+def test_too_many_bad_files_end_the_training_with_where_they_are_listed(bad_files, lists, tmp_path):
+    lists("train", bad_files)
+    with pytest.raises(ValueError, match="more than DATA.MAX_BAD_FRACTION 0.5 allows: see .*bad_videos.csv"):
+        run(tiny_cfg(tmp_path, tmp_path / "out", TRAIN__BATCH_SIZE=3, DATA__MAX_BAD_FRACTION=0.5))
+
+
+@pytest.mark.parametrize("split", ["val", "test"])
+def test_a_bad_file_ends_an_evaluation_unless_such_are_to_be_skipped(split, bad_files, lists, tmp_path):
+    lists(split, bad_files)
+    changes = {"SOLVER__MAX_EPOCH": 1, "SOLVER__STEPS": [0], "TRAIN__EVAL_PERIOD": 1}
+    changes |= {"TEST__ENABLE": split == "test", "TRAIN__ENABLE": split == "val"}
+    with pytest.raises(ValueError, match="empty.mp4: the file is empty .*TEST.SKIP_BAD_VIDEOS True leaves"):
+        run(tiny_cfg(tmp_path, tmp_path / "out", **changes))
+    run(tiny_cfg(tmp_path, tmp_path / "again", **changes, TEST__SKIP_BAD_VIDEOS=True))
+    listed = (tmp_path / "again" / "bad_videos.csv").read_text().splitlines()
+    assert len(listed) == 1 + len(bad_files)
+
+
+def test_names_with_blanks_and_foreign_letters_and_relative_folders_are_fine(tmp_path, monkeypatch):
+    folder = tmp_path / "my dätä 視頻"
+    for split in ("train", "val"):
+        for name in ("höch springen", "走"):
+            (folder / split / name).mkdir(parents=True)
+            for i in range(2):
+                write_video(folder / split / name / f"vidéo {i}.mp4", num_frames=12)
+    config = folder / "a config.yaml"
+    changes = {"TRAIN__EVAL_PERIOD": 1, "SOLVER__MAX_EPOCH": 1, "SOLVER__STEPS": [0], "TRAIN__BATCH_SIZE": 2}
+    config.write_text(tiny_cfg("my dätä 視頻", "the output", **changes).dump(allow_unicode=True), encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    run_net(["--cfg", str(config), "TEST.ENABLE", "True"])
+    log = (tmp_path / "the output" / "stdout.log").read_text(encoding="utf-8")
+    assert "tested 4 videos (0 failed)" in log
+    assert "\r" not in log

@@ -62,7 +62,7 @@ def _why_not_open(path: str, error: FFmpegError) -> str:
 def _why_no_stream(container, stream) -> str:
     if stream is not None:
         return "there is no decoder for its video stream, or its header is cut off"
-    return "no video stream (audio only)" if container.streams.audio else "no video stream"
+    return "no video stream (audio only)" if container.streams.audio else "no video stream, or its header is cut off"
 
 
 def decode_all(path: str, strict: bool = False) -> Iterator[av.VideoFrame]:

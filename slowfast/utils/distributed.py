@@ -115,6 +115,11 @@ class _Reporting(AbstractContextManager):
 
 
 def _raise_first(heard: Connection, ended: mp.ProcessExitedException) -> None:
+    if ended.signal_name:  # it could not tell, and what the others say of a lost peer is beside the point
+        raise RankError(
+            f"rank {ended.error_index} was ended by {ended.signal_name}, as happens where memory is short: checkpoints "
+            "saved before are intact, and the same command goes on from the last of them"
+        ) from None
     if heard.poll():
         kind, text = heard.recv()
         raise (ValueError if kind == "user" else RankError)(text) from None
