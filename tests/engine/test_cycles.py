@@ -1,0 +1,35 @@
+"""Each cycle alone and both together, through the training loop, alone and over processes."""
+
+import pytest
+
+from slowfast.engine.launch import run
+from tests.engine.tiny import BOTH_CYCLES, SYNTHETIC, command, json_stats, start, tiny_cfg
+
+LONG_ALONE = {"MULTIGRID__SHORT_CYCLE": False}
+SHORT_ALONE = {"MULTIGRID__LONG_CYCLE": False}
+
+
+def shapes(output) -> set[tuple]:
+    return {tuple(line["batch"]) for line in json_stats(output)}
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        (LONG_ALONE, {(8, 4, 45), (2, 8, 64)}),
+        (SHORT_ALONE, {(2, 8, 64), (4, 8, 45), (8, 8, 32)}),
+        ({}, {(8, 4, 45), (2, 8, 64), (4, 8, 45), (8, 8, 32)}),
+    ],
+    ids=["long", "short", "both"],
+)
+def test_every_cycle_trains_on_all_of_its_shapes(changes, expected, tmp_path):
+    run(tiny_cfg(tmp_path, tmp_path, **SYNTHETIC, **BOTH_CYCLES | changes | {"TRAIN__CHECKPOINT_PERIOD": 100}))
+    assert shapes(tmp_path) == expected
+
+
+def test_two_processes_train_on_the_same_shapes_as_one(videos, tmp_path):
+    changes = BOTH_CYCLES | {"TRAIN__CHECKPOINT_PERIOD": 100}
+    process = start(command(videos, tmp_path / "two", NUM_GPUS=2, **changes))
+    text = process.communicate(timeout=240)[0]
+    assert process.returncode == 0, text
+    assert shapes(tmp_path / "two") == {(8, 4, 45), (2, 8, 64), (4, 8, 45), (8, 8, 32)}
