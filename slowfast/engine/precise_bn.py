@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from slowfast.datasets.loader import construct_loader
-from slowfast.multigrid import Leg, Phase, Shape, ShortCycleBatchSampler, average_statistics
+from slowfast.multigrid import Leg, Phase, ShortCycleBatchSampler, average_statistics
+from slowfast.multigrid.build import build_recipe
 from slowfast.utils.distributed import get_rank, get_world_size
 
 
@@ -47,7 +48,7 @@ def _added(sums: list[Tensor], terms: list[Tensor]) -> list[Tensor]:
 def fresh_batches(cfg, dataset, total_epochs: float, epoch: int) -> Iterable[dict]:
     """At most BN.NUM_BATCHES_PRECISE batches of the default grid: others each epoch, of clips never trained on."""
     world = get_world_size()
-    base = Shape(cfg.TRAIN.BATCH_SIZE // max(cfg.NUM_GPUS, 1), cfg.DATA.NUM_FRAMES, cfg.DATA.TRAIN_CROP_SIZE)
+    base = build_recipe(cfg).shape
     count = max(1, min(cfg.BN.NUM_BATCHES_PRECISE, dataset.num_videos // (base.batch_size * world)))
     drawn_epoch = ceil(total_epochs) + epoch
     phase = Phase(0, drawn_epoch, drawn_epoch + 1, (base,))
