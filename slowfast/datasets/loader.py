@@ -11,7 +11,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from slowfast.datasets.build import build_dataset
-from slowfast.multigrid.build import build_baseline
+from slowfast.multigrid.build import build_baseline, devices_of_a_machine
 from slowfast.multigrid.sampler import ShortCycleBatchSampler
 from slowfast.utils.distributed import get_rank, get_world_size
 
@@ -73,7 +73,7 @@ def _one_epoch(cfg, dataset) -> ShortCycleBatchSampler:
 
 def _every_video(cfg, split: str, dataset) -> list[list[int]]:
     """Batches of about as many clips as the config's batch size has for one device."""
-    devices = max(cfg.NUM_GPUS, 1)
+    devices = devices_of_a_machine(cfg)
     if split == "test":
         views = cfg.TEST.NUM_ENSEMBLE_VIEWS * cfg.TEST.NUM_SPATIAL_CROPS
         size = max(cfg.TEST.BATCH_SIZE // devices // views, 1)
