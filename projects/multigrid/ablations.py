@@ -28,11 +28,13 @@ ABLATIONS = (
     variant(MULTIGRID, "long cycle only", "MULTIGRID.SHORT_CYCLE", "False"),
     variant(MULTIGRID, "short cycle only", "MULTIGRID.LONG_CYCLE", "False"),
     variant(MULTIGRID, "no fine-tuning phase", "MULTIGRID.FINE_TUNE", "False"),
-    *map(last_shapes, (1, 2, 4)),  # the demo's own has S = 3
+    variant(MULTIGRID, "epoch factor 1", "MULTIGRID.EPOCH_FACTOR", "1.0"),
+    variant(MULTIGRID, "epoch factor 1.5", "MULTIGRID.EPOCH_FACTOR", "1.5"),
+    *map(last_shapes, (1, 2, 3)),  # multigrid itself has S = 4
     variant(MULTIGRID, "single long cycle", "MULTIGRID.LONG_CYCLE_DESIGN", "single"),
     variant(BASELINE, "baseline, cosine", "SOLVER.LR_POLICY", "cosine", "SOLVER.STEPS", "[]", "SOLVER.LRS", "[]"),
     variant(MULTIGRID, "multigrid, cosine", "SOLVER.LR_POLICY", "cosine", "SOLVER.STEPS", "[]", "SOLVER.LRS", "[]"),
-    Recipe("one frame", "configs/Demo/2D_1x1_R50_W16.yaml"),
+    Recipe("one frame", "configs/Demo/2D_1x1_R26_W16.yaml"),
 )
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from runs import REPO, Recipe, Result, plot, run, table
 
 RECIPES = (
-    Recipe("baseline", "configs/Demo/SLOWFAST_4x8_R50_W16.yaml"),
-    Recipe("multigrid", "configs/Demo/SLOWFAST_4x8_R50_W16_multigrid.yaml"),
+    Recipe("baseline", "configs/Demo/SLOWFAST_4x8_R26_W16.yaml"),
+    Recipe("multigrid", "configs/Demo/SLOWFAST_4x8_R26_W16_multigrid.yaml"),
 )
 
 

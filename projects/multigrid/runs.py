@@ -1,6 +1,7 @@
 """Run a recipe by its plain command, time it, and put what several runs reached into a table and a figure."""
 
 import json
+import os
 import resource
 import shlex
 import shutil
@@ -14,6 +15,7 @@ from statistics import mean, stdev
 
 REPO = Path(__file__).resolve().parents[2]
 JSON_PREFIX = "json_stats: "
+THREADS = {"OMP_NUM_THREADS": "1"}  # one core trains, the loader's worker has the other: two threads would wait for it
 RESULT = "result.json"
 
 
@@ -58,7 +60,7 @@ class Result:
 def run(recipe: Recipe, data: Path, output_dir: Path, seed: int = 0) -> Result:
     """Train and test in a process of its own, or read the result of the same command if it is there already."""
     arguments = recipe.command(data, output_dir, seed)
-    blank = Result(recipe.name, shlex.join(arguments), seed)
+    blank = Result(recipe.name, " ".join([*map("=".join, THREADS.items()), shlex.join(arguments)]), seed)
     done = read_result(output_dir / RESULT)
     if done and done.command == blank.command:
         return done
@@ -87,7 +89,8 @@ def cpu_seconds() -> float:
 def follow(command: list[str]) -> list[dict]:
     """Run a command in the repository's root and pass on what it says; its json lines, each with the seconds so far."""
     start, stats = time.perf_counter(), []
-    with subprocess.Popen(command, cwd=REPO, stdout=subprocess.PIPE, text=True) as process:
+    environment = os.environ | THREADS
+    with subprocess.Popen(command, cwd=REPO, env=environment, stdout=subprocess.PIPE, text=True) as process:
         for line in process.stdout:
             if JSON_PREFIX in line:
                 seconds = round(time.perf_counter() - start, 2)

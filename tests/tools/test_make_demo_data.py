@@ -70,7 +70,7 @@ def test_neither_names_nor_order_of_the_files_tell_the_class(data):
 
 
 def test_the_same_seed_gives_the_same_pixels_and_another_one_others(tmp_path):
-    motion = demo.MOTIONS["circling clockwise"]
+    motion = demo.MOTIONS["moving up left"]
     for name, seed in (("a", (0, 0, 1)), ("b", (0, 0, 1)), ("c", (1, 0, 1))):
         demo.write_video(str(tmp_path / f"{name}.mp4"), motion, seed)
     first, second, other = (frames(tmp_path / f"{name}.mp4") for name in "abc")
@@ -103,19 +103,41 @@ def test_any_one_frame_has_the_same_uniform_distribution_in_every_class(name):
     assert distance.max() < 0.045
 
 
-def test_every_motion_played_backwards_is_another_class_or_itself():
-    times = np.linspace(0, 0.3, 4)
-    seen = {name: demo.states(m, np.random.default_rng(1), times, (1.0, 1.0)) for name, m in demo.MOTIONS.items()}
-    assert (np.diff(seen["moving left"].x) < 0).all()
-    assert (np.diff(seen["moving right"].x) > 0).all()
-    assert (np.diff(seen["moving up"].y) < 0).all()  # y points down
-    assert (np.diff(seen["moving down"].y) > 0).all()
-    assert (np.diff(seen["spinning clockwise"].angle_rad) > 0).all()
-    assert (np.diff(seen["spinning counter-clockwise"].angle_rad) < 0).all()
-    for sign, name in ((1, "circling clockwise"), (-1, "circling counter-clockwise")):
-        step_x, step_y = np.diff(seen[name].x), np.diff(seen[name].y)
-        turns = step_x[:-1] * step_y[1:] - step_y[:-1] * step_x[1:]
-        assert (np.sign(turns) == sign).all()
+STEPS = {  # of x, y (downwards), angle and size, from one frame to the next
+    "moving left": (-1, 0, 0, 0),
+    "moving right": (1, 0, 0, 0),
+    "moving up": (0, -1, 0, 0),
+    "moving down": (0, 1, 0, 0),
+    "moving up left": (-1, -1, 0, 0),
+    "moving up right": (1, -1, 0, 0),
+    "moving down left": (-1, 1, 0, 0),
+    "moving down right": (1, 1, 0, 0),
+    "spinning clockwise": (0, 0, 1, 0),
+    "spinning counter-clockwise": (0, 0, -1, 0),
+    "growing": (0, 0, 0, 1),
+    "shrinking": (0, 0, 0, -1),
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_motion_does_what_its_name_says(name):
+    times_sec = np.linspace(0, 0.1, 4)
+    states = demo.states(demo.MOTIONS[name], np.random.default_rng(1), times_sec, (1.0, 1.0))
+    for values, sign in zip(states, STEPS[name], strict=True):
+        assert np.allclose(np.sign(np.diff(values)), sign)
+
+
+def test_every_motion_played_backwards_is_another_class():
+    backwards = {demo.Motion(*(-sign for sign in motion)) for motion in demo.MOTIONS.values()}
+    assert backwards == set(demo.MOTIONS.values())
+
+
+def test_objects_move_equally_fast_in_every_direction():
+    times_sec = np.array([0.0, 1.0])
+    slides = [motion for motion in demo.MOTIONS.values() if motion.slide_x or motion.slide_y]
+    seen = [demo.states(motion, np.random.default_rng(1), times_sec, (1.0, 1.0)) for motion in slides]
+    assert len(slides) == 8
+    assert np.ptp([np.hypot(*np.diff([s.x, s.y]))[0] for s in seen]) < 1e-9
 
 
 def test_what_leaves_the_frame_comes_in_on_the_other_side():
