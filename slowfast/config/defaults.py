@@ -93,6 +93,9 @@ _C.MODEL.ARCH = "slowfast"  # Temporal kernels and pathways: 2d, c2d, i3d, slow 
 _C.MODEL.NUM_CLASSES = 400  # Classes
 _C.MODEL.LOSS_FUNC = "cross_entropy"  # cross_entropy, soft_cross_entropy, bce, bce_logit
 _C.MODEL.HEAD_ACT = "softmax"  # Activation of the scores in evaluation: softmax, sigmoid, none
+# New: evaluate by the mean over the whole last map, as models with MULTIGRID.SHORT_CYCLE are. False: by windows of
+# TRAIN_CROP_SIZE // 32 rows, which are the map of a training clip where the strides make 32.
+_C.MODEL.GLOBAL_POOL = False
 _C.MODEL.DROPOUT_RATE = 0.5  # Share of features dropped before the last linear layer
 _C.MODEL.FC_INIT_STD = 0.01  # Standard deviation of the last linear layer's first weights
 _C.MODEL.SINGLE_PATHWAY_ARCH = ["2d", "c2d", "i3d", "slow", "x3d", "mvit", "maskmvit"]  # no effect

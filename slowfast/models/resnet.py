@@ -123,7 +123,8 @@ def build_head(cfg, widths: Sequence[int], frames: Sequence[int]) -> Head:
             "nothing is left for the head; give at least 32 pixels, and 2 frames for c2d and i3d or ALPHA for slowfast"
         )
     # The published models with a short cycle were evaluated without a window.
-    windows = None if cfg.MULTIGRID.SHORT_CYCLE else [(t, rows, rows) for t in frames]
+    global_pool = cfg.MODEL.GLOBAL_POOL or cfg.MULTIGRID.SHORT_CYCLE
+    windows = None if global_pool else [(t, rows, rows) for t in frames]
     return Head(widths, cfg.MODEL.NUM_CLASSES, windows, cfg.MODEL.DROPOUT_RATE, cfg.MODEL.HEAD_ACT)
 
 

@@ -116,6 +116,6 @@ def forward(cfg, state, clips):
         tuple(min(k, size) for k, size in zip((t, rows, rows), x.shape[2:], strict=True))
         for t, x in zip(frames, features, strict=True)
     ]
-    if cfg.MULTIGRID.SHORT_CYCLE:
+    if cfg.MULTIGRID.SHORT_CYCLE or cfg.MODEL.GLOBAL_POOL:
         windows = [tuple(x.shape[2:]) for x in features]
     return head(cfg, state, features, windows)

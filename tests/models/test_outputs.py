@@ -35,6 +35,7 @@ VARIANTS = {
     "sigmoid": ("slow", {"MODEL__HEAD_ACT": "sigmoid"}),
     "no activation": ("slow", {"MODEL__HEAD_ACT": "none"}),
     "short cycle": ("slowfast", {"MULTIGRID__SHORT_CYCLE": True}),
+    "global pool": ("slowfast", {"MODEL__GLOBAL_POOL": True}),
 }
 
 
