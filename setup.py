@@ -17,7 +17,6 @@ setup(
         "torch>=2.9.1",
         "numpy>=1.24",
         "fvcore>=0.1.5.post20221221",
-        "iopath>=0.1.10",
         "yacs>=0.1.8",
         "simplejson>=3.17",
         "av>=17.1",

@@ -64,7 +64,7 @@ def test_what_a_failed_run_held_is_let_go_before_the_program_ends():
     assert held[0]() is None
 
 
-def test_workers_load_on_behind_a_sigterm_so_that_the_state_can_be_saved(tmp_path):
+def test_workers_load_on_after_a_sigterm_so_that_the_state_can_be_saved(tmp_path):
     cfg = tiny_cfg(tmp_path, tmp_path, **SYNTHETIC, DATA_LOADER__NUM_WORKERS=1, TRAIN__BATCH_SIZE=1)
     batches = iter(construct_loader(cfg, "val", build_dataset("synthetic", cfg, "val")))
     next(batches)

@@ -5,11 +5,11 @@ tools/multigrid_plan.py --cfg YAML [--num-videos N] [--num-devices D] [--json F]
 """
 
 import json
-from dataclasses import replace
 
+from slowfast.config.devices import world_size
 from slowfast.datasets.build import build_dataset
-from slowfast.multigrid.build import build_baseline, build_schedule, world_size
-from slowfast.optim.lr_policy import learning_rate
+from slowfast.multigrid.build import build_baseline, build_schedule
+from slowfast.optim.lr_policy import learning_rate, policy_rate
 from slowfast.utils.parser import argument_parser, fail_cleanly, load_config, parse_args
 from slowfast.visualization.plan import describe_plan, plan_table, plot_plan
 
@@ -21,13 +21,14 @@ def main() -> None:
     parser.add_argument("--json", metavar="FILE", help="write the plan as JSON")
     parser.add_argument("--plot", metavar="FILE.png", help="draw batch shape and learning rate over the training")
     args = parse_args(parser=parser)
+    if len(args.cfg_files) > 1 and (args.json or args.plot):
+        parser.error("--json and --plot write the plan of one config: give one --cfg file")
     for path in args.cfg_files:
         cfg = load_config(args, path)
         num_videos = args.num_videos or len(build_dataset(cfg.TRAIN.DATASET, cfg, "train"))
         world = world_size(cfg, args.num_devices)
         schedule, baseline = build_schedule(cfg, args.num_devices), build_baseline(cfg, args.num_devices)
-        without_warmup = learning_rate(cfg, replace(schedule, warmup_epochs=0.0))
-        plan = describe_plan(schedule, baseline, without_warmup, num_videos, world)
+        plan = describe_plan(schedule, baseline, policy_rate(cfg, schedule), num_videos, world)
         clips = baseline.phases[0].shapes[0].batch_size
         print(f"{path}: {num_videos:,} videos, {world} device(s) x {clips} clips\n")
         print(plan_table(plan, world))

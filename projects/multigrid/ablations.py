@@ -29,7 +29,6 @@ ABLATIONS = (
     variant(MULTIGRID, "short cycle only", "MULTIGRID.LONG_CYCLE", "False"),
     variant(MULTIGRID, "no fine-tuning phase", "MULTIGRID.FINE_TUNE", "False"),
     variant(MULTIGRID, "epoch factor 1", "MULTIGRID.EPOCH_FACTOR", "1.0"),
-    variant(MULTIGRID, "epoch factor 1.5", "MULTIGRID.EPOCH_FACTOR", "1.5"),
     *map(last_shapes, (1, 2, 3)),  # multigrid itself has S = 4
     variant(MULTIGRID, "single long cycle", "MULTIGRID.LONG_CYCLE_DESIGN", "single"),
     variant(BASELINE, "baseline, cosine", "SOLVER.LR_POLICY", "cosine", "SOLVER.STEPS", "[]", "SOLVER.LRS", "[]"),

@@ -37,7 +37,7 @@ class Result:
     """What a run did.
 
     Attributes:
-        train_sec: wall-clock of the training command from its start to behind the last evaluation.
+        train_sec: wall-clock of the training command from its start to after the last evaluation.
         eval_sec: what of it went into the evaluations.
         cpu_sec: processor seconds of the whole command, test included: what counts on a machine shared with others.
         test_acc: top-1 accuracy in percent over all views.
@@ -105,7 +105,7 @@ def follow(command: list[str]) -> list[dict]:
 def summarise(blank: Result, stats: list[dict]) -> Result:
     """Fill in a result from the json lines of its run."""
     last_epoch = [line for line in stats if line.get("_type") == "train_epoch"][-1]
-    evaluations = [line for line in stats if line.get("_type") == "val_epoch"]  # one is always behind the last epoch
+    evaluations = [line for line in stats if line.get("_type") == "val_epoch"]  # one is always after the last epoch
     return replace(
         blank,
         epochs=int(last_epoch["epoch"].split("/")[1]),

@@ -1,5 +1,6 @@
 """Checks of keys that must go together, each a function of the cfg; `CHECKS` at the end is the table that runs them."""
 
+from slowfast.config.devices import devices_of_a_machine
 from slowfast.config.node import CfgNode, ConfigError
 
 STAGES = "res2 to res5"
@@ -93,7 +94,7 @@ def check_fast_width(cfg: CfgNode) -> None:
 
 
 def check_temporal_pool(cfg: CfgNode) -> None:
-    """c2d and i3d halve the frames behind res2."""
+    """c2d and i3d halve the frames after res2."""
     frames, arch = cfg.DATA.NUM_FRAMES, cfg.MODEL.ARCH
     if arch in ("c2d", "i3d") and frames < 2:
         refuse("DATA.NUM_FRAMES", frames, f"is too few for the pooling over time of {arch}", "give 2 or more")
@@ -133,7 +134,7 @@ def check_shard(cfg: CfgNode) -> None:
 
 def check_batches(cfg: CfgNode) -> None:
     """Batches divide by the devices of a machine."""
-    devices = max(1, cfg.NUM_GPUS)
+    devices = devices_of_a_machine(cfg)
     for part in ("TRAIN", "TEST"):
         batch = cfg[part].BATCH_SIZE
         if cfg[part].ENABLE and batch % devices:
@@ -205,7 +206,7 @@ def check_long_cycle_shapes(cfg: CfgNode) -> None:
 
 
 def check_long_cycle_end(cfg: CfgNode) -> None:
-    """The last stage of a long cycle ends behind its start."""
+    """The last stage of a long cycle ends after its start."""
     steps, end = cfg.SOLVER.STEPS, cfg.SOLVER.MAX_EPOCH
     if cfg.MULTIGRID.LONG_CYCLE and steps and steps[-1] > end:
         problem = f"goes beyond SOLVER.MAX_EPOCH {end}, a long cycle has no place there"

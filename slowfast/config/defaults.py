@@ -132,7 +132,7 @@ _C.NONLOCAL.LOCATION = [
     [[]],
     [[]],
     [[]],
-]  # Per stage and pathway: blocks, from 0, behind which a non-local block stands
+]  # Per stage and pathway: blocks, from 0, after which a non-local block stands
 _C.NONLOCAL.GROUP = [[1], [1], [1], [1]]  # Per stage and pathway: parts in time that attend to themselves only
 _C.NONLOCAL.INSTANTIATION = "dot_product"  # Affinity: dot_product, softmax
 # Per stage and pathway: max-pool (frames, height, width) of the keys and values

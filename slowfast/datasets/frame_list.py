@@ -78,7 +78,7 @@ class FrameList:
 
 
 def _blocks(path: str) -> Iterator[tuple[int, np.ndarray]]:
-    """The lines behind the header, in blocks of whole lines: (place of its first byte in the file, bytes)."""
+    """The lines after the header, in blocks of whole lines: (place of its first byte in the file, bytes)."""
     with open(path, "rb") as file:
         header = file.readline()
         if header.split()[1:] != [name.encode() for name in COLUMNS[1:]]:

@@ -36,7 +36,7 @@ def read_lines(path: str, skip_rows: int = 0) -> list[tuple[str, str]]:
         lines = [(line.strip(), f"{path}, line {number}") for number, line in enumerate(file, 1)]
     lines = [(line, where) for line, where in lines[skip_rows:] if line]
     if not lines:
-        raise ValueError(f"{path} lists no videos" + (f" behind DATA.SKIP_ROWS {skip_rows}" if skip_rows else ""))
+        raise ValueError(f"{path} lists no videos" + (f" after DATA.SKIP_ROWS {skip_rows}" if skip_rows else ""))
     return lines
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 
 from slowfast.datasets.build import build_dataset
-from slowfast.datasets.lists import read_lines
+from slowfast.datasets.lists import read_lines, start_folder
 from slowfast.datasets.media import ImageLists, VideoFiles, is_video
 
 
@@ -50,7 +50,9 @@ def _listed_paths(source: str, separator: str, prefix: str) -> list[str]:
         if not paths:
             raise ValueError(f"the folder {source} has no video files")
         return paths
-    return [os.path.join(prefix, _path_of(line, separator)) for line, _ in read_lines(source)]
+    paths = [_path_of(line, separator) for line, _ in read_lines(source)]
+    start = start_folder(prefix, os.path.dirname(source), paths[0])
+    return [os.path.join(start, path) for path in paths]
 
 
 def _path_of(line: str, separator: str) -> str:

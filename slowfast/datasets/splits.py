@@ -16,7 +16,7 @@ SPLITS_HINT = "DATA.PATH_TO_DATA_DIR is the folder of the official split files"
 class Ucf101(VideoDataset):
     """classInd.txt, trainlist01.txt and testlist01.txt in DATA.PATH_TO_DATA_DIR; videos under DATA.PATH_PREFIX.
 
-    Lines are `Class/video.avi`, in train lists with the class's number behind; classes count from 1 in the files.
+    Lines are `Class/video.avi`, in train lists with the class's number after it; classes count from 1 in the files.
     """
 
     fold = 1

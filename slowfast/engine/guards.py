@@ -73,7 +73,7 @@ def require_finite_weights(model: nn.Module, iteration: int) -> None:
 
 
 class GracefulStop(AbstractContextManager):
-    """Answers the first Ctrl-C (or SIGTERM) behind an iteration, all ranks behind the same; the second at once."""
+    """Answers the first Ctrl-C (or SIGTERM) after an iteration, all ranks after the same; the second at once."""
 
     SIGNALS = (signal.SIGINT, signal.SIGTERM)
 

@@ -119,7 +119,7 @@ class Journal:
         bad = self.write_bad_videos()
         averages = self.meter.averages(self.has_errors)
         total = self.progress.total_epochs
-        done = {"epoch": f"{epoch + 1}/{total}", "iteration": self.progress.iterations_behind(epoch)}
+        done = {"epoch": f"{epoch + 1}/{total}", "iteration": self.progress.iterations_through(epoch)}
         stats = {"_type": "train_epoch", **done, **averages, "bad_videos": bad}
         logger.info("epoch %d/%d done: loss %.4f%s", epoch + 1, total, averages["loss"], _errors(averages))
         log_json_stats(stats | {"clips": clips} | memory(self.device), self.output_dir)
@@ -156,7 +156,7 @@ class Journal:
         }
         text = ", ".join(f"{key} {value:.4g}" for key, value in accuracies.items())
         first, record = next(iter(best.items()))
-        logger.info("validation behind epoch %d: %s (best %s %.4g)", epoch + 1, text, first, record)
+        logger.info("validation after epoch %d: %s (best %s %.4g)", epoch + 1, text, first, record)
         log_json_stats(stats | memory(self.device), self.output_dir)
         self.board.add("val", accuracies, clips)
 

@@ -1,9 +1,9 @@
 """A config's training and test, on all the processes that it asks for."""
 
+from slowfast.config.devices import devices_of_a_machine
 from slowfast.datasets.build import build_dataset
 from slowfast.engine.test_net import test
 from slowfast.engine.train_net import train
-from slowfast.multigrid.build import devices_of_a_machine
 from slowfast.utils.distributed import World, launch
 from slowfast.utils.logging import setup_logging
 
@@ -13,7 +13,7 @@ def run(cfg, init_method: str | None = None, with_training: bool = True, with_te
     setup_logging()
     with_training, with_test = with_training and cfg.TRAIN.ENABLE, with_test and cfg.TEST.ENABLE
     if with_training and with_test:
-        build_dataset(cfg.TEST.DATASET, cfg, "test")  # a mistake in its list is told before the training, not behind it
+        build_dataset(cfg.TEST.DATASET, cfg, "test")  # a mistake in its list is told before the training, not after it
     world = World(devices_of_a_machine(cfg), cfg.NUM_SHARDS, cfg.SHARD_ID, init_method, cfg.DIST_BACKEND)
     if with_training:
         launch(train, (cfg,), world)

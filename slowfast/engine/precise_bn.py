@@ -4,7 +4,6 @@
 """
 
 from collections.abc import Iterable
-from itertools import islice
 from math import ceil
 
 import torch
@@ -49,9 +48,9 @@ def fresh_batches(cfg, dataset, total_epochs: float, epoch: int) -> Iterable[dic
     """At most BN.NUM_BATCHES_PRECISE batches of the default grid: others each epoch, of clips never trained on."""
     world = get_world_size()
     base = build_recipe(cfg).shape
-    count = max(1, min(cfg.BN.NUM_BATCHES_PRECISE, dataset.num_videos // (base.batch_size * world)))
+    count = max(1, min(cfg.BN.NUM_BATCHES_PRECISE, len(dataset) // (base.batch_size * world)))
     drawn_epoch = ceil(total_epochs) + epoch
     phase = Phase(0, drawn_epoch, drawn_epoch + 1, (base,))
-    leg = Leg(phase, drawn_epoch, drawn_epoch + 1, drawn_epoch * dataset.num_videos, count)
-    sampler = ShortCycleBatchSampler([leg], dataset.num_videos, cfg.RNG_SEED, get_rank(), world)
-    return islice(construct_loader(cfg, "train", dataset, sampler), count)
+    leg = Leg(phase, drawn_epoch, drawn_epoch + 1, drawn_epoch * len(dataset), count)
+    sampler = ShortCycleBatchSampler([leg], len(dataset), cfg.RNG_SEED, get_rank(), world)
+    return construct_loader(cfg, "train", dataset, sampler)

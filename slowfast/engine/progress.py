@@ -48,7 +48,7 @@ class Progress:
         """How many iterations begin before an exact epoch."""
         return sum(min(leg.iterations, max(0, _iterations_until(leg, position))) for leg in self.legs)
 
-    def iterations_behind(self, epoch: int) -> int:
+    def iterations_through(self, epoch: int) -> int:
         """Iterations of the training up to the end of `epoch`."""
         return sum(self.iterations_of_epoch[e] for e in range(epoch + 1))
 

@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 class TrainingState:
     """One model, one optimiser and one wrapper for the whole training.
 
-    `model` is the model itself; `net` the same, with gradients averaged over ranks. `done`: iterations behind it.
+    `model` is the model itself; `net` the same, with gradients averaged over ranks. `done`: its iterations so far.
     """
 
     cfg: object
@@ -59,7 +59,7 @@ class TrainingState:
         schedule = build_schedule(cfg)
         dataset = build_dataset(cfg.TRAIN.DATASET, cfg, "train")
         check_multi_label(getattr(dataset, "targets", None), cfg.DATA.MULTI_LABEL)
-        plan = schedule.plan(dataset.num_videos, get_world_size())
+        plan = schedule.plan(len(dataset), get_world_size())
         model = precision.place(build_model(cfg))
         if cfg.LOG_MODEL_INFO and is_master():
             log_model_info(model, _one_clip(cfg, precision))
@@ -106,20 +106,20 @@ class TrainingState:
         logger.debug("config:\n%s", self.cfg.dump())
         logger.info(
             "training on %d videos, %d process(es) on %s: %g epochs, %d iterations, %s clips",
-            *(self.dataset.num_videos, progress.world_size, self.device.type),
+            *(len(self.dataset), progress.world_size, self.device.type),
             *(self.schedule.total_epochs, progress.total_iterations, f"{progress.total_clips:,}"),
         )
 
     def _plan_key(self) -> list:
         """Two plans with the same key count iterations alike."""
         progress = self.progress
-        return [self.dataset.num_videos, progress.world_size, progress.total_iterations, progress.total_clips]
+        return [len(self.dataset), progress.world_size, progress.total_iterations, progress.total_clips]
 
     def remaining_legs(self) -> tuple:
         return remaining(self.progress.legs, self.done)
 
     def save(self, epoch: int, position: float, epoch_sums: list | None = None) -> None:
-        """A checkpoint behind the finished `epoch`, or, with `epoch_sums`, inside the epoch behind it."""
+        """A checkpoint after the finished `epoch`, or, with `epoch_sums`, inside the next one."""
         extra = {"iteration": self.done, "position": position, "plan": self._plan_key(), "best": self.best}
         extra["unevaluated"] = self.unevaluated
         interrupted = epoch_sums is not None

@@ -55,7 +55,7 @@ def train(cfg) -> None:
 def train_batches(state: TrainingState, legs):
     """The batches of all that is left of the training, from one loader: it loads ahead across epochs and phases."""
     cfg, dataset = state.cfg, state.dataset
-    sampler = ShortCycleBatchSampler(legs, dataset.num_videos, cfg.RNG_SEED, get_rank(), get_world_size())
+    sampler = ShortCycleBatchSampler(legs, len(dataset), cfg.RNG_SEED, get_rank(), get_world_size())
     return construct_loader(cfg, "train", dataset, sampler)
 
 
@@ -77,7 +77,7 @@ def train_step(state: TrainingState, batch: dict, lr: float) -> Step:
 
 
 def end_epoch(state: TrainingState, journal: Journal, leg, val_set) -> None:
-    """What is due behind an epoch: the list of bad videos, a checkpoint, an evaluation."""
+    """What is due after an epoch: the list of bad videos, a checkpoint, an evaluation."""
     epoch, period = leg.epoch, state.cfg.TRAIN
     clips = state.progress.clips_until(leg)
     journal.end_of_epoch(epoch, clips)

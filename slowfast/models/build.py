@@ -14,7 +14,7 @@ MODEL_REGISTRY.__doc__ = (
 def build_model(cfg) -> nn.Module:
     """The model of `cfg`, on the CPU: a list of N x C x T x H x W clips, one per pathway, to N x K.
 
-    Logits in training; scores behind `MODEL.HEAD_ACT` in evaluation. A registered model of anybody's may be made of
+    Logits in training; scores after `MODEL.HEAD_ACT` in evaluation. A registered model of anybody's may be made of
     nn.BatchNorm3d: they become norms that can work in groups, under the same names.
     """
     name = cfg.MODEL.MODEL_NAME

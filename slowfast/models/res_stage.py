@@ -136,7 +136,7 @@ class ResBlock(nn.Module):
 
 
 class ResStage(nn.Module):
-    """The blocks of one stage in every pathway: `pathway{p}_res{i}`, and `pathway{p}_nonlocal{i}` behind block i."""
+    """The blocks of one stage in every pathway: `pathway{p}_res{i}`, and `pathway{p}_nonlocal{i}` after block i."""
 
     def __init__(self, specs: Sequence[StageSpec]):
         super().__init__()

@@ -60,7 +60,7 @@ class SubBatchNorm3d(nn.BatchNorm3d):
         weight, bias = (None if p is None else p.repeat(num_groups) for p in (self.weight, self.bias))
         view = x.view(-1, num_groups * self.num_features, *x.shape[2:])  # (N, C, T, H, W) -> (N/G, G*C, T, H, W)
         y = F.batch_norm(view, stats[0, 0], stats[1, 0], weight, bias, True, 1.0, self.eps)
-        # Nobody else holds y: told so, autograd lets the ReLU behind work in place without copies.
+        # Nobody else holds y: told so, autograd lets the ReLU after it work in place without copies.
         y = aten._unsafe_view(y, x.shape)  # (N/G, G*C, T, H, W) -> (N, C, T, H, W)
         return y, stats.view(2, num_groups, -1)  # (2, 1, G*C) -> (2, G, C)
 

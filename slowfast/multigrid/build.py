@@ -3,12 +3,13 @@
 import logging
 from collections.abc import Iterable
 
+from slowfast.config.devices import devices_of_a_machine, world_size
 from slowfast.multigrid.plan import MultigridSchedule, Phase, Shape
 from slowfast.multigrid.schedule import Multigrid, Recipe, baseline_schedule, multigrid_schedule
 
 logger = logging.getLogger(__name__)
 
-MIN_CROP_PX = 32  # the network's total stride
+MIN_CROP_PX = 32  # the total stride of the published networks
 COSINE_FINE_TUNE = 0.18  # share of MAX_EPOCH that fine-tunes under cosine, before the sharing (paper, appendix)
 
 
@@ -61,14 +62,6 @@ def multigrid_options(cfg) -> Multigrid:
         align_to_epochs=node.ALIGN_TO_EPOCHS,
         bn_base_size=node.BN_BASE_SIZE,
     )
-
-
-def devices_of_a_machine(cfg, num_devices: int | None = None) -> int:
-    return max(cfg.NUM_GPUS if num_devices is None else num_devices, 1)
-
-
-def world_size(cfg, num_devices: int | None = None) -> int:
-    return devices_of_a_machine(cfg, num_devices) * cfg.NUM_SHARDS
 
 
 def check_shapes(cfg, phases: Iterable[Phase]) -> None:
@@ -140,7 +133,7 @@ def _say_small_groups(phases: Iterable[Phase], base_size: int) -> None:
     sizes = [phase.shapes[0].batch_size * phase.bn_sync_ranks // phase.bn_groups for phase in phases]
     if min(sizes) < base_size:
         logger.info(
-            "batch norm: statistics over %d clips, not MULTIGRID.BN_BASE_SIZE %d: the devices together have no more",
+            "batch norm: statistics over %d clips, not MULTIGRID.BN_BASE_SIZE %d: batches and devices divide so",
             min(sizes),
             base_size,
         )

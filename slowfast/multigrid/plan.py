@@ -29,9 +29,9 @@ class Phase:
     """Training from `start_epoch` to `end_epoch` on one base shape.
 
     Iteration i has the shape `shapes[i % len(shapes)]`, the base shape first. `lr_factor` is the long cycle's linear
-    scaling of the learning rate, `step_rate` the stage's rate over the base rate. The stride of a clip is drawn
-    from the integers `stride[0]..stride[1]`. Batch norm uses `bn_groups` groups of a device's clips, its
-    statistics shared by `bn_sync_ranks` ranks.
+    scaling of the learning rate, `step_rate` the stage's rate over the base rate. A clip's temporal stride is drawn
+    from the integers `stride[0]..stride[1]`, which `stride_range` finds from its number of frames. Batch norm uses
+    `bn_groups` groups of a device's clips, its statistics shared by `bn_sync_ranks` ranks.
     """
 
     stage: int
@@ -109,7 +109,7 @@ class MultigridSchedule:
 
         A phase has as many iterations as its epochs are long, to the nearest, dealt over its epochs; its short cycle
         starts anew with every leg. The clips of a training are one stream, a permutation of all videos after the
-        other, from which batches are cut one behind the other: no video is left out.
+        other, from which batches are cut one after the other: no video is left out.
 
         Raises ValueError when a batch is larger than the data set or a phase has no iteration.
         """

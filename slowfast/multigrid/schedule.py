@@ -30,7 +30,7 @@ class Recipe:
     """A training recipe without multigrid.
 
     `stride` is the temporal stride in frames; `steps` are the epochs at which a learning-rate stage begins (0 first)
-    and `rates` their learning rates over the base rate.
+    and `rates` their learning rates over the base rate. Raises ValueError where these do not fit together.
     """
 
     shape: Shape
@@ -39,6 +39,12 @@ class Recipe:
     steps: tuple[float, ...] = (0,)
     rates: tuple[float, ...] = (1.0,)
     warmup_epochs: float = 0.0
+
+    def __post_init__(self):
+        if not self.steps or self.steps[0] != 0 or list(self.steps) != sorted({*self.steps}):
+            raise ValueError(f"the steps {self.steps} have to begin at epoch 0 and to rise")
+        if len(self.rates) < len(self.steps):
+            raise ValueError(f"the {len(self.steps)} steps {self.steps} need a rate each, and rates is {self.rates}")
 
 
 @dataclass(frozen=True)
@@ -69,17 +75,29 @@ def baseline_schedule(recipe: Recipe, bn_groups: int = 1, bn_sync_ranks: int = 1
 def multigrid_schedule(recipe: Recipe, multigrid: Multigrid, world_size: int = 1) -> MultigridSchedule:
     """The recipe, trained with the multigrid method on `world_size` devices.
 
-    Raises ValueError when the recipe has no stage to fine-tune in, or for an unknown design.
+    Raises ValueError when the recipe has no stage to fine-tune in, when a factor leaves nothing of a clip, when no
+    epoch is left of a short training, or for an unknown design.
     """
     factors = multigrid.long_cycle or ((1.0, 1.0),)
     grids = [_base_grid(recipe, multigrid, factor, world_size) for factor in factors]
     spans = _spans(recipe, multigrid, grids)
     borders = pairwise(_borders(spans, multigrid.align_to_epochs))
     phases = tuple(
-        replace(grids[k], stage=stage, start_epoch=start, end_epoch=end, step_rate=recipe.rates[rate])
-        for (stage, k, rate, _), (start, end) in zip(spans, borders, strict=True)
+        replace(
+            grids[span.base_shape],
+            stage=span.stage,
+            start_epoch=start,
+            end_epoch=end,
+            step_rate=recipe.rates[span.rate_stage],
+        )
+        for span, (start, end) in zip(spans, borders, strict=True)
         if end > start
     )
+    if not phases:
+        raise ValueError(
+            f"{multigrid.epoch_factor:g} x {recipe.max_epoch:g} epochs (MULTIGRID.EPOCH_FACTOR x SOLVER.MAX_EPOCH) "
+            "are cut to whole ones here, and none is left: raise either"
+        )
     warmup = min(recipe.warmup_epochs * min(1.0, multigrid.epoch_factor), phases[0].end_epoch)
     return MultigridSchedule(phases, warmup)
 
@@ -99,7 +117,7 @@ def _base_grid(recipe: Recipe, multigrid: Multigrid, factor: tuple[float, float]
         start_epoch=0.0,
         end_epoch=0.0,
         shapes=tuple(shapes),
-        lr_factor=1.0 / (time * space * space) if multigrid.long_cycle else 1.0,
+        lr_factor=1.0 / (time * space * space),
         stride=stride_range(recipe.stride, recipe.shape.frames, base.frames),
         bn_groups=groups,
         bn_sync_ranks=bn_sync_ranks(base.batch_size, multigrid.bn_base_size, world_size),
@@ -114,7 +132,13 @@ def scaled_shape(shape: Shape, time: float, space: float, multiple: int = 1) -> 
     """
     batch = round(shape.batch_size / (time * space * space))
     batch = max(round(batch / multiple), 1) * multiple
-    return Shape(batch, round(time * shape.frames), round(space * shape.crop))
+    frames, crop = round(time * shape.frames), round(space * shape.crop)
+    if frames < 1 or crop < 1:
+        raise ValueError(
+            f"the factors ({time:g}, {space:g}) leave nothing of a clip of {shape.frames} frames x {shape.crop} px: "
+            "raise MULTIGRID.LONG_CYCLE_FACTORS, or give longer clips (DATA.NUM_FRAMES)"
+        )
+    return Shape(batch, frames, crop)
 
 
 def stride_range(stride: int, base_frames: int, frames: int) -> tuple[int, int]:
@@ -132,21 +156,22 @@ def jitter_range(scales: Sequence[int], base_crop: int, crop: int) -> tuple[int,
 
 
 def bn_groups(batch_size: int, base_size: int) -> int:
-    """The number of groups of a device's batch whose size is nearest to `base_size` (Section 3.4)."""
+    """The number of groups of a device's batch whose size is nearest to `base_size` by ratio (Section 3.4)."""
     if batch_size < base_size:
         return 1
     return min(_divisors(batch_size), key=lambda groups: (_distance(batch_size / groups, base_size), groups))
 
 
 def bn_sync_ranks(batch_size: int, base_size: int, world_size: int) -> int:
-    """Over how many ranks a batch smaller than `base_size` shares its statistics."""
+    """Over how many ranks a batch smaller than `base_size` shares its statistics: of the divisors of `world_size` the
+    one that comes nearest to `base_size` by ratio, the larger where two do."""
     if batch_size >= base_size:
         return 1
     return min(_divisors(world_size), key=lambda ranks: (_distance(batch_size * ranks, base_size), -ranks))
 
 
 def _distance(size: float, target: int) -> float:
-    return round(abs(log(size / target)), 9)
+    return _tidy(abs(log(size / target)))  # 4 and 16 are equally far from 8
 
 
 def _divisors(number: int) -> list[int]:
@@ -157,11 +182,14 @@ def _divisors(number: int) -> list[int]:
 
 
 class Span(NamedTuple):
-    """How many epochs of which learning-rate stage train the k-th base shape, at the rate of which stage."""
+    """`epochs` of a learning-rate stage that train a base shape, both by number.
+
+    `rate_stage` has the learning rate: the stage itself, but for the first half of the fine-tuning.
+    """
 
     stage: int
-    k: int
-    rate: int
+    base_shape: int
+    rate_stage: int
     epochs: float
 
 
@@ -181,7 +209,7 @@ def _spans(recipe: Recipe, multigrid: Multigrid, grids: Sequence[Phase]) -> list
 
 
 def _cycle_per_stage(recipe: Recipe, batches: Sequence[float], fine_tune: bool) -> Iterator[Span]:
-    """A long cycle in every stage, the last one aside: that fine-tunes at the last shape.
+    """A long cycle in every stage; with `fine_tune` the last stage trains the last shape alone.
 
     A shape gets epochs in proportion to its mean batch, so all shapes of a stage get the same number of iterations.
     Half of the fine-tuning is at the learning rate of the stage before.
@@ -203,9 +231,12 @@ def _cycle_per_stage(recipe: Recipe, batches: Sequence[float], fine_tune: bool) 
 
 
 def _one_cycle(recipe: Recipe, batches: Sequence[float], fine_tune: bool) -> Iterator[Span]:
-    """One long cycle over all of the training; the learning-rate stages keep their fractions of the epochs."""
-    shape_ends = [round(end * recipe.max_epoch / sum(batches), 9) for end in accumulate(batches)]
-    stage_ends = [round(end, 9) for end in (*recipe.steps[1:], recipe.max_epoch)]
+    """One long cycle over all of the training; the learning-rate stages keep their fractions of the epochs.
+
+    It ends at the last shape by itself: there is no fine-tuning phase to switch off.
+    """
+    shape_ends = [_tidy(end * recipe.max_epoch / sum(batches)) for end in accumulate(batches)]
+    stage_ends = [_tidy(end) for end in (*recipe.steps[1:], recipe.max_epoch)]
     for start, end in pairwise(sorted({0.0, *shape_ends, *stage_ends})):
         stage = bisect_right(stage_ends, start)
         yield Span(stage, bisect_right(shape_ends, start), stage, end - start)
@@ -218,9 +249,14 @@ def _borders(spans: Sequence[Span], align: bool) -> list[float]:
     """
     borders = list(accumulate((span.epochs for span in spans), initial=0.0))
     if not align:
-        return [round(border, 9) for border in borders]
-    borders = [round(round(border, 6)) for border in borders]
+        return [_tidy(border) for border in borders]
+    borders = [round(_tidy(border)) for border in borders]
     for i, (span, after) in enumerate(pairwise(spans), start=1):
-        if (span.stage, span.k) == (after.stage, after.k):
+        if (span.stage, span.base_shape) == (after.stage, after.base_shape):
             borders[i] = (borders[i - 1] + borders[i + 1]) // 2
     return borders
+
+
+def _tidy(number: float) -> float:
+    """Without the last digits, in which floats differ that should be equal: 2.9999999999999996 is 3."""
+    return round(number, 9)

@@ -11,38 +11,50 @@ POLICIES = ("cosine", "steps_with_relative_lrs")
 
 
 def learning_rate(cfg, schedule: MultigridSchedule) -> Callable[[float], float]:
-    """The learning rate at every exact epoch of the training that `schedule` describes.
+    """The learning rate at every exact epoch of the training that `schedule` describes."""
+    policy = policy_rate(cfg, schedule)
+    start_lr = cfg.SOLVER.WARMUP_START_LR * _machines(cfg)
+    warmup_epochs, first = schedule.warmup_epochs, schedule.phases[0]
+    # A warm-up that ends exactly with the first phase leads to that phase's rate.
+    warmed_up = first if warmup_epochs <= first.end_epoch else schedule.phase_at(warmup_epochs)
 
-    SOLVER.BASE_LR is meant for the batch of one machine; BASE_LR_SCALE_NUM_SHARDS raises the whole curve by the number
-    of machines. A long cycle's larger batches raise it linearly (Section 3.2 of the multigrid paper).
+    def rate(epoch: float) -> float:
+        if epoch < warmup_epochs:
+            return warm_up(epoch, warmup_epochs, start_lr, policy(warmup_epochs, warmed_up))
+        return policy(epoch, schedule.phase_at(epoch))
+
+    return rate
+
+
+def policy_rate(cfg, schedule: MultigridSchedule) -> Callable[[float, Phase], float]:
+    """The learning rate at an epoch of a phase, warm-up aside.
+
+    SOLVER.BASE_LR is the rate for the batch of all machines; with BASE_LR_SCALE_NUM_SHARDS it is that of one machine's
+    batch, and the whole curve is multiplied by their number. A long cycle's larger batches raise it linearly
+    (Section 3.2 of the multigrid paper).
     """
-    solver = cfg.SOLVER
+    solver, machines = cfg.SOLVER, _machines(cfg)
     if solver.LR_POLICY not in POLICIES:
         raise ValueError(f"SOLVER.LR_POLICY is {solver.LR_POLICY!r}: use one of {', '.join(POLICIES)}")
-    machines = cfg.NUM_SHARDS if solver.BASE_LR_SCALE_NUM_SHARDS else 1
     base, end = solver.BASE_LR * machines, solver.COSINE_END_LR * machines
-    warmup_epochs = schedule.warmup_epochs
-    offset = warmup_epochs if solver.COSINE_AFTER_WARMUP else 0.0
+    offset = schedule.warmup_epochs if solver.COSINE_AFTER_WARMUP else 0.0
     if solver.LR_POLICY == "cosine" and offset >= schedule.total_epochs:
         raise ValueError(
             f"SOLVER.WARMUP_EPOCHS leaves nothing of the {schedule.total_epochs:g} epochs to "
             "SOLVER.COSINE_AFTER_WARMUP: shorten the warm-up or raise SOLVER.MAX_EPOCH"
         )
-    first = schedule.phases[0]  # also where the warm-up ends exactly at its end
-    warmed_up = first if warmup_epochs <= first.end_epoch else schedule.phase_at(warmup_epochs)
 
     def policy(epoch: float, phase: Phase) -> float:
         if solver.LR_POLICY == "cosine":
-            return phase.lr_factor * cosine(epoch, schedule.total_epochs, base, end, offset)
+            return phase.lr_factor * cosine(max(epoch, offset), schedule.total_epochs, base, end, offset)
         return phase.lr_factor * phase.step_rate * base
 
-    def rate(epoch: float) -> float:
-        if epoch < warmup_epochs:
-            target = policy(warmup_epochs, warmed_up)
-            return warm_up(epoch, warmup_epochs, solver.WARMUP_START_LR * machines, target)
-        return policy(epoch, schedule.phase_at(epoch))
+    return policy
 
-    return rate
+
+def _machines(cfg) -> int:
+    """By what the machines multiply the learning rates of the config."""
+    return cfg.NUM_SHARDS if cfg.SOLVER.BASE_LR_SCALE_NUM_SHARDS else 1
 
 
 def cosine(epoch: float, max_epoch: float, base_lr: float, end_lr: float = 0.0, offset: float = 0.0) -> float:

@@ -90,7 +90,7 @@ def _init_process_group(local_rank: int, world: World, address: str) -> None:
 
 
 class _Reporting(AbstractContextManager):
-    """Tells the parent process how this rank ended; the others' complaints about a lost peer come behind it."""
+    """Tells the parent process how this rank ended; the others' complaints about a lost peer come after it."""
 
     def __init__(self, told: Connection, local_rank: int):
         self.told, self.local_rank = told, local_rank
@@ -209,14 +209,6 @@ def wrap(model: nn.Module) -> nn.Module:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # of the name that torch 2.13 gives to broadcast_buffers
         return DistributedDataParallel(model, broadcast_buffers=False, gradient_as_bucket_view=True)
-
-
-def all_reduce_mean(tensor: Tensor) -> Tensor:
-    """The mean of `tensor` over ranks."""
-    if not is_distributed():
-        return tensor
-    total = all_reduce_sum(tensor)
-    return total / get_world_size()
 
 
 def all_reduce_sum(tensor: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from slowfast.utils.distributed import all_gather_lists, all_reduce_sum, is_master
-from slowfast.utils.metrics import mean_average_precision, topk_correct
+from slowfast.utils.metrics import mean_average_precision, topk_accuracies, topk_correct
 
 GIB = 1024**3
 
@@ -70,7 +70,7 @@ def accuracy(scores: Tensor, labels: Tensor) -> dict[str, float]:
     """Top-1 and top-5 accuracy in percent; for sets of labels `map`, in [0, 1]."""
     if labels.ndim == 2:
         return {"map": mean_average_precision(scores, labels)}
-    top1, top5 = (100.0 * count / len(labels) for count in topk_correct(scores, labels).tolist())
+    top1, top5 = topk_accuracies(scores, labels)
     return {"top1_acc": top1, "top5_acc": top5}
 
 

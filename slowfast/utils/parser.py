@@ -25,7 +25,7 @@ def argument_parser(description: str | None = None) -> argparse.ArgumentParser:
     """The options every tool has; a tool adds its own and hands the parser to `parse_args`."""
     parser = argparse.ArgumentParser(
         description=description,
-        epilog="KEY VALUE pairs behind the options change single keys of the configuration, e.g. TRAIN.BATCH_SIZE 16",
+        epilog="KEY VALUE pairs after the options change single keys of the configuration, e.g. TRAIN.BATCH_SIZE 16",
     )
     parser.add_argument(
         "--cfg", dest="cfg_files", metavar="FILE", nargs="+", required=True, help="config file(s), run in turn"

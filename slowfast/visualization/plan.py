@@ -11,13 +11,13 @@ HEADER = ("phase", "stage", "epochs", "batch x frames x size", "stride", "rate",
 def describe_plan(
     schedule: MultigridSchedule,
     baseline: MultigridSchedule,
-    rate: Callable[[float], float],
+    rate: Callable[[float, Phase], float],
     num_videos: int,
     world_size: int = 1,
 ) -> dict:
     """A plan and the same recipe's without multigrid, as plain numbers. Batch sizes are totals over all devices.
 
-    `rate` is the learning rate at an epoch. Raises ValueError when a phase has no iteration.
+    `rate` is the learning rate at an epoch of a phase. Raises ValueError when a phase has no iteration.
     """
     before, after = _totals(baseline, num_videos, world_size), _totals(schedule, num_videos, world_size)
     counts = phase_iterations(schedule.plan(num_videos, world_size))
@@ -43,7 +43,7 @@ def _totals(schedule: MultigridSchedule, num_videos: int, world: int) -> dict:
     return {"epochs": schedule.total_epochs, "iterations": iterations}
 
 
-def _row(phase: Phase, rate: Callable[[float], float], iterations: int, world: int) -> dict:
+def _row(phase: Phase, rate: Callable[[float, Phase], float], iterations: int, world: int) -> dict:
     base = phase.shapes[0]
     return {
         "stage": phase.stage,
@@ -52,7 +52,7 @@ def _row(phase: Phase, rate: Callable[[float], float], iterations: int, world: i
         "batch_size": base.batch_size * world,
         "frames": base.frames,
         "crop": base.crop,
-        "lr": rate(phase.start_epoch),
+        "lr": rate(phase.start_epoch, phase),
         "lr_factor": phase.lr_factor,
         "bn_groups": phase.bn_groups,
         "bn_sync_ranks": phase.bn_sync_ranks,

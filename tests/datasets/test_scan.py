@@ -44,6 +44,13 @@ def test_a_list_gives_each_path_once_under_its_prefix(tmp_path):
     assert paths_of(videos_of_list(str(path), prefix="p")) == ["p/a.mp4", "p/b/c.mp4", "p/d.mp4"]
 
 
+def test_paths_of_a_list_start_from_its_folder_where_training_takes_them_from_there(videos, tmp_path, monkeypatch):
+    (videos / "beside.csv").write_text("a.mp4 1\n")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert paths_of(videos_of_list(str(videos / "beside.csv"))) == [str(videos / "a.mp4")]
+
+
 def test_a_folder_gives_its_video_files(videos):
     assert len(videos_of_list(str(videos))) == 4
 

@@ -59,7 +59,7 @@ def test_statistics_that_are_not_finite_are_refused_by_name():
         require_finite_weights(model, 7)
 
 
-def test_the_first_signal_is_answered_behind_the_iteration_and_handlers_are_put_back():
+def test_the_first_signal_is_answered_after_the_iteration_and_handlers_are_put_back():
     before = signal.getsignal(signal.SIGINT)
     with GracefulStop() as stop:
         assert not stop.requested()

@@ -5,8 +5,9 @@ import json
 import pytest
 
 from slowfast.config.defaults import get_cfg
-from slowfast.multigrid.build import build_baseline, build_schedule, world_size
-from slowfast.optim.lr_policy import learning_rate
+from slowfast.config.devices import world_size
+from slowfast.multigrid.build import build_baseline, build_schedule
+from slowfast.optim.lr_policy import learning_rate, policy_rate
 from slowfast.visualization.plan import describe_plan, plan_table, plot_plan
 
 KINETICS = {
@@ -41,7 +42,7 @@ def with_keys(values):
 
 def describe(cfg, num_videos=240_000, num_devices=None):
     schedule, baseline = build_schedule(cfg, num_devices), build_baseline(cfg, num_devices)
-    rate = learning_rate(cfg, schedule)
+    rate = policy_rate(cfg, schedule)
     return describe_plan(schedule, baseline, rate, num_videos, world_size(cfg, num_devices))
 
 
@@ -60,7 +61,8 @@ def test_the_plan_of_128_devices_of_4_clips_synchronises_in_pairs():
     plan = describe(config(TRAIN__BATCH_SIZE=512, SOLVER__BASE_LR=0.8), num_devices=128)
     last, first = plan["phases"][-1], plan["phases"][0]
     assert (last["batch_size"], last["bn_groups"], last["bn_sync_ranks"]) == (512, 1, 2)
-    assert (first["batch_size"], first["bn_groups"], first["bn_sync_ranks"], first["lr"]) == (4096, 4, 1, 0.01)
+    assert (first["batch_size"], first["bn_groups"], first["bn_sync_ranks"]) == (4096, 4, 1)
+    assert first["lr"] == pytest.approx(8 * 0.8)
 
 
 def test_machines_multiply_the_batch():
@@ -123,6 +125,14 @@ def test_cosine_times_the_long_cycles_factor_is_the_rate():
     assert rate(schedule.total_epochs / 2) == pytest.approx(
         schedule.phase_at(schedule.total_epochs / 2).lr_factor * cfg.SOLVER.BASE_LR / 2
     )
+
+
+def test_the_plan_tells_the_rate_that_trains_where_the_cosine_begins_after_the_warm_up():
+    cfg = with_keys({**COSINE, "SOLVER.WARMUP_EPOCHS": 20.0, "SOLVER.COSINE_AFTER_WARMUP": True})
+    rows, rate = describe(cfg)["phases"], learning_rate(cfg, build_schedule(cfg))
+    assert rows[0]["lr"] == pytest.approx(8 * cfg.SOLVER.BASE_LR)
+    for row in rows[1:]:
+        assert row["lr"] == pytest.approx(rate(row["start_epoch"]))
 
 
 def test_cosine_takes_its_cycles_from_steps_where_given():

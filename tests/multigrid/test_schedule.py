@@ -133,6 +133,24 @@ def test_the_warm_up_ends_with_the_first_phase_at_the_latest():
     assert short.warmup_epochs == pytest.approx(min(3.4, short.phases[0].end_epoch))
 
 
+@pytest.mark.parametrize(
+    ("steps", "rates"), [((), (1.0,)), ((1, 3), (1, 0.1)), ((0, 5, 3), (1, 0.1, 0.01)), ((0, 3), (1,))]
+)
+def test_a_recipe_whose_steps_and_rates_do_not_fit_is_refused(steps, rates):
+    with pytest.raises(ValueError, match="steps"):
+        Recipe(Shape(8, 8, 64), 1, 6, steps, rates)
+
+
+def test_a_factor_that_leaves_nothing_of_a_clip_is_refused_by_name():
+    with pytest.raises(ValueError, match=r"\(0.25, 0.707107\) leave nothing of a clip of 1 frames x 64 px"):
+        schedule(Recipe(Shape(4, 1, 64), 1, 10, (0, 5), (1, 0.1)))
+
+
+def test_a_training_cut_to_no_epoch_is_refused():
+    with pytest.raises(ValueError, match="0.25 x 3 epochs"):
+        schedule(Recipe(Shape(8, 8, 64), 1, 3), long_cycle=(), epoch_factor=0.25)
+
+
 def test_fine_tuning_needs_two_stages():
     with pytest.raises(ValueError, match="FINE_TUNE"):
         schedule(Recipe(Shape(8, 32, 224), 2, 100))

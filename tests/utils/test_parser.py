@@ -29,13 +29,13 @@ def slow_yaml(tmp_path):
         ["--cfg", "a.yaml", "b.yml", "NUM_GPUS=2", "DATA.PATH_PREFIX=x y"],
     ],
 )
-def test_pairs_are_understood_with_and_without_opts_behind_several_files(words):
+def test_pairs_are_understood_with_and_without_opts_after_several_files(words):
     args = parse_args(words)
     assert args.cfg_files == ["a.yaml", "b.yml"]
     assert args.opts == ["NUM_GPUS", "2", "DATA.PATH_PREFIX", "x y"]
 
 
-def test_options_may_stand_before_and_behind_the_pairs():
+def test_options_may_stand_before_and_after_the_pairs():
     args = parse_args(
         ["--cfg", "a.yaml", "NUM_GPUS", "2", "--shard_id", "1", "--num_shards", "2", "--init_method", "tcp://h:1"]
     )
