@@ -25,6 +25,7 @@ import numpy as np
 
 from slowfast.datasets.transform import resized_size
 from slowfast.datasets.video import open_video
+from slowfast.utils.machine import processor_name
 from slowfast.utils.parser import fail_cleanly
 
 
@@ -149,13 +150,8 @@ def moving_texture(width: int, height: int, num_frames: int):
 
 
 def machine() -> str:
-    name = platform.processor() or platform.machine()
-    if os.path.exists("/proc/cpuinfo"):
-        with open("/proc/cpuinfo") as file:
-            names = [line.split(":", 1)[1].strip() for line in file if line.startswith("model name")]
-        name = names[0] if names else name
     versions = f"PyAV {av.__version__}, FFmpeg {av.ffmpeg_version_info}, OpenCV {cv2.__version__}"
-    return f"{os.cpu_count()} x {name}; Python {platform.python_version()}, {versions}"
+    return f"{os.cpu_count()} x {processor_name()}; Python {platform.python_version()}, {versions}"
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -23,11 +23,12 @@ def main() -> None:
     args = parse_args(parser=parser)
     if len(args.cfg_files) > 1 and (args.json or args.plot):
         parser.error("--json and --plot write the plan of one config: give one --cfg file")
+    if args.num_devices is not None:
+        args.opts += ["NUM_GPUS", str(args.num_devices), "TEST.ENABLE", "False"]  # a plan is no test on them
     for path in args.cfg_files:
         cfg = load_config(args, path)
         num_videos = args.num_videos or len(build_dataset(cfg.TRAIN.DATASET, cfg, "train"))
-        world = world_size(cfg, args.num_devices)
-        schedule, baseline = build_schedule(cfg, args.num_devices), build_baseline(cfg, args.num_devices)
+        world, schedule, baseline = world_size(cfg), build_schedule(cfg), build_baseline(cfg)
         plan = describe_plan(schedule, baseline, policy_rate(cfg, schedule), num_videos, world)
         clips = baseline.phases[0].shapes[0].batch_size
         print(f"{path}: {num_videos:,} videos, {world} device(s) x {clips} clips\n")

@@ -8,7 +8,6 @@ medians of the times, and the median of the rounds' ratios. Tensors are (N, C, T
 """
 
 import argparse
-import platform
 from statistics import median
 from time import perf_counter
 
@@ -16,6 +15,7 @@ import torch
 from torch import nn
 
 from slowfast.multigrid import SubBatchNorm3d, regroup
+from slowfast.utils.machine import machine_name
 
 SHAPES = [
     (8, 64, 8, 28, 28),
@@ -59,21 +59,6 @@ def compare(shape: tuple[int, ...], layout: torch.memory_format, groups: int, ar
     return *(1e3 * median(t) for t in zip(*times, strict=True)), median(b / a for a, b in times)
 
 
-def machine(device: str) -> str:
-    name = torch.cuda.get_device_name() if device == "cuda" else cpu_name()
-    return f"{name}, {torch.get_num_threads()} threads, torch {torch.__version__}"
-
-
-def cpu_name() -> str:
-    """The processor's name as Linux gives it, else as Python does."""
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as lines:
-            names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    except OSError:
-        names = []
-    return names[0] if names else platform.processor() or platform.machine()
-
-
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=31)
@@ -82,7 +67,7 @@ def main(argv: list[str] | None = None) -> None:
     args = parser.parse_args(argv)
     # As in a training, where larger tensors have come and gone: glibc then keeps memory instead of returning it.
     torch.ones(7_500_000)
-    print(f"Batch norm, forward and backward, {args.dtype}, on {machine(args.device)}\n")
+    print(f"Batch norm, forward and backward, {args.dtype}, on {machine_name(args.device)}\n")
     print("| tensor | layout | groups | plain ms | grouped ms | ratio |")
     print("|---|---|---:|---:|---:|---:|")
     for shape in SHAPES:

@@ -28,6 +28,7 @@ from slowfast.models import build_model
 from slowfast.models.losses import get_loss_func
 from slowfast.multigrid import MultigridSchedule, Shape, build_baseline, build_schedule, regroup
 from slowfast.optim.build import construct_optimizer
+from slowfast.utils.machine import machine_name
 from slowfast.utils.parser import argument_parser, fail_cleanly, load_config, parse_args
 
 CONFIGS = Path(__file__).parents[2] / "configs" / "multigrid_paper"
@@ -150,10 +151,10 @@ def count_iterations(schedule: MultigridSchedule, num_videos: int, world: int) -
 
 def compare(cfg, args) -> dict:
     """Times and totals of the config's schedule and of the same recipe without multigrid, as plain numbers."""
-    world = world_size(cfg, args.num_devices)
+    world = world_size(cfg)
     counts = {
-        "baseline": count_iterations(build_baseline(cfg, args.num_devices), args.num_videos, world),
-        "multigrid": count_iterations(build_schedule(cfg, args.num_devices), args.num_videos, world),
+        "baseline": count_iterations(build_baseline(cfg), args.num_videos, world),
+        "multigrid": count_iterations(build_schedule(cfg), args.num_videos, world),
     }
     bench = Bench(cfg, torch.device(args.device), args.iterations, args.warmup)
     timings = {}
@@ -238,15 +239,6 @@ def paper_table(results: dict[str, dict], machine: str) -> str:
     return "\n".join(lines)
 
 
-def machine_name(device: str) -> str:
-    if device == "cuda":
-        return f"{torch.cuda.get_device_name()}, torch {torch.__version__}"
-    cpuinfo = Path("/proc/cpuinfo")
-    names = [line for line in cpuinfo.read_text().splitlines() if "model name" in line] if cpuinfo.exists() else []
-    name = names[0].split(":", 1)[1].strip() if names else "CPU"
-    return f"{name}, {torch.get_num_threads()} threads, torch {torch.__version__}"
-
-
 def parse(argv: list[str] | None = None):
     words = sys.argv[1:] if argv is None else list(argv)
     if "--paper" in words:
@@ -263,24 +255,26 @@ def parse(argv: list[str] | None = None):
     parser.add_argument("--json", metavar="FILE", help="write all numbers as JSON")
     args = parse_args(words, parser)
     args.opts = [*(REDUCED if args.reduced else []), *args.opts]
+    if args.num_devices is not None:
+        args.opts += ["NUM_GPUS", str(args.num_devices), "TEST.ENABLE", "False"]
     return args
 
 
 def main(argv: list[str] | None = None) -> dict[str, dict]:
     args = parse(argv)
     names = {file: name for name, file, _ in PAPER}
-    machine, results = machine_name(args.device), {}
-    machine += f"; every recipe with {' '.join(map(str, args.opts))}" if args.opts else ""
-    print(f"on {machine}")
+    where, results = machine_name(args.device), {}
+    where += f"; every recipe with {' '.join(map(str, args.opts))}" if args.opts else ""
+    print(f"on {where}")
     for path in args.cfg_files:
         name = names.get(Path(path).name, Path(path).stem)
         print(f"\n{name} ({Path(path).name})", flush=True)
         results[name] = compare(load_config(args, path), args)
         print(report(name, results[name]), flush=True)
         if args.json:
-            Path(args.json).write_text(json.dumps({"machine": machine, "recipes": results}, indent=1))
+            Path(args.json).write_text(json.dumps({"machine": where, "recipes": results}, indent=1))
     if args.paper:
-        print(paper_table(results, machine))
+        print(paper_table(results, where))
     return results
 
 

@@ -10,15 +10,17 @@ import torch
 from torch import Tensor, nn
 
 from slowfast.datasets.loader import construct_loader
-from slowfast.multigrid import Leg, Phase, ShortCycleBatchSampler, average_statistics
+from slowfast.multigrid import Leg, Phase, ShortCycleBatchSampler
 from slowfast.multigrid.build import build_recipe
-from slowfast.utils.distributed import get_rank, get_world_size
+from slowfast.utils.distributed import all_reduce_sum, get_rank, get_world_size
 
 
 @torch.no_grad()
 def update_statistics(model: nn.Module, batches: Iterable) -> None:
-    """Set the running statistics of `model` to the mean and variance over all `batches`, averaged over ranks."""
+    """Set the running statistics of `model` to the mean and variance over all `batches` of all ranks."""
     layers = [m for m in model.modules() if isinstance(m, nn.BatchNorm3d) and m.track_running_stats]
+    if not layers:
+        return
     momenta = [layer.momentum for layer in layers]
     was_training = model.training
     model.train()
@@ -32,12 +34,16 @@ def update_statistics(model: nn.Module, batches: Iterable) -> None:
         count += 1
         means = _added(means, [layer.running_mean.double() for layer in layers])
         squares = _added(squares, [layer.running_mean.double() ** 2 + layer.running_var for layer in layers])
-    for layer, mean, square, momentum in zip(layers, means, squares, momenta, strict=True):
-        layer.running_mean.copy_(mean / count)
-        layer.running_var.copy_(square / count - (mean / count) ** 2)
+    sums = [*means, *squares]
+    averages = all_reduce_sum(torch.cat(sums)) / (count * get_world_size())  # one message for all layers
+    averages = averages.split([len(s) for s in sums])
+    for layer, mean, square, momentum in zip(
+        layers, averages[: len(layers)], averages[len(layers) :], momenta, strict=True
+    ):
+        layer.running_mean.copy_(mean)
+        layer.running_var.copy_(square - mean**2)
         layer.momentum = momentum
     model.train(was_training)
-    average_statistics(model)
 
 
 def _added(sums: list[Tensor], terms: list[Tensor]) -> list[Tensor]:

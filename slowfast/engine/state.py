@@ -109,6 +109,12 @@ class TrainingState:
             *(len(self.dataset), progress.world_size, self.device.type),
             *(self.schedule.total_epochs, progress.total_iterations, f"{progress.total_clips:,}"),
         )
+        if empty := progress.total_epochs - len(progress.iterations_of_epoch):
+            logger.warning(
+                "%d of %d epochs have no iteration: batches take more clips than there are videos; "
+                "lower TRAIN.BATCH_SIZE",
+                *(empty, progress.total_epochs),
+            )
 
     def _plan_key(self) -> list:
         """Two plans with the same key count iterations alike."""

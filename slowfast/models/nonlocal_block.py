@@ -68,8 +68,17 @@ class Nonlocal(nn.Module):
         return F.max_pool3d(x, kernel, stride=kernel) if max(kernel) > 1 else x
 
     def forward(self, x: Tensor) -> Tensor:
+        clips = self._cut(x)
+        source = self._pooled(clips)
+        theta, phi, g = self.conv_theta(clips), self.conv_phi(source), self.conv_g(source)
+        y = self.attend(theta.flatten(2), phi.flatten(2), g.flatten(2))  # (N, D, T, H, W) -> (N, D, L)
+        y = self._join(y.view_as(theta))  # batch norm has groups of clips, not of their parts
+        return x + self.bn(self.conv_out(y))
+
+    def _cut(self, x: Tensor) -> Tensor:
+        """Every group of frames as a clip of its own."""
         if self.group == 1:
-            return self._block(x)
+            return x
         n, c, t, h, w = x.shape
         if t % self.group:
             raise ValueError(
@@ -78,11 +87,12 @@ class Nonlocal(nn.Module):
             )
         frames = t // self.group
         x = x.transpose(1, 2).reshape(n * self.group, frames, c, h, w)  # (N, C, T, ..) -> (N*G, T/G, C, ..)
-        x = self._block(x.transpose(1, 2))
-        return x.transpose(1, 2).reshape(n, t, c, h, w).transpose(1, 2)  # (N*G, C, T/G, ..) -> (N, C, T, ..)
+        return x.transpose(1, 2)  # -> (N*G, C, T/G, ..)
 
-    def _block(self, x: Tensor) -> Tensor:
-        source = self._pooled(x)
-        theta, phi, g = self.conv_theta(x), self.conv_phi(source), self.conv_g(source)
-        y = self.attend(theta.flatten(2), phi.flatten(2), g.flatten(2))  # (N, D, T, H, W) -> (N, D, L)
-        return x + self.bn(self.conv_out(y.view_as(theta)))
+    def _join(self, y: Tensor) -> Tensor:
+        """The clips of `_cut` put together again."""
+        if self.group == 1:
+            return y
+        n, c, t, h, w = y.shape
+        y = y.transpose(1, 2).reshape(n // self.group, t * self.group, c, h, w)  # (N*G, C, T/G, ..) -> (N, T, C, ..)
+        return y.transpose(1, 2)  # -> (N, C, T, ..)

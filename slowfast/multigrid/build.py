@@ -25,7 +25,7 @@ def build_schedule(cfg, num_devices: int | None = None) -> MultigridSchedule:
     recipe = build_recipe(cfg, num_devices, options)
     schedule = multigrid_schedule(recipe, options, world_size(cfg, num_devices))
     check_shapes(cfg, schedule.phases)
-    _say_small_groups(schedule.phases, options.bn_base_size)
+    _say_small_groups(schedule.phases, options.bn_base_size, world_size(cfg, num_devices))
     return schedule
 
 
@@ -74,16 +74,31 @@ def check_shapes(cfg, phases: Iterable[Phase]) -> None:
                 f"{name}: crops under {MIN_CROP_PX} px are too small for the network: raise DATA.TRAIN_CROP_SIZE "
                 "or the spatial factors of MULTIGRID"
             )
-        if two_pathways and (shape.frames < 1 or shape.frames % cfg.SLOWFAST.ALPHA):
+        if two_pathways and shape.frames % cfg.SLOWFAST.ALPHA:
             raise ValueError(
                 f"{name}: {shape.frames} frames are not a multiple of SLOWFAST.ALPHA {cfg.SLOWFAST.ALPHA}: "
                 "raise DATA.NUM_FRAMES, lower SLOWFAST.ALPHA or change MULTIGRID.LONG_CYCLE_FACTORS"
             )
-        if shape.frames < (2 if cfg.MODEL.ARCH in ("c2d", "i3d") else 1):
+        if shape.frames < 2 and cfg.MODEL.ARCH in ("c2d", "i3d"):
             raise ValueError(
                 f"{name}: {cfg.MODEL.ARCH} needs more frames: raise DATA.NUM_FRAMES "
                 "or the temporal factors of MULTIGRID.LONG_CYCLE_FACTORS"
             )
+        _check_nonlocal_groups(cfg, shape.frames, name)
+
+
+def _check_nonlocal_groups(cfg, frames: int, name: str) -> None:
+    """A non-local block cuts the frames that reach it into NONLOCAL.GROUP equal groups."""
+    halved = cfg.MODEL.ARCH in ("c2d", "i3d") and cfg.MODEL.MODEL_NAME != "ResNet_nopool"
+    for stage, (blocks, groups) in enumerate(zip(cfg.NONLOCAL.LOCATION, cfg.NONLOCAL.GROUP, strict=True)):
+        for pathway, group in enumerate(groups):
+            of_slow = len(groups) == 2 and pathway == 0
+            left = frames // (cfg.SLOWFAST.ALPHA if of_slow else 2 if halved and stage else 1)
+            if blocks[pathway] and left % group:
+                raise ValueError(
+                    f"{name}: NONLOCAL.GROUP {group} does not divide the {left} frames that reach a non-local block "
+                    f"of res{stage + 2}: use a divisor, raise DATA.NUM_FRAMES or change MULTIGRID.LONG_CYCLE_FACTORS"
+                )
 
 
 def _stages(cfg, options: Multigrid | None) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -129,11 +144,11 @@ def _norm_type(cfg, num_devices: int | None) -> tuple[int, int]:
     return 1, bn.NUM_SYNC_DEVICES
 
 
-def _say_small_groups(phases: Iterable[Phase], base_size: int) -> None:
-    sizes = [phase.shapes[0].batch_size * phase.bn_sync_ranks // phase.bn_groups for phase in phases]
-    if min(sizes) < base_size:
+def _say_small_groups(phases: Iterable[Phase], base_size: int, world_size: int) -> None:
+    clips = min(phase.shapes[0].batch_size for phase in phases) * world_size
+    if clips < base_size:
         logger.info(
-            "batch norm: statistics over %d clips, not MULTIGRID.BN_BASE_SIZE %d: batches and devices divide so",
-            min(sizes),
+            "batch norm: statistics over %d clips, not MULTIGRID.BN_BASE_SIZE %d: the devices together have no more",
+            clips,
             base_size,
         )

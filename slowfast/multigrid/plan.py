@@ -107,9 +107,10 @@ class MultigridSchedule:
     def plan(self, num_videos: int, world_size: int = 1) -> tuple[Leg, ...]:
         """Every iteration of the training, for `num_videos` videos on `world_size` ranks.
 
-        A phase has as many iterations as its epochs are long, to the nearest, dealt over its epochs; its short cycle
-        starts anew with every leg. The clips of a training are one stream, a permutation of all videos after the
-        other, from which batches are cut one after the other: no video is left out.
+        A phase has as many iterations as its epochs are long, to the nearest, dealt over its epochs, and no leg where
+        that gives none; its short cycle starts anew with every leg. The clips of a training are one stream, a
+        permutation of all videos after the other, from which batches are cut one after the other: no video is left
+        out.
 
         Raises ValueError when a batch is larger than the data set or a phase has no iteration.
         """
@@ -118,22 +119,30 @@ class MultigridSchedule:
             per_epoch = num_videos / (phase.mean_batch * world_size)
             _check_size(phase, num_videos, world_size, per_epoch)
             for start, end in phase.epochs():
-                before, after = (round((epoch - phase.start_epoch) * per_epoch) for epoch in (start, end))
-                ends_epoch = end == floor(end) or end == self.total_epochs
-                leg = Leg(phase, start, end, clips, after - before, ends_epoch=ends_epoch)
+                before, after = (_nearest((epoch - phase.start_epoch) * per_epoch) for epoch in (start, end))
+                leg = Leg(phase, start, end, clips, after - before)
                 clips += leg.clips_before(leg.iterations) * world_size
-                legs.append(leg)
-        return tuple(legs)
+                legs += [leg] if leg.iterations else []
+        epochs = [leg.epoch for leg in legs]
+        return tuple(
+            replace(leg, ends_epoch=leg.epoch != following)
+            for leg, following in zip(legs, [*epochs[1:], None], strict=True)
+        )
 
 
 def remaining(legs: Iterable[Leg], iterations_done: int) -> tuple[Leg, ...]:
     """What is left of a plan after its first iterations."""
     legs = tuple(legs)
     for k, leg in enumerate(legs):
-        if iterations_done < max(leg.iterations, 1):
+        if iterations_done < leg.iterations:
             return (replace(leg, first_iteration=iterations_done), *legs[k + 1 :])
         iterations_done -= leg.iterations
     return ()
+
+
+def _nearest(iterations: float) -> int:
+    """A whole number of iterations; halves that floats have moved a little off are halves."""
+    return round(round(iterations, 6))
 
 
 def _check_size(phase: Phase, num_videos: int, world_size: int, per_epoch: float) -> None:
@@ -145,7 +154,7 @@ def _check_size(phase: Phase, num_videos: int, world_size: int, per_epoch: float
             f"{shape}, and there are only {num_videos} training videos: an epoch would have no iteration; "
             f"lower TRAIN.BATCH_SIZE by a factor of {clips / max(num_videos, 1):.1f} or more"
         )
-    if round((phase.end_epoch - phase.start_epoch) * per_epoch) < 1:
+    if _nearest((phase.end_epoch - phase.start_epoch) * per_epoch) < 1:
         raise ValueError(
             f"{shape}, and its phase, from epoch {phase.start_epoch:.3f} to {phase.end_epoch:.3f} of {num_videos} "
             "videos, would have no iteration: lower TRAIN.BATCH_SIZE, raise SOLVER.MAX_EPOCH or MULTIGRID.EPOCH_FACTOR"

@@ -208,7 +208,12 @@ def wrap(model: nn.Module) -> nn.Module:
         return model
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # of the name that torch 2.13 gives to broadcast_buffers
-        return DistributedDataParallel(model, broadcast_buffers=False, gradient_as_bucket_view=True)
+        # Otherwise it cuts its buckets anew after its first iteration, and gloo's sums depend on the place in a bucket:
+        # a resumed run would differ in the last bit.
+        same_buckets = not torch.cuda.is_available()
+        return DistributedDataParallel(
+            model, broadcast_buffers=False, gradient_as_bucket_view=True, find_unused_parameters=same_buckets
+        )
 
 
 def all_reduce_sum(tensor: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from slowfast.engine.precision import Precision
 from slowfast.engine.progress import Progress
 from slowfast.engine.state import seed_everything
 from slowfast.multigrid import MultigridSchedule, Phase, Shape, SubBatchNorm3d
+from slowfast.utils.distributed import World, get_rank, get_world_size, launch
 from tests.engine.tiny import SYNTHETIC, Synthetic, tiny_cfg
 
 
@@ -88,6 +89,27 @@ def test_precise_statistics_are_those_of_all_batches_together():
     torch.testing.assert_close(model[0].running_var, everything.var((0, 2, 3, 4)), rtol=0.01, atol=0)
     assert model[0].momentum == 0.1
     assert not model.training
+
+
+def _drifting_batches():
+    generator = torch.Generator().manual_seed(0)
+    return [torch.randn(4, 3, 2, 5, 5, generator=generator) + k for k in range(4)]
+
+
+def _write_statistics(path):
+    model = nn.Sequential(SubBatchNorm3d(3))
+    update_statistics(model, _drifting_batches()[get_rank() :: get_world_size()])
+    torch.save(model.state_dict(), f"{path}.{get_rank()}")
+
+
+def test_precise_statistics_are_those_of_the_batches_of_all_ranks_together(tmp_path):
+    launch(_write_statistics, (tmp_path / "two",), World(2, backend="gloo"))
+    alone = nn.Sequential(SubBatchNorm3d(3))
+    update_statistics(alone, _drifting_batches())
+    for rank in (0, 1):
+        together = torch.load(f"{tmp_path / 'two'}.{rank}")
+        for name in ("0.running_mean", "0.running_var"):
+            torch.testing.assert_close(together[name], alone.state_dict()[name])
 
 
 def test_precise_statistics_see_other_clips_each_epoch_and_no_more_than_there_are(tmp_path):

@@ -67,6 +67,20 @@ def test_two_processes_stop_at_the_same_iteration_and_go_on(videos, tmp_path):
     assert saved["iteration"] == max(losses(tmp_path))
 
 
+def test_four_processes_go_on_with_the_same_losses_to_the_last_bit(videos, tmp_path):
+    """Two would not show it: the sum of two does not depend on the order."""
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    for output in (whole, broken):
+        if output == broken:
+            first = "checkpoints/checkpoint_epoch_00001.pyth"
+            (broken / first).parent.mkdir(parents=True)
+            (broken / first).write_bytes((whole / first).read_bytes())
+        process = start(command(videos, output, NUM_GPUS=4))
+        text = process.communicate()[0]
+        assert process.returncode == 0, text
+    assert losses(broken) == {i: loss for i, loss in losses(whole).items() if i > 3}
+
+
 def test_the_error_of_a_rank_is_told_once_and_ends_all(videos, tmp_path):
     process = start(command(videos, tmp_path, NUM_GPUS=2, SOLVER__BASE_LR=1e30))
     text = process.communicate(timeout=120)[0]

@@ -6,6 +6,7 @@ import torch
 from slowfast.models import build_model
 from slowfast.models.init import final_norms
 from slowfast.models.nonlocal_block import Nonlocal
+from slowfast.multigrid import regroup
 from tests.models.tiny import clips_for, random_model, tiny_cfg
 
 SHAPES = [(4, 32), (4, 45), (8, 64)]
@@ -49,6 +50,16 @@ def test_one_frame_is_refused_where_time_is_halved():
     cfg = tiny_cfg("c2d")
     with pytest.raises(ValueError, match="a clip of length 1 is too short: .* at least 2"):
         build_model(cfg)(clips_for(cfg, frames=1))
+
+
+def test_clips_of_different_batch_norm_groups_do_not_see_each_other_through_a_nonlocal_group():
+    torch.manual_seed(0)
+    block, clips = Nonlocal(4, 2, group=2), torch.randn(2, 4, 4, 3, 3)
+    torch.nn.init.normal_(block.bn.weight)
+    regroup(block, 2)
+    first = block(clips)[0]
+    clips[1] *= 3
+    assert torch.equal(block(clips)[0], first)
 
 
 def test_frames_that_a_nonlocal_group_does_not_divide_are_refused():

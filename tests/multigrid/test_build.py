@@ -153,6 +153,9 @@ def test_the_short_cycle_alone_has_grouped_batch_norm():
     assert (phase.shapes[0].batch_size, phase.bn_groups, phase.lr_factor) == (32, 4, 1.0)
 
 
+EMPTY = [[[], []]] * 2
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [
@@ -160,6 +163,10 @@ def test_the_short_cycle_alone_has_grouped_batch_norm():
         ({"DATA.TRAIN_CROP_SIZE": 60}, r"8 frames x 30 px: crops under 32 px"),
         ({"TRAIN.BATCH_SIZE": 60}, r"TRAIN.BATCH_SIZE 60 is not divisible by 8"),
         ({"SOLVER.STEPS": [0]}, r"MULTIGRID.FINE_TUNE"),
+        (
+            {"NONLOCAL.LOCATION": [[[], []], [[1], []], *EMPTY], "NONLOCAL.GROUP": [[1, 1], [4, 1], [1, 1], [1, 1]]},
+            r"8 frames x 158 px: NONLOCAL.GROUP 4 does not divide the 2 frames .* res3",
+        ),
         ({**OFF, "BN.NORM_TYPE": "sync_batchnorm", "BN.NUM_SYNC_DEVICES": 3}, r"BN.NUM_SYNC_DEVICES 3"),
     ],
 )

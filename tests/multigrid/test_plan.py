@@ -97,6 +97,23 @@ def test_all_shapes_of_a_long_cycle_get_the_same_iterations_however_few(num_vide
         assert len({count for (of, _), count in counts.items() if of == stage}) == 1
 
 
+def test_shapes_get_the_same_iterations_where_their_number_ends_in_a_half():
+    recipe = Recipe(Shape(8, 32, 224), 2, 30, (0, 10, 20), (1, 1, 1))
+    counts = Counter()
+    for leg in multigrid_schedule(recipe, Multigrid(short_cycle=())).plan(680):
+        counts[leg.phase.stage, leg.phase.lr_factor] += leg.iterations
+    assert {count for (stage, _), count in counts.items() if stage == 0} == {112}
+
+
+def test_parts_of_an_epoch_too_short_for_an_iteration_have_no_leg():
+    schedule = MultigridSchedule((Phase(0, 0.0, 2.95, (Shape(8, 8, 32),)), Phase(0, 2.95, 4.0, (Shape(8, 8, 32),))))
+    legs = schedule.plan(16)
+    assert [(leg.epoch, leg.iterations, leg.ends_epoch) for leg in legs] == [
+        *((0, 2, True), (1, 2, True), (2, 2, True), (3, 2, True))
+    ]
+    assert remaining(legs, 6) == legs[3:]
+
+
 def test_the_iterations_of_an_epoch_differ_by_one_at_most():
     legs = baseline_schedule(Recipe(Shape(8, 16, 64), 2, 10)).plan(103)
     assert sum(leg.iterations for leg in legs) == 129  # 10 * 103 / 8 = 128.75
