@@ -48,7 +48,7 @@ class TrainingState:
     done: int = 0
     best: dict = field(default_factory=dict)
     epoch_sums: list | None = None  # what the meter of a broken-off epoch had counted
-    unevaluated: tuple | None = None  # (epoch, position, clips) of an epoch whose evaluation is due
+    evaluation_due: bool = False  # after the epoch that has just ended
 
     @classmethod
     def from_cfg(cls, cfg) -> "TrainingState":
@@ -89,7 +89,7 @@ class TrainingState:
         same_plan = saved.get("plan") == self._plan_key()
         if same_plan:
             self.done, self.epoch_sums = saved["iteration"], saved.get("epoch_sums")
-            self.unevaluated = saved.get("unevaluated")
+            self.evaluation_due = saved.get("evaluation_due", False)
         elif saved["epoch"] >= 0 or "plan" in saved:
             self.done = self.progress.iterations_until(saved.get("position", saved["epoch"] + 1.0))
             logger.warning(
@@ -124,10 +124,14 @@ class TrainingState:
     def remaining_legs(self) -> tuple:
         return remaining(self.progress.legs, self.done)
 
+    def last_leg(self):
+        """The leg that has just ended, between two legs."""
+        return self.progress.legs[-1 - len(self.remaining_legs())]
+
     def save(self, epoch: int, position: float, epoch_sums: list | None = None) -> None:
         """A checkpoint after the finished `epoch`, or, with `epoch_sums`, inside the next one."""
         extra = {"iteration": self.done, "position": position, "plan": self._plan_key(), "best": self.best}
-        extra["unevaluated"] = self.unevaluated
+        extra["evaluation_due"] = self.evaluation_due
         interrupted = epoch_sums is not None
         if interrupted:
             average_statistics(self.model)

@@ -31,8 +31,8 @@ def train(cfg) -> None:
     journal = Journal(cfg, state.device, state.progress, batches, state.done)
     journal.meter.restore(state.epoch_sums)
     guard = LossGuard()
-    if state.unevaluated is not None:
-        evaluate_epoch(state, journal, *state.unevaluated, val_set)
+    if state.evaluation_due:
+        evaluate_epoch(state, journal, state.last_leg(), val_set)
 
     with GracefulStop() as stop:
         for leg in legs:
@@ -78,20 +78,18 @@ def train_step(state: TrainingState, batch: dict, lr: float) -> Step:
 
 def end_epoch(state: TrainingState, journal: Journal, leg, val_set) -> None:
     """What is due after an epoch: the list of bad videos, a checkpoint, an evaluation."""
-    epoch, period = leg.epoch, state.cfg.TRAIN
-    clips = state.progress.clips_until(leg)
-    journal.end_of_epoch(epoch, clips)
+    epoch, train = leg.epoch, state.cfg.TRAIN
+    journal.end_of_epoch(epoch, state.progress.clips_until(leg))
     last = state.progress.is_last(epoch)
-    save = last or (epoch + 1) % period.CHECKPOINT_PERIOD == 0
-    evaluate_now = last or (epoch + 1) % period.EVAL_PERIOD == 0
-    if save or evaluate_now:
+    save = last or (epoch + 1) % train.CHECKPOINT_PERIOD == 0
+    state.evaluation_due = last or (epoch + 1) % train.EVAL_PERIOD == 0
+    if save or state.evaluation_due:
         require_finite_weights(state.model, state.done)
         settle_statistics(state, epoch)
-    state.unevaluated = (epoch, leg.end, clips) if evaluate_now else None
     if save:
         state.save(epoch, leg.end)
-    if evaluate_now:
-        evaluate_epoch(state, journal, epoch, leg.end, clips, val_set, save)
+    if state.evaluation_due:
+        evaluate_epoch(state, journal, leg, val_set, save)
     journal.pace.pause()
 
 
@@ -107,21 +105,21 @@ def settle_statistics(state: TrainingState, epoch: int) -> None:
         update_statistics(state.model, inputs)
 
 
-def evaluate_epoch(
-    state: TrainingState, journal: Journal, epoch: int, position: float, clips: int, val_set, save: bool = True
-) -> None:
-    """Evaluate at the default grid, and remember the best result, in the epoch's checkpoint too if `save`."""
-    start = time.perf_counter()
+def evaluate_epoch(state: TrainingState, journal: Journal, leg, val_set, save: bool = True) -> None:
+    """Evaluate at the default grid after the epoch that `leg` ends, and remember the best result, in the epoch's
+    checkpoint too if `save`."""
+    epoch, start = leg.epoch, time.perf_counter()
     loader = construct_loader(state.cfg, "val", val_set)
     predict = predictor(state.model.eval(), state.precision, state.pack)
     accuracies = evaluate(predict, loader, state.cfg.OUTPUT_DIR, partial(journal.val_iteration, epoch))
     first = next(iter(accuracies))
     if accuracies[first] >= state.best.get(first, 0.0):
         state.best = {first: accuracies[first], "epoch": epoch + 1}
+    clips = state.progress.clips_until(leg)
     journal.evaluation(epoch, clips, accuracies, state.best, time.perf_counter() - start)
-    state.unevaluated = None
+    state.evaluation_due = False
     if save:
-        state.save(epoch, position)
+        state.save(epoch, leg.end)
 
 
 def interrupt(state: TrainingState, guard: LossGuard, journal: Journal, leg, i: int) -> None:
