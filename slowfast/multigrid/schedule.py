@@ -117,7 +117,7 @@ def _base_grid(recipe: Recipe, multigrid: Multigrid, factor: tuple[float, float]
         start_epoch=0.0,
         end_epoch=0.0,
         shapes=tuple(shapes),
-        lr_factor=1.0 / (time * space * space),
+        lr_factor=_tidy(1.0 / (time * space * space)),
         stride=stride_range(recipe.stride, recipe.shape.frames, base.frames),
         bn_groups=groups,
         bn_sync_ranks=bn_sync_ranks(base.batch_size, multigrid.bn_base_size, world_size),
