@@ -22,6 +22,8 @@ from torch.autograd.function import once_differentiable
 
 aten = torch.ops.aten
 
+SHORT_ROW = 16  # channels; a kernel's loop over fewer is too short (measured on a CPU)
+
 
 class SubBatchNorm3d(nn.BatchNorm3d):
     """An nn.BatchNorm3d, with its names and one set of running statistics, that can normalise in groups.
@@ -251,8 +253,9 @@ def _input_gradient(grad: Tensor, x: Tensor, weight: Tensor | None, saved: Tenso
         rows = (-1, mean.shape[1], x[0, 0].numel())  # (N, C, T, H, W) -> (N/G, K, T*H*W)
         return _linear(x.view(rows), grad.view(rows), coefficients.view(3, -1, 1)).view_as(x)
     x, grad = (t.permute(0, 2, 3, 4, 1) for t in (x, grad))  # -> (N, T, H, W, C), dense
-    rows = (len(mean), -1, x.shape[3] * x.shape[4])  # -> (P, N/P*T*H, W*C): long rows, also of few channels
-    coefficients = coefficients.repeat(1, 1, x.shape[3]).unsqueeze(2)
+    pixels = x.shape[3] if x.shape[4] < SHORT_ROW else 1
+    rows = (len(mean), -1, pixels * x.shape[4])  # -> (P, N/P*T*H*W, C), or (P, N/P*T*H, W*C) of few channels
+    coefficients = coefficients.repeat(1, 1, pixels).unsqueeze(2)
     return _linear(x.view(rows), grad.view(rows), coefficients).view_as(x).permute(0, 4, 1, 2, 3)
 
 
