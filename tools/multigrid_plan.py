@@ -6,9 +6,8 @@ tools/multigrid_plan.py --cfg YAML [--num-videos N] [--num-devices D] [--json F]
 
 import json
 
-from slowfast.config.devices import world_size
 from slowfast.datasets.build import build_dataset
-from slowfast.multigrid.build import build_baseline, build_schedule
+from slowfast.multigrid.build import build_baseline, build_schedule, world_size
 from slowfast.optim.lr_policy import learning_rate, policy_rate
 from slowfast.utils.parser import argument_parser, fail_cleanly, load_config, parse_args
 from slowfast.visualization.plan import describe_plan, plan_table, plot_plan

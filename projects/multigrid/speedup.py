@@ -21,12 +21,12 @@ from types import SimpleNamespace
 
 import torch
 
-from slowfast.config.devices import world_size
 from slowfast.engine.precision import Precision
 from slowfast.engine.train_net import train_step
 from slowfast.models import build_model
 from slowfast.models.losses import get_loss_func
 from slowfast.multigrid import MultigridSchedule, Shape, build_baseline, build_schedule, regroup
+from slowfast.multigrid.build import world_size
 from slowfast.optim.build import construct_optimizer
 from slowfast.utils.machine import machine_name
 from slowfast.utils.parser import argument_parser, fail_cleanly, load_config, parse_args

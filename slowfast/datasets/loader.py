@@ -10,9 +10,8 @@ import cv2
 import torch
 from torch.utils.data import DataLoader
 
-from slowfast.config.devices import devices_of_a_machine
 from slowfast.datasets.build import build_dataset
-from slowfast.multigrid.build import build_baseline
+from slowfast.multigrid.build import build_baseline, devices_of_a_machine
 from slowfast.multigrid.sampler import ShortCycleBatchSampler
 from slowfast.utils.distributed import get_rank, get_world_size
 

@@ -1,9 +1,9 @@
 """A config's training and test, on all the processes that it asks for."""
 
-from slowfast.config.devices import devices_of_a_machine
 from slowfast.datasets.build import build_dataset
 from slowfast.engine.test_net import test
 from slowfast.engine.train_net import train
+from slowfast.multigrid.build import devices_of_a_machine
 from slowfast.utils.distributed import World, launch
 from slowfast.utils.logging import setup_logging
 

@@ -11,12 +11,12 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from slowfast.config.devices import devices_of_a_machine
 from slowfast.datasets.build import build_dataset
 from slowfast.datasets.loader import construct_loader
 from slowfast.engine.journal import append_bad_videos
 from slowfast.engine.precision import Precision
 from slowfast.models import build_model
+from slowfast.multigrid.build import devices_of_a_machine
 from slowfast.utils.checkpoint import load_for_test
 from slowfast.utils.distributed import all_gather_lists, device_for_rank, is_master
 from slowfast.utils.logging import log_json_stats, progress_bar, setup_logging

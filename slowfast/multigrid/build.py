@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Iterable
 
-from slowfast.config.devices import devices_of_a_machine, world_size
 from slowfast.multigrid.plan import MultigridSchedule, Phase, Shape
 from slowfast.multigrid.schedule import Multigrid, Recipe, baseline_schedule, multigrid_schedule
 
@@ -62,6 +61,16 @@ def multigrid_options(cfg) -> Multigrid:
         align_to_epochs=node.ALIGN_TO_EPOCHS,
         bn_base_size=node.BN_BASE_SIZE,
     )
+
+
+def devices_of_a_machine(cfg, num_devices: int | None = None) -> int:
+    """Processes on each machine; `num_devices` takes the place of NUM_GPUS, whose 0 is one process on the CPU."""
+    return max(cfg.NUM_GPUS if num_devices is None else num_devices, 1)
+
+
+def world_size(cfg, num_devices: int | None = None) -> int:
+    """Processes on all machines."""
+    return devices_of_a_machine(cfg, num_devices) * cfg.NUM_SHARDS
 
 
 def check_shapes(cfg, phases: Iterable[Phase]) -> None:

@@ -5,8 +5,7 @@ import json
 import pytest
 
 from slowfast.config.defaults import get_cfg
-from slowfast.config.devices import world_size
-from slowfast.multigrid.build import build_baseline, build_schedule
+from slowfast.multigrid.build import build_baseline, build_schedule, world_size
 from slowfast.optim.lr_policy import learning_rate, policy_rate
 from slowfast.visualization.plan import describe_plan, plan_table, plot_plan
 
