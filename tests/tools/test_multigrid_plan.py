@@ -27,7 +27,6 @@ def main(monkeypatch):
 
 
 def test_the_kinetics_plan_is_printed_written_and_drawn(main, tmp_path, capsys):
-    pytest.importorskip("matplotlib")
     main(
         "--cfg",
         KINETICS,
