@@ -9,7 +9,7 @@ import json
 from slowfast.datasets.build import build_dataset
 from slowfast.multigrid.build import build_baseline, build_schedule, world_size
 from slowfast.optim.lr_policy import learning_rate, policy_rate
-from slowfast.utils.parser import argument_parser, fail_cleanly, load_config, parse_args
+from slowfast.utils.parser import argument_parser, change_devices, fail_cleanly, load_config, parse_args
 from slowfast.visualization.plan import describe_plan, plan_table, plot_plan
 
 
@@ -22,8 +22,7 @@ def main() -> None:
     args = parse_args(parser=parser)
     if len(args.cfg_files) > 1 and (args.json or args.plot):
         parser.error("--json and --plot write the plan of one config: give one --cfg file")
-    if args.num_devices is not None:
-        args.opts += ["NUM_GPUS", str(args.num_devices), "TEST.ENABLE", "False"]  # a plan is no test on them
+    change_devices(args)
     for path in args.cfg_files:
         cfg = load_config(args, path)
         num_videos = args.num_videos or len(build_dataset(cfg.TRAIN.DATASET, cfg, "train"))

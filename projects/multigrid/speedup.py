@@ -29,7 +29,7 @@ from slowfast.multigrid import MultigridSchedule, Shape, build_baseline, build_s
 from slowfast.multigrid.build import world_size
 from slowfast.optim.build import construct_optimizer
 from slowfast.utils.machine import machine_name
-from slowfast.utils.parser import argument_parser, fail_cleanly, load_config, parse_args
+from slowfast.utils.parser import argument_parser, change_devices, fail_cleanly, load_config, parse_args
 
 CONFIGS = Path(__file__).parents[2] / "configs" / "multigrid_paper"
 # name, config, the paper's speed-up in wall-clock time
@@ -255,8 +255,7 @@ def parse(argv: list[str] | None = None):
     parser.add_argument("--json", metavar="FILE", help="write all numbers as JSON")
     args = parse_args(words, parser)
     args.opts = [*(REDUCED if args.reduced else []), *args.opts]
-    if args.num_devices is not None:
-        args.opts += ["NUM_GPUS", str(args.num_devices), "TEST.ENABLE", "False"]
+    change_devices(args)
     return args
 
 

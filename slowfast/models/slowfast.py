@@ -17,7 +17,7 @@ from slowfast.multigrid.batch_norm import SubBatchNorm3d
 
 
 class FuseFastToSlow(nn.Module):
-    """Lateral connection: a convolution over time with stride alpha, concatenated after the slow features."""
+    """Lateral connection: a convolution over time with stride alpha, joined to the slow features."""
 
     def __init__(self, width_fast: int, width_lateral: int, kernel: int, alpha: int, inplace_relu: bool = True):
         super().__init__()

@@ -12,33 +12,33 @@ MIN_CROP_PX = 32  # the total stride of the published networks
 COSINE_FINE_TUNE = 0.18  # share of MAX_EPOCH that fine-tunes under cosine, before the sharing (paper, appendix)
 
 
-def build_schedule(cfg, num_devices: int | None = None) -> MultigridSchedule:
+def build_schedule(cfg) -> MultigridSchedule:
     """The schedule that `cfg` asks for: with the long or the short cycle, multigrid; else the recipe as it is.
 
-    `num_devices` of each machine share TRAIN.BATCH_SIZE; default NUM_GPUS, at least 1.
+    The devices of a machine share TRAIN.BATCH_SIZE: NUM_GPUS, at least 1.
     Raises ValueError when a shape does not fit the model.
     """
     if not (cfg.MULTIGRID.LONG_CYCLE or cfg.MULTIGRID.SHORT_CYCLE):
-        return build_baseline(cfg, num_devices)
+        return build_baseline(cfg)
     options = multigrid_options(cfg)
-    recipe = build_recipe(cfg, num_devices, options)
-    schedule = multigrid_schedule(recipe, options, world_size(cfg, num_devices))
+    recipe = build_recipe(cfg, options)
+    schedule = multigrid_schedule(recipe, options, world_size(cfg))
     check_shapes(cfg, schedule.phases)
-    _say_small_groups(schedule.phases, options.bn_base_size, world_size(cfg, num_devices))
+    _say_small_groups(schedule.phases, options.bn_base_size, world_size(cfg))
     return schedule
 
 
-def build_baseline(cfg, num_devices: int | None = None) -> MultigridSchedule:
+def build_baseline(cfg) -> MultigridSchedule:
     """The recipe of `cfg` without multigrid."""
-    groups, ranks = _norm_type(cfg, num_devices)
-    schedule = baseline_schedule(build_recipe(cfg, num_devices), groups, ranks)
+    groups, ranks = _norm_type(cfg)
+    schedule = baseline_schedule(build_recipe(cfg), groups, ranks)
     check_shapes(cfg, schedule.phases)
     return schedule
 
 
-def build_recipe(cfg, num_devices: int | None = None, options: Multigrid | None = None) -> Recipe:
+def build_recipe(cfg, options: Multigrid | None = None) -> Recipe:
     """The recipe itself. Under the cosine policy, the stages are the borders of the long cycles."""
-    devices = devices_of_a_machine(cfg, num_devices)
+    devices = devices_of_a_machine(cfg)
     if cfg.TRAIN.BATCH_SIZE % devices:
         raise ValueError(
             f"TRAIN.BATCH_SIZE {cfg.TRAIN.BATCH_SIZE} is not divisible by {devices} devices: "
@@ -63,14 +63,14 @@ def multigrid_options(cfg) -> Multigrid:
     )
 
 
-def devices_of_a_machine(cfg, num_devices: int | None = None) -> int:
-    """Processes on each machine; `num_devices` takes the place of NUM_GPUS, whose 0 is one process on the CPU."""
-    return max(cfg.NUM_GPUS if num_devices is None else num_devices, 1)
+def devices_of_a_machine(cfg) -> int:
+    """Processes on each machine: a NUM_GPUS of 0 is one, on the CPU."""
+    return max(cfg.NUM_GPUS, 1)
 
 
-def world_size(cfg, num_devices: int | None = None) -> int:
+def world_size(cfg) -> int:
     """Processes on all machines."""
-    return devices_of_a_machine(cfg, num_devices) * cfg.NUM_SHARDS
+    return devices_of_a_machine(cfg) * cfg.NUM_SHARDS
 
 
 def check_shapes(cfg, phases: Iterable[Phase]) -> None:
@@ -130,9 +130,9 @@ def _cosine_borders(cfg) -> tuple[float, ...]:
     return tuple(max_epoch * (1 - COSINE_FINE_TUNE) * i / cycles for i in range(cycles + 1))
 
 
-def _norm_type(cfg, num_devices: int | None) -> tuple[int, int]:
+def _norm_type(cfg) -> tuple[int, int]:
     """Groups and ranks of the batch norm that BN.NORM_TYPE names, without multigrid."""
-    bn, devices, world = cfg.BN, devices_of_a_machine(cfg, num_devices), world_size(cfg, num_devices)
+    bn, devices, world = cfg.BN, devices_of_a_machine(cfg), world_size(cfg)
     if bn.NORM_TYPE == "sub_batchnorm":
         return bn.NUM_SPLITS, 1
     if bn.NORM_TYPE != "sync_batchnorm":

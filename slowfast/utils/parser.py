@@ -45,6 +45,12 @@ def parse_args(argv: list[str] | None = None, parser: argparse.ArgumentParser | 
     return args
 
 
+def change_devices(args: argparse.Namespace) -> None:
+    """Let a plan be for `args.num_devices` devices, where given: instead of NUM_GPUS, and without a test on them."""
+    if args.num_devices is not None:
+        args.opts += ["NUM_GPUS", str(args.num_devices), "TEST.ENABLE", "False"]
+
+
 def split_overrides(words: list[str]) -> tuple[list[str], list[str]]:
     """Take the KEY VALUE pairs out of a command line, wherever they stand: (the other words, the pairs)."""
     known = {key for key, _ in flatten(get_cfg())}

@@ -39,10 +39,10 @@ def with_keys(values):
     return config(**{key.replace(".", "__"): value for key, value in values.items()})
 
 
-def describe(cfg, num_videos=240_000, num_devices=None):
-    schedule, baseline = build_schedule(cfg, num_devices), build_baseline(cfg, num_devices)
+def describe(cfg, num_videos=240_000):
+    schedule, baseline = build_schedule(cfg), build_baseline(cfg)
     rate = policy_rate(cfg, schedule)
-    return describe_plan(schedule, baseline, rate, num_videos, world_size(cfg, num_devices))
+    return describe_plan(schedule, baseline, rate, num_videos, world_size(cfg))
 
 
 def test_the_plan_of_the_kinetics_recipe_has_the_papers_saving():
@@ -57,7 +57,7 @@ def test_the_plan_of_the_kinetics_recipe_has_the_papers_saving():
 
 
 def test_the_plan_of_128_devices_of_4_clips_synchronises_in_pairs():
-    plan = describe(config(TRAIN__BATCH_SIZE=512, SOLVER__BASE_LR=0.8), num_devices=128)
+    plan = describe(config(TRAIN__BATCH_SIZE=512, SOLVER__BASE_LR=0.8, NUM_GPUS=128))
     last, first = plan["phases"][-1], plan["phases"][0]
     assert (last["batch_size"], last["bn_groups"], last["bn_sync_ranks"]) == (512, 1, 2)
     assert (first["batch_size"], first["bn_groups"], first["bn_sync_ranks"]) == (4096, 4, 1)
