@@ -76,7 +76,7 @@ def test_four_processes_go_on_with_the_same_losses_to_the_last_bit(videos, tmp_p
             (broken / first).parent.mkdir(parents=True)
             (broken / first).write_bytes((whole / first).read_bytes())
         process = start(command(videos, output, NUM_GPUS=4))
-        text = process.communicate()[0]
+        text = process.communicate(timeout=240)[0]
         assert process.returncode == 0, text
     assert losses(broken) == {i: loss for i, loss in losses(whole).items() if i > 3}
 
