@@ -20,6 +20,7 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 from torch import Tensor, nn
+from torch.futures import Future
 from torch.nn.parallel import DistributedDataParallel
 
 from slowfast.utils.parser import is_user_error, user_message
@@ -208,12 +209,24 @@ def wrap(model: nn.Module) -> nn.Module:
         return model
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # of the name that torch 2.13 gives to broadcast_buffers
-        # Otherwise it cuts its buckets anew after its first iteration, and gloo's sums depend on the place in a bucket:
-        # a resumed run would differ in the last bit.
-        same_buckets = not torch.cuda.is_available()
-        return DistributedDataParallel(
-            model, broadcast_buffers=False, gradient_as_bucket_view=True, find_unused_parameters=same_buckets
-        )
+        net = DistributedDataParallel(model, broadcast_buffers=False, gradient_as_bucket_view=True)
+    if dist.get_backend() == "gloo":
+        net.register_comm_hook(None, _average_in_order)
+    return net
+
+
+def _average_in_order(_state, bucket) -> Future[Tensor]:
+    """A bucket of gradients, averaged over ranks by a sum in their order.
+
+    The order of gloo's own sums depends on the place in the bucket, and a run cuts its buckets anew after its first
+    iteration: a resumed one would differ in the last bit.
+    """
+    mine = bucket.buffer()
+    of_all = [torch.empty_like(mine) for _ in range(get_world_size())]
+    dist.all_gather(of_all, mine)
+    done = Future()
+    done.set_result(functools.reduce(torch.add, of_all) / len(of_all))
+    return done
 
 
 def all_reduce_sum(tensor: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 import pytest
 
 from slowfast.engine.launch import run
-from tests.engine.tiny import BOTH_CYCLES, SYNTHETIC, command, json_stats, start, tiny_cfg
+from tests.engine.tiny import BOTH_CYCLES, SYNTHETIC, command, finish, json_stats, start, tiny_cfg
 
 LONG_ALONE = {"MULTIGRID__SHORT_CYCLE": False}
 SHORT_ALONE = {"MULTIGRID__LONG_CYCLE": False}
@@ -29,7 +29,6 @@ def test_every_cycle_trains_on_all_of_its_shapes(changes, expected, tmp_path):
 
 def test_two_processes_train_on_the_same_shapes_as_one(videos, tmp_path):
     changes = BOTH_CYCLES | {"TRAIN__CHECKPOINT_PERIOD": 100}
-    process = start(command(videos, tmp_path / "two", NUM_GPUS=2, **changes))
-    text = process.communicate(timeout=240)[0]
-    assert process.returncode == 0, text
+    code, text = finish(start(command(videos, tmp_path / "two", NUM_GPUS=2, **changes)))
+    assert code == 0, text
     assert shapes(tmp_path / "two") == {(8, 4, 45), (2, 8, 64), (4, 8, 45), (8, 8, 32)}

@@ -10,20 +10,20 @@ import pytest
 from slowfast.engine.test_net import test as test_model
 from slowfast.engine.train_net import train
 from slowfast.utils.checkpoint import read_checkpoint
-from tests.engine.tiny import BOTH_CYCLES, command, json_stats, losses, start, tiny_cfg
+from tests.engine.tiny import BOTH_CYCLES, command, finish, json_stats, losses, start, tiny_cfg
 
 
 def stop_after(iterations: int, output, words: list[str], how: signal.Signals):
     """Start a run, signal all its processes, as a terminal does, after some iterations: (exit code, text)."""
-    process = start(words, start_new_session=True)
+    process = start(words)
     log = output / "json_stats.log"
     deadline = time.monotonic() + 120
     while not (log.exists() and log.read_text().count("train_iter") >= iterations):
-        assert process.poll() is None, process.communicate()[0]
-        assert time.monotonic() < deadline
+        running = process.poll() is None and time.monotonic() < deadline
+        assert running, finish(process, 0)
         time.sleep(0.01)
     os.killpg(process.pid, how)
-    return process.wait(), process.communicate()[0]
+    return finish(process)
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
@@ -46,9 +46,8 @@ def test_a_run_stopped_in_the_middle_goes_on_as_if_it_had_not_been(how, videos, 
 
 
 def test_two_processes_train_and_test_as_one_run(videos, tmp_path):
-    process = start(command(videos, tmp_path, NUM_GPUS=2, SOLVER__MAX_EPOCH=3, TEST__ENABLE=True))
-    text = process.communicate()[0]
-    assert process.returncode == 0, text
+    code, text = finish(start(command(videos, tmp_path, NUM_GPUS=2, SOLVER__MAX_EPOCH=3, TEST__ENABLE=True)))
+    assert code == 0, text
     assert text.count("2 CPU processes use gloo") == 1
     assert text.count("training is done: 9 iterations") == 1
     assert sorted(losses(tmp_path)) == list(range(1, 10))
@@ -75,16 +74,14 @@ def test_four_processes_go_on_with_the_same_losses_to_the_last_bit(videos, tmp_p
             first = "checkpoints/checkpoint_epoch_00001.pyth"
             (broken / first).parent.mkdir(parents=True)
             (broken / first).write_bytes((whole / first).read_bytes())
-        process = start(command(videos, output, NUM_GPUS=4))
-        text = process.communicate(timeout=240)[0]
-        assert process.returncode == 0, text
+        code, text = finish(start(command(videos, output, NUM_GPUS=4)))
+        assert code == 0, text
     assert losses(broken) == {i: loss for i, loss in losses(whole).items() if i > 3}
 
 
 def test_the_error_of_a_rank_is_told_once_and_ends_all(videos, tmp_path):
-    process = start(command(videos, tmp_path, NUM_GPUS=2, SOLVER__BASE_LR=1e30))
-    text = process.communicate(timeout=120)[0]
-    assert process.returncode not in (0, None)
+    code, text = finish(start(command(videos, tmp_path, NUM_GPUS=2, SOLVER__BASE_LR=1e30)))
+    assert code != 0
     assert text.count("error: the loss is nan at iteration 2") == 1
     assert "Traceback" not in text
     assert not (tmp_path / "checkpoints").exists()
@@ -98,9 +95,8 @@ def test_a_full_disk_is_told_and_leaves_the_old_checkpoint_intact(videos, tmp_pa
     def small_files_only():
         resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))
 
-    process = start(command(videos, tmp_path, SOLVER__MAX_EPOCH=3), preexec_fn=small_files_only)
-    text = process.communicate()[0]
-    assert process.returncode not in (0, None)
+    code, text = finish(start(command(videos, tmp_path, SOLVER__MAX_EPOCH=3), preexec_fn=small_files_only))
+    assert code != 0
     assert "error:" in text
     assert "checkpoints saved before are intact" in text
     assert "Traceback" not in text
@@ -111,7 +107,7 @@ def test_a_full_disk_is_told_and_leaves_the_old_checkpoint_intact(videos, tmp_pa
 def test_configs_run_one_after_the_other_and_overrides_need_no_opts(videos, tmp_path):
     first, second = command(videos, tmp_path / "1"), command(videos, tmp_path / "2")
     words = [*first, second[-1], "SOLVER.MAX_EPOCH", "3", "LOG_PERIOD", "3", "TRAIN.BATCH_SIZE", "6"]
-    process = start(words)
-    assert process.wait() == 0, process.communicate()[0]
+    code, text = finish(start(words))
+    assert code == 0, text
     for output in (tmp_path / "1", tmp_path / "2"):
         assert [line["iteration"] for line in json_stats(output)] == [3, 6]

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -93,9 +94,20 @@ def command(data: Path, output: Path, **changes) -> list[str]:
 
 
 def start(words: list[str], **options) -> subprocess.Popen:
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    """A run in a process group of its own, as a terminal gives it."""
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "PYTHONFAULTHANDLER": "1"}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-    return subprocess.Popen(words, env=environment, **pipes, **options)
+    return subprocess.Popen(words, env=environment, start_new_session=True, **pipes, **options)
+
+
+def finish(process: subprocess.Popen, seconds: int = 240) -> tuple[int, str]:
+    """The exit code and the text of a run; one that does not end is made to show where each rank stands."""
+    try:
+        text = process.communicate(timeout=seconds)[0]
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGABRT)
+        raise AssertionError(f"not done after {seconds} s\n{process.communicate()[0]}") from None
+    return process.returncode, text
 
 
 def json_stats(output: Path, kind: str = "train_iter") -> list[dict]:
@@ -117,14 +129,14 @@ class Synthetic(torch.utils.data.Dataset):
 
     def __init__(self, split: str, frames: int, crop: int, multi_label: bool = False):
         self.split, self.frames, self.crop, self.multi_label = split, frames, crop, multi_label
-        self.num_videos = 12 if split == "train" else 7
+        self.length = 12 if split == "train" else 7
 
     @classmethod
     def from_cfg(cls, cfg, split: str) -> "Synthetic":
         return cls(split, cfg.DATA.NUM_FRAMES, cfg.DATA.TRAIN_CROP_SIZE, cfg.DATA.MULTI_LABEL)
 
     def __len__(self) -> int:
-        return self.num_videos
+        return self.length
 
     def __getitem__(self, index) -> dict:
         video, epoch, frames, crop = index if isinstance(index, tuple) else (index, 0, self.frames, self.crop)

@@ -188,3 +188,10 @@ def test_the_table_and_the_plot_show_every_phase(tmp_path):
     assert json.loads(json.dumps(plan)) == plan
     plot_plan(plan, learning_rate(config(), build_schedule(config())), str(tmp_path / "plan.png"))
     assert (tmp_path / "plan.png").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize(("devices", "said"), [(1, 1), (2, 0)])
+def test_statistics_over_fewer_clips_than_asked_for_are_said_once(devices, said, caplog):
+    with caplog.at_level("INFO"):
+        build_schedule(config(TRAIN__BATCH_SIZE=4 * devices, NUM_GPUS=devices))
+    assert caplog.text.count("statistics over 4 clips, not MULTIGRID.BN_BASE_SIZE 8") == said

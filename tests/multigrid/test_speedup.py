@@ -6,7 +6,8 @@ from collections import Counter
 import pytest
 
 from projects.multigrid import speedup
-from slowfast.multigrid import Multigrid, Recipe, Shape, multigrid_schedule
+from slowfast.multigrid import Multigrid, Recipe, Shape, build_schedule, multigrid_schedule
+from slowfast.utils.parser import load_config
 
 TINY = {
     "DATA.NUM_FRAMES": 8,
@@ -45,6 +46,13 @@ def test_the_hours_add_up_from_the_times_of_the_shapes(tmp_path, capsys):
     assert result["speedup"] == pytest.approx(result["baseline"]["hours"] / result["multigrid"]["hours"])
     assert json.loads(file.read_text())["recipes"] == {"SlowFast R50, 32 frames": result}
     assert f"faster {result['speedup']:.2f} x" in capsys.readouterr().out
+
+
+def test_more_devices_share_the_batch_of_the_recipe():
+    args = speedup.parse(["--paper", "--num-devices", "16"])
+    cfg = load_config(args, args.cfg_files[1])
+    first = next(iter(build_schedule(cfg).plan(args.num_videos, 16)))
+    assert first.shape(0) == Shape(8 * cfg.TRAIN.BATCH_SIZE // 16, 8, 158)
 
 
 def test_a_shape_that_does_not_fit_is_named_and_withholds_the_hours():
