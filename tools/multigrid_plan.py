@@ -16,7 +16,7 @@ from slowfast.visualization.plan import describe_plan, plan_table, plot_plan
 def main() -> None:
     parser = argument_parser(__doc__.splitlines()[0])
     parser.add_argument("--num-videos", type=int, help="training videos; default: the length of the train list")
-    parser.add_argument("--num-devices", type=int, help="devices that share TRAIN.BATCH_SIZE; default: NUM_GPUS")
+    parser.add_argument("--num-devices", type=int, help="devices that share a machine's batch; default: NUM_GPUS")
     parser.add_argument("--json", metavar="FILE", help="write the plan as JSON")
     parser.add_argument("--plot", metavar="FILE.png", help="draw batch shape and learning rate over the training")
     args = parse_args(parser=parser)

@@ -247,7 +247,7 @@ def parse(argv: list[str] | None = None):
     parser.add_argument("--paper", action="store_true", help="time the paper's recipes and print its numbers beside")
     parser.add_argument("--reduced", action="store_true", help=f"small enough for a CPU: {' '.join(REDUCED)}")
     parser.add_argument("--num-videos", type=int, default=240_000, help="training videos (default: Kinetics-400's)")
-    parser.add_argument("--num-devices", type=int, help="devices that share TRAIN.BATCH_SIZE; default: NUM_GPUS")
+    parser.add_argument("--num-devices", type=int, help="devices that share a machine's batch; default: NUM_GPUS")
     parser.add_argument("--iterations", type=int, default=10, help="timed steps of each shape; the median counts")
     parser.add_argument("--warmup", type=int, default=3, help="steps of each shape before those")
     parser.add_argument("--split", action="store_true", help="time a batch that does not fit in parts that do")

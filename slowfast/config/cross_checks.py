@@ -207,8 +207,8 @@ def check_long_cycle_shapes(cfg: CfgNode) -> None:
 def check_long_cycle_end(cfg: CfgNode) -> None:
     """The last stage of a long cycle ends after its start."""
     steps, end = cfg.SOLVER.STEPS, cfg.SOLVER.MAX_EPOCH
-    if cfg.MULTIGRID.LONG_CYCLE and steps and steps[-1] > end:
-        problem = f"goes beyond SOLVER.MAX_EPOCH {end}, a long cycle has no place there"
+    if cfg.MULTIGRID.LONG_CYCLE and steps and steps[-1] >= end:
+        problem = f"does not end below SOLVER.MAX_EPOCH {end}, a long cycle has no place there"
         refuse("SOLVER.STEPS", steps, problem, f"scale them to the {end} epochs")
 
 

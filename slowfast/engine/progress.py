@@ -55,6 +55,11 @@ class Progress:
     def is_last(self, epoch: int) -> bool:
         return epoch + 1 >= self.total_epochs
 
+    def is_due(self, epoch: int, period: int) -> bool:
+        """Whether what comes every `period` epochs comes after `epoch`: epochs without iterations put it off."""
+        before = max((e for e in self.iterations_of_epoch if e < epoch), default=-1)
+        return self.is_last(epoch) or (epoch + 1) // period > (before + 1) // period
+
 
 def _iterations_until(leg: Leg, position: float) -> int:
     share = (position - leg.start) / (leg.end - leg.start)

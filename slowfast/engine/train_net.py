@@ -80,9 +80,8 @@ def end_epoch(state: TrainingState, journal: Journal, leg, val_set) -> None:
     """What is due after an epoch: the list of bad videos, a checkpoint, an evaluation."""
     epoch, train = leg.epoch, state.cfg.TRAIN
     journal.end_of_epoch(epoch, state.progress.clips_until(leg))
-    last = state.progress.is_last(epoch)
-    save = last or (epoch + 1) % train.CHECKPOINT_PERIOD == 0
-    state.evaluation_due = last or (epoch + 1) % train.EVAL_PERIOD == 0
+    save = state.progress.is_due(epoch, train.CHECKPOINT_PERIOD)
+    state.evaluation_due = state.progress.is_due(epoch, train.EVAL_PERIOD)
     if save or state.evaluation_due:
         require_finite_weights(state.model, state.done)
         settle_statistics(state, epoch)

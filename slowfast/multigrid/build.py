@@ -18,13 +18,14 @@ def build_schedule(cfg) -> MultigridSchedule:
     The devices of a machine share TRAIN.BATCH_SIZE: NUM_GPUS, at least 1.
     Raises ValueError when a shape does not fit the model.
     """
-    if not (cfg.MULTIGRID.LONG_CYCLE or cfg.MULTIGRID.SHORT_CYCLE):
+    if not _has_cycle(cfg):
         return build_baseline(cfg)
     options = multigrid_options(cfg)
     recipe = build_recipe(cfg, options)
     schedule = multigrid_schedule(recipe, options, world_size(cfg))
     check_shapes(cfg, schedule.phases)
     _say_small_groups(schedule.phases, options.bn_base_size, world_size(cfg))
+    _say_lost_stages(schedule.phases, len(recipe.steps))
     return schedule
 
 
@@ -61,6 +62,10 @@ def multigrid_options(cfg) -> Multigrid:
         align_to_epochs=node.ALIGN_TO_EPOCHS,
         bn_base_size=node.BN_BASE_SIZE,
     )
+
+
+def _has_cycle(cfg) -> bool:
+    return cfg.MULTIGRID.LONG_CYCLE or cfg.MULTIGRID.SHORT_CYCLE
 
 
 def devices_of_a_machine(cfg) -> int:
@@ -131,7 +136,9 @@ def _cosine_borders(cfg) -> tuple[float, ...]:
 
 
 def _norm_type(cfg) -> tuple[int, int]:
-    """Groups and ranks of the batch norm that BN.NORM_TYPE names, without multigrid."""
+    """Groups and ranks of the batch norm that BN.NORM_TYPE names; with multigrid it names none."""
+    if _has_cycle(cfg):
+        return 1, 1
     bn, devices, world = cfg.BN, devices_of_a_machine(cfg), world_size(cfg)
     if bn.NORM_TYPE == "sub_batchnorm":
         return bn.NUM_SPLITS, 1
@@ -160,4 +167,14 @@ def _say_small_groups(phases: Iterable[Phase], base_size: int, world_size: int) 
             "batch norm: statistics over %d clips, not MULTIGRID.BN_BASE_SIZE %d: the devices together have no more",
             clips,
             base_size,
+        )
+
+
+def _say_lost_stages(phases: Iterable[Phase], num_stages: int) -> None:
+    """Where epochs are cut to whole ones, a short stage may have none left."""
+    for stage in sorted({*range(num_stages)} - {phase.stage for phase in phases}):
+        logger.warning(
+            "learning-rate stage %d of %d has no epoch, as its borders are cut to whole ones: "
+            "raise MULTIGRID.EPOCH_FACTOR or SOLVER.MAX_EPOCH",
+            *(stage + 1, num_stages),
         )

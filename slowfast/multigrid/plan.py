@@ -108,21 +108,22 @@ class MultigridSchedule:
         """Every iteration of the training, for `num_videos` videos on `world_size` ranks.
 
         A phase has as many iterations as its epochs are long, to the nearest, dealt over its epochs, and no leg where
-        that gives none; its short cycle starts anew with every leg. The clips of a training are one stream, a
-        permutation of all videos after the other, from which batches are cut one after the other: no video is left
-        out.
+        that gives none: the single design may cut a phase that short. Its short cycle starts anew with every leg. The
+        clips of a training are one stream, a permutation of all videos after the other, from which batches are cut one
+        after the other: no video is left out.
 
-        Raises ValueError when a batch is larger than the data set or a phase has no iteration.
+        Raises ValueError when a batch is larger than the data set, or a stage or a base shape has no iteration.
         """
         legs, clips = [], 0
         for phase in self.phases:
             per_epoch = num_videos / (phase.mean_batch * world_size)
-            _check_size(phase, num_videos, world_size, per_epoch)
+            _check_size(phase, num_videos, world_size)
             for start, end in phase.epochs():
                 before, after = (_nearest((epoch - phase.start_epoch) * per_epoch) for epoch in (start, end))
                 leg = Leg(phase, start, end, clips, after - before)
                 clips += leg.clips_before(leg.iterations) * world_size
                 legs += [leg] if leg.iterations else []
+        _check_shares(self.phases, legs, num_videos)
         epochs = [leg.epoch for leg in legs]
         return tuple(
             replace(leg, ends_epoch=leg.epoch != following)
@@ -142,20 +143,29 @@ def remaining(legs: Iterable[Leg], iterations_done: int) -> tuple[Leg, ...]:
 
 def _nearest(iterations: float) -> int:
     """A whole number of iterations; halves that floats have moved a little off are halves."""
-    return round(round(iterations, 6))
+    return round(round(iterations, 3))
 
 
-def _check_size(phase: Phase, num_videos: int, world_size: int, per_epoch: float) -> None:
+def _check_size(phase: Phase, num_videos: int, world_size: int) -> None:
     base = phase.shapes[0]
     clips = base.batch_size * world_size
-    shape = f"the shape of {base.frames} frames x {base.crop} px takes {clips} clips a batch on {world_size} device(s)"
     if clips > num_videos:
         raise ValueError(
-            f"{shape}, and there are only {num_videos} training videos: an epoch would have no iteration; "
-            f"lower TRAIN.BATCH_SIZE by a factor of {clips / max(num_videos, 1):.1f} or more"
+            f"the shape of {base.frames} frames x {base.crop} px takes {clips} clips a batch on {world_size} "
+            f"device(s), and there are only {num_videos} training videos: an epoch would have no iteration; "
+            f"lower TRAIN.BATCH_SIZE by a factor of {ceil(10 * clips / max(num_videos, 1)) / 10:g} or more"
         )
-    if _nearest((phase.end_epoch - phase.start_epoch) * per_epoch) < 1:
-        raise ValueError(
-            f"{shape}, and its phase, from epoch {phase.start_epoch:.3f} to {phase.end_epoch:.3f} of {num_videos} "
-            "videos, would have no iteration: lower TRAIN.BATCH_SIZE, raise SOLVER.MAX_EPOCH or MULTIGRID.EPOCH_FACTOR"
-        )
+
+
+def _check_shares(phases: Iterable[Phase], legs: Iterable[Leg], num_videos: int) -> None:
+    """Every learning-rate stage and every base shape trains."""
+    stages = {leg.phase.stage for leg in legs}
+    shapes = {leg.phase.shapes[0] for leg in legs}
+    for phase in phases:
+        if phase.stage not in stages or phase.shapes[0] not in shapes:
+            base = phase.shapes[0]
+            raise ValueError(
+                f"the phase of {base.frames} frames x {base.crop} px from epoch {phase.start_epoch:.3f} to "
+                f"{phase.end_epoch:.3f} of {num_videos} videos would have no iteration: lower TRAIN.BATCH_SIZE, raise "
+                "SOLVER.MAX_EPOCH or MULTIGRID.EPOCH_FACTOR"
+            )

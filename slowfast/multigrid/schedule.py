@@ -41,8 +41,9 @@ class Recipe:
     warmup_epochs: float = 0.0
 
     def __post_init__(self):
-        if not self.steps or self.steps[0] != 0 or list(self.steps) != sorted({*self.steps}):
-            raise ValueError(f"the steps {self.steps} have to begin at epoch 0 and to rise")
+        borders = [*self.steps, self.max_epoch]
+        if borders[0] != 0 or borders != sorted({*borders}):
+            raise ValueError(f"the steps {self.steps} have to begin at epoch 0 and to rise, below {self.max_epoch:g}")
         if len(self.rates) < len(self.steps):
             raise ValueError(f"the {len(self.steps)} steps {self.steps} need a rate each, and rates is {self.rates}")
 

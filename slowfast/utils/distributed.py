@@ -210,7 +210,7 @@ def wrap(model: nn.Module) -> nn.Module:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # of the name that torch 2.13 gives to broadcast_buffers
         net = DistributedDataParallel(model, broadcast_buffers=False, gradient_as_bucket_view=True)
-    if dist.get_backend() == "gloo":
+    if net.device_type == "cpu":
         net.register_comm_hook(None, _average_in_order)
     return net
 

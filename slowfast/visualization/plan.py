@@ -1,5 +1,6 @@
 """A training plan for people and programs: rows, a table, a figure."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from itertools import accumulate
 
@@ -17,24 +18,24 @@ def describe_plan(
 ) -> dict:
     """A plan and the same recipe's without multigrid, as plain numbers. Batch sizes are totals over all devices.
 
-    `rate` is the learning rate at an epoch of a phase. Raises ValueError when a phase has no iteration.
+    `rate` is the learning rate at an epoch of a phase. Raises ValueError when a stage or a base shape has no iteration.
     """
     before, after = _totals(baseline, num_videos, world_size), _totals(schedule, num_videos, world_size)
-    counts = phase_iterations(schedule.plan(num_videos, world_size))
+    iterations = phase_iterations(schedule.plan(num_videos, world_size))
     return {
         "baseline": before,
         "multigrid": after,
         "iteration_saving": before["iterations"] / after["iterations"],
         "warmup_epochs": schedule.warmup_epochs,
-        "phases": [_row(phase, rate, counts[phase], world_size) for phase in schedule.phases],
+        "phases": [_row(phase, rate, iterations[phase], world_size) for phase in schedule.phases],
     }
 
 
-def phase_iterations(legs: Sequence[Leg]) -> dict[Phase, int]:
+def phase_iterations(legs: Sequence[Leg]) -> Counter[Phase]:
     """Iterations of every phase."""
-    counts: dict[Phase, int] = {}
+    counts = Counter()
     for leg in legs:
-        counts[leg.phase] = counts.get(leg.phase, 0) + leg.iterations
+        counts[leg.phase] += leg.iterations
     return counts
 
 

@@ -37,6 +37,14 @@ def test_places_count_iterations_epochs_and_clips_without_gaps(progress):
     assert [progress.is_last(epoch) for epoch in range(3)] == [False, False, True]
 
 
+def test_what_is_due_in_an_epoch_without_iterations_comes_with_the_next_that_has_some():
+    phase = Phase(0, 0, 6, (Shape(12, 8, 32),))
+    progress = Progress(MultigridSchedule((phase,)).plan(12))
+    assert [progress.is_due(epoch, 4) for epoch in range(6)] == [False, False, False, True, False, True]
+    legs = [leg for leg in progress.legs if leg.epoch not in (2, 3)]
+    assert [Progress(legs).is_due(epoch, 4) for epoch in (0, 1, 4, 5)] == [False, False, True, True]
+
+
 def test_a_position_is_found_again_as_a_number_of_iterations(progress):
     places = [progress.at(leg, i) for leg in progress.legs for i in range(leg.iterations)]
     for place in places:

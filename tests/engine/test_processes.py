@@ -4,21 +4,24 @@ import os
 import resource
 import signal
 import time
+from itertools import accumulate
 
 import pytest
 
 from slowfast.engine.test_net import test as test_model
 from slowfast.engine.train_net import train
+from slowfast.multigrid import build_schedule
 from slowfast.utils.checkpoint import read_checkpoint
+from slowfast.visualization.plan import phase_iterations
 from tests.engine.tiny import BOTH_CYCLES, command, finish, json_stats, losses, start, tiny_cfg
 
 
-def stop_after(iterations: int, output, words: list[str], how: signal.Signals):
-    """Start a run, signal all its processes, as a terminal does, after some iterations: (exit code, text)."""
+def stop_after(iteration: int, output, words: list[str], how: signal.Signals):
+    """Start a run, signal all its processes, as a terminal does, after an iteration: (exit code, text)."""
     process = start(words)
     log = output / "json_stats.log"
     deadline = time.monotonic() + 120
-    while not (log.exists() and log.read_text().count("train_iter") >= iterations):
+    while not (log.exists() and f'"iteration": {iteration},' in log.read_text()):
         running = process.poll() is None and time.monotonic() < deadline
         assert running, finish(process, 0)
         time.sleep(0.01)
@@ -45,6 +48,18 @@ def test_a_run_stopped_in_the_middle_goes_on_as_if_it_had_not_been(how, videos, 
     assert json_stats(broken, "train_epoch")[-1]["loss"] == json_stats(whole, "train_epoch")[-1]["loss"]
 
 
+def test_a_run_killed_in_every_phase_goes_on_as_if_it_had_not_been(videos, tmp_path):
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    train(tiny_cfg(videos, whole, **BOTH_CYCLES))
+    legs = build_schedule(tiny_cfg(videos, whole, **BOTH_CYCLES)).plan(12)
+    ends = accumulate(phase_iterations(legs).values())  # the last phase is left to the last run
+    for end in [*ends][:-1]:
+        code, text = stop_after(end, broken, command(videos, broken, **BOTH_CYCLES), signal.SIGKILL)
+        assert code == -signal.SIGKILL, text
+    train(tiny_cfg(videos, broken, **BOTH_CYCLES))
+    assert losses(broken) == losses(whole)
+
+
 def test_two_processes_train_and_test_as_one_run(videos, tmp_path):
     code, text = finish(start(command(videos, tmp_path, NUM_GPUS=2, SOLVER__MAX_EPOCH=3, TEST__ENABLE=True)))
     assert code == 0, text
@@ -67,16 +82,22 @@ def test_two_processes_stop_at_the_same_iteration_and_go_on(videos, tmp_path):
 
 
 def test_four_processes_go_on_with_the_same_losses_to_the_last_bit(videos, tmp_path):
-    """Two would not show it: the sum of two does not depend on the order."""
+    """Two would not show it: the sum of two does not depend on the order. Pairs of ranks share their statistics."""
+    changes = BOTH_CYCLES | {
+        "NUM_GPUS": 4,
+        "TRAIN__BATCH_SIZE": 4,
+        "MULTIGRID__LONG_CYCLE_FACTORS": [[0.5, 1], [1, 1]],
+    }
     whole, broken = tmp_path / "whole", tmp_path / "broken"
+    middle = "checkpoints/checkpoint_epoch_00004.pyth"
     for output in (whole, broken):
         if output == broken:
-            first = "checkpoints/checkpoint_epoch_00001.pyth"
-            (broken / first).parent.mkdir(parents=True)
-            (broken / first).write_bytes((whole / first).read_bytes())
-        code, text = finish(start(command(videos, output, NUM_GPUS=4)))
+            (broken / middle).parent.mkdir(parents=True)
+            (broken / middle).write_bytes((whole / middle).read_bytes())
+        code, text = finish(start(command(videos, output, **changes)))
         assert code == 0, text
-    assert losses(broken) == {i: loss for i, loss in losses(whole).items() if i > 3}
+    done = read_checkpoint(broken / middle)["iteration"]
+    assert losses(broken) == {i: loss for i, loss in losses(whole).items() if i > done}
 
 
 def test_the_error_of_a_rank_is_told_once_and_ends_all(videos, tmp_path):

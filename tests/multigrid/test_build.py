@@ -195,3 +195,14 @@ def test_statistics_over_fewer_clips_than_asked_for_are_said_once(devices, said,
     with caplog.at_level("INFO"):
         build_schedule(config(TRAIN__BATCH_SIZE=4 * devices, NUM_GPUS=devices))
     assert caplog.text.count("statistics over 4 clips, not MULTIGRID.BN_BASE_SIZE 8") == said
+
+
+def test_a_stage_that_is_left_no_epoch_is_named(caplog):
+    changes = {"SOLVER__STEPS": [0, 7, 9], "SOLVER__LRS": [1, 0.1, 0.01], "SOLVER__MAX_EPOCH": 10}
+    build_schedule(config(MULTIGRID__LONG_CYCLE=False, MULTIGRID__EPOCH_FACTOR=0.25, **changes))
+    assert "stage 3 of 3 has no epoch" in caplog.text
+
+
+def test_the_baseline_of_a_multigrid_recipe_asks_nothing_of_the_norm_type():
+    changes = {"BN__NORM_TYPE": "sync_batchnorm", "BN__NUM_SYNC_DEVICES": 4, "TRAIN__BATCH_SIZE": 12, "NUM_GPUS": 6}
+    assert build_baseline(config(**changes)).phases[0].bn_sync_ranks == 1

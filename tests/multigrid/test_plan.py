@@ -122,12 +122,33 @@ def test_the_iterations_of_an_epoch_differ_by_one_at_most():
 
 def test_a_batch_larger_than_the_data_set_is_an_error_that_says_which_number_to_lower():
     with pytest.raises(
-        ValueError, match=r"16 clips a batch .* 10 training videos.*TRAIN.BATCH_SIZE by a factor of 1\.6"
+        ValueError, match=r"16 clips a batch .* 14 training videos.*TRAIN.BATCH_SIZE by a factor of 1\.2"
     ):
-        multigrid_schedule(RECIPE, Multigrid()).plan(10)
+        multigrid_schedule(RECIPE, Multigrid()).plan(14)
 
 
-def test_a_phase_without_iteration_is_an_error():
-    schedule = MultigridSchedule((Phase(0, 0.0, 0.9, (Shape(8, 8, 32),)), Phase(0, 0.9, 1.0, (Shape(8, 8, 32),))))
-    with pytest.raises(ValueError, match=r"epoch 0\.900 to 1\.000 of 10 videos, would have no iteration"):
-        schedule.plan(10)
+@pytest.mark.parametrize(("stage", "shape"), [(1, Shape(8, 8, 32)), (0, Shape(16, 4, 32))])
+def test_a_stage_or_a_shape_without_iteration_is_an_error(stage, shape):
+    schedule = MultigridSchedule((Phase(0, 0.0, 0.9, (Shape(8, 8, 32),)), Phase(stage, 0.9, 1.0, (shape,))))
+    with pytest.raises(ValueError, match=r"epoch 0\.900 to 1\.000 of 20 videos would have no iteration"):
+        schedule.plan(20)
+
+
+@pytest.mark.parametrize("factor", [0.25, 1.5, 3])
+def test_the_single_design_may_cut_a_phase_too_short_for_an_iteration(factor):
+    recipe = Recipe(Shape(4, 16, 64), 2, 10, (0, 7, 9), (1, 0.1, 0.01))
+    schedule = multigrid_schedule(recipe, Multigrid(design="single", epoch_factor=factor))
+    for num_videos in (200, 720):
+        counts = Counter()
+        for leg in schedule.plan(num_videos):
+            counts[leg.phase.shapes[0]] += leg.iterations
+        assert len(counts) == 4
+        assert max(counts.values()) - min(counts.values()) <= 1
+
+
+def test_shapes_get_the_same_iterations_of_a_large_data_set_too():
+    recipe = Recipe(Shape(1, 32, 224), 2, 10, (0, 5, 8), (1, 0.1, 0.01))
+    counts = Counter()
+    for leg in multigrid_schedule(recipe, Multigrid()).plan(203_984):
+        counts[leg.phase.stage, leg.phase.lr_factor] += leg.iterations
+    assert len({count for (stage, _), count in counts.items() if stage == 0}) == 1

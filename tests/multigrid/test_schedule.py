@@ -134,7 +134,8 @@ def test_the_warm_up_ends_with_the_first_phase_at_the_latest():
 
 
 @pytest.mark.parametrize(
-    ("steps", "rates"), [((), (1.0,)), ((1, 3), (1, 0.1)), ((0, 5, 3), (1, 0.1, 0.01)), ((0, 3), (1,))]
+    ("steps", "rates"),
+    [((), (1.0,)), ((1, 3), (1, 0.1)), ((0, 5, 3), (1, 0.1, 0.01)), ((0, 6), (1, 0.1)), ((0, 3), (1,))],
 )
 def test_a_recipe_whose_steps_and_rates_do_not_fit_is_refused(steps, rates):
     with pytest.raises(ValueError, match="steps"):
