@@ -4,6 +4,7 @@ With `multigrid/batch_norm.py`, the only place that knows torch.distributed.
 """
 
 import functools
+import gc
 import logging
 import os
 import signal
@@ -20,7 +21,6 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 from torch import Tensor, nn
-from torch.futures import Future
 from torch.nn.parallel import DistributedDataParallel
 
 from slowfast.utils.parser import is_user_error, user_message
@@ -75,6 +75,7 @@ def _run_rank(local_rank: int, run: Callable, args: tuple, world: World, address
     with _Reporting(told, local_rank):
         _init_process_group(local_rank, world, address)
         run(*args)
+        gc.collect()  # a wrapper that outlives its group may wait for the group's threads, and they for the interpreter
         dist.destroy_process_group()
 
 
@@ -211,22 +212,11 @@ def wrap(model: nn.Module) -> nn.Module:
         warnings.simplefilter("ignore", FutureWarning)  # of the name that torch 2.13 gives to broadcast_buffers
         net = DistributedDataParallel(model, broadcast_buffers=False, gradient_as_bucket_view=True)
     if net.device_type == "cpu":
-        net.register_comm_hook(None, _average_in_order)
+        # It would cut its buckets anew after its first iteration, and the order of gloo's sums depends on the place in
+        # a bucket: a resumed run would differ in the last bit. So it does that now, by the order of the parameters.
+        net.reducer._push_all_rebuilt_params()
+        net.reducer._rebuild_buckets()
     return net
-
-
-def _average_in_order(_state, bucket) -> Future[Tensor]:
-    """A bucket of gradients, averaged over ranks by a sum in their order.
-
-    The order of gloo's own sums depends on the place in the bucket, and a run cuts its buckets anew after its first
-    iteration: a resumed one would differ in the last bit.
-    """
-    mine = bucket.buffer()
-    of_all = [torch.empty_like(mine) for _ in range(get_world_size())]
-    dist.all_gather(of_all, mine)
-    done = Future()
-    done.set_result(functools.reduce(torch.add, of_all) / len(of_all))
-    return done
 
 
 def all_reduce_sum(tensor: Tensor) -> Tensor:
