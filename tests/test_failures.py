@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from slowfast.config.node import ConfigError
 from slowfast.datasets.build import build_dataset
 from slowfast.datasets.loader import construct_loader
 from slowfast.engine.launch import run
+from slowfast.errors import UserError
 from slowfast.utils.distributed import RankError, World, barrier, get_rank, launch
 from slowfast.utils.parser import fail_cleanly
 from tests.engine.tiny import SYNTHETIC, json_stats, tiny_cfg
@@ -56,7 +56,7 @@ def test_what_a_failed_run_held_is_let_go_before_the_program_ends():
     def fail():
         loader = Loader()
         held.append(weakref.ref(loader))
-        raise ConfigError("a mistake")
+        raise UserError("a mistake")
 
     with pytest.raises(SystemExit) as end, fail_cleanly():
         fail()

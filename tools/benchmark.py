@@ -25,6 +25,7 @@ import numpy as np
 
 from slowfast.datasets.transform import resized_size
 from slowfast.datasets.video import open_video
+from slowfast.errors import UserError
 from slowfast.utils.machine import processor_name
 from slowfast.utils.parser import fail_cleanly
 
@@ -50,7 +51,7 @@ def read_opencv(path: str, indices: np.ndarray, short_side: int) -> np.ndarray:
     frames, wanted = [], set(indices.tolist())
     for index in range(indices[0], indices[-1] + 1):
         if not capture.grab():
-            raise ValueError(f"OpenCV can't read frame {index} of {path}")
+            raise UserError(f"OpenCV can't read frame {index} of {path}")
         if index in wanted:
             frames.append(_resize(cv2.cvtColor(capture.retrieve()[1], cv2.COLOR_BGR2RGB), short_side))
     return np.stack(frames)

@@ -26,6 +26,8 @@ import av
 import cv2
 import numpy as np
 
+from slowfast.errors import UserError
+
 MARKER = "demo_data.json"
 VERSION = 2  # raise it when the pixels change, so that old data sets are made again
 SPLITS = ("train", "val", "test")
@@ -282,9 +284,7 @@ def is_complete(out: str, arguments: dict) -> bool:
         with open(marker) as f:
             return json.load(f) == arguments
     if os.path.exists(out) and (not os.path.isdir(out) or os.listdir(out)):
-        raise ValueError(
-            f"OUT {out}: it exists and is no demo data set (no {MARKER} in it); name a new or empty folder"
-        )
+        raise UserError(f"OUT {out}: it exists and is no demo data set (no {MARKER} in it); name a new or empty folder")
     return False
 
 

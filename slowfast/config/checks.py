@@ -6,7 +6,8 @@ a registry (names of models and data sets) where that is, so that a configuratio
 
 from slowfast.config import cross_checks
 from slowfast.config.defaults import get_cfg
-from slowfast.config.node import CfgNode, ConfigError, flatten
+from slowfast.config.node import CfgNode, flatten
+from slowfast.errors import UserError
 
 NO_EFFECT = {
     "AUG": "strong augmentation is not part of this project",
@@ -139,7 +140,7 @@ ABOVE = {
 
 
 def check_cfg(cfg: CfgNode) -> None:
-    """Raise a `ConfigError` for the first thing in `cfg` that cannot work."""
+    """Raise a `UserError` for the first thing in `cfg` that cannot work."""
     values = dict(flatten(cfg))
     check_no_effect(values, dict(flatten(get_cfg())))
     check_choices(values)
@@ -153,7 +154,7 @@ def check_no_effect(values: dict, defaults: dict) -> None:
     for key, value in values.items():
         why = no_effect_reason(key)
         if why is not None and key in defaults and value != defaults[key]:
-            raise ConfigError(f"{key}: {value!r} has no effect here ({why}); leave the key out ({defaults[key]!r})")
+            raise UserError(f"{key}: {value!r} has no effect here ({why}); leave the key out ({defaults[key]!r})")
 
 
 def no_effect_reason(key: str) -> str | None:
@@ -167,7 +168,7 @@ def check_choices(values: dict) -> None:
     """Keys with a few possible values have one of them."""
     for key, choices in CHOICES.items():
         if values[key] not in choices:
-            raise ConfigError(f"{key}: {values[key]!r} is not known, give one of {', '.join(map(str, choices))}")
+            raise UserError(f"{key}: {values[key]!r} is not known, give one of {', '.join(map(str, choices))}")
 
 
 def check_limits(values: dict) -> None:
@@ -176,11 +177,11 @@ def check_limits(values: dict) -> None:
         for value in _numbers(values[key]):
             if value < low or (high is not None and value > high):
                 span = f"{low} or more" if high is None else f"{low} to {high}"
-                raise ConfigError(f"{key}: {value!r} is out of range, give {span}")
+                raise UserError(f"{key}: {value!r} is out of range, give {span}")
     for key, low in ABOVE.items():
         for value in _numbers(values[key]):
             if value <= low:
-                raise ConfigError(f"{key}: {value!r} is out of range, give more than {low}")
+                raise UserError(f"{key}: {value!r} is out of range, give more than {low}")
 
 
 def _numbers(value) -> list:

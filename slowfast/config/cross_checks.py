@@ -1,6 +1,7 @@
 """Checks of keys that must go together, each a function of the cfg; `CHECKS` at the end is the table that runs them."""
 
-from slowfast.config.node import CfgNode, ConfigError
+from slowfast.config.node import CfgNode
+from slowfast.errors import UserError
 
 STAGES = "res2 to res5"
 NUM_STAGES = 4
@@ -17,7 +18,7 @@ BINARY_LOSSES = ("bce", "bce_logit")
 
 def refuse(key: str, value, problem: str, mend: str) -> None:
     """Raise the error that names key, value, problem and mend."""
-    raise ConfigError(f"{key}: {value!r} {problem}; {mend}")
+    raise UserError(f"{key}: {value!r} {problem}; {mend}")
 
 
 def num_pathways(cfg: CfgNode) -> int:

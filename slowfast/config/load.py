@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 
 from slowfast.config.checks import check_cfg
 from slowfast.config.defaults import get_cfg
-from slowfast.config.node import CfgNode, ConfigError
+from slowfast.config.node import CfgNode
+from slowfast.errors import UserError
 
 
 def load_cfg(path=None, overrides: Sequence = ()) -> CfgNode:
@@ -15,8 +16,8 @@ def load_cfg(path=None, overrides: Sequence = ()) -> CfgNode:
     cfg.merge_from_list(list(overrides))
     try:
         check_cfg(cfg)
-    except ConfigError as error:
-        raise ConfigError(f"{path}: {error}" if path is not None else str(error)) from None
+    except UserError as error:
+        raise UserError(f"{path}: {error}" if path is not None else str(error)) from None
     cfg.freeze()
     return cfg
 

@@ -12,6 +12,8 @@ import re
 import yacs.config
 import yaml
 
+from slowfast.errors import UserError
+
 NUMBER_TEXT = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 # Whole numbers by default that may also be fractional: a schedule given in iterations rarely makes whole epochs.
@@ -30,10 +32,6 @@ TEXT_LIST_KEYS = {
 }
 
 
-class ConfigError(ValueError):
-    """A mistake in the user's configuration: the message names the key, the value and the mend."""
-
-
 class CfgNode(yacs.config.CfgNode):
     """A section of the configuration, or all of it."""
 
@@ -42,8 +40,8 @@ class CfgNode(yacs.config.CfgNode):
         path = pathlib.Path(cfg_filename)
         try:
             self.merge_from_other_cfg(read_yaml(path))
-        except ConfigError as error:
-            raise ConfigError(f"{path}: {error}") from None
+        except UserError as error:
+            raise UserError(f"{path}: {error}") from None
 
     def merge_from_other_cfg(self, cfg_other) -> None:
         """Merge a nested mapping of keys (dotted keys are understood at any level)."""
@@ -53,7 +51,7 @@ class CfgNode(yacs.config.CfgNode):
     def merge_from_list(self, cfg_list) -> None:
         """Merge `[KEY, value, KEY, value, ...]`; text values are read as Python or YAML values."""
         if len(cfg_list) % 2:
-            raise ConfigError(f"overrides come in pairs KEY VALUE, but {cfg_list[-1]!r} has no value")
+            raise UserError(f"overrides come in pairs KEY VALUE, but {cfg_list[-1]!r} has no value")
         for key, value in zip(cfg_list[0::2], cfg_list[1::2], strict=True):
             is_text = isinstance(_look_up(self, str(key)), str)
             self._assign(key, parse_text(value, is_text) if isinstance(value, str) else value)
@@ -66,7 +64,7 @@ class CfgNode(yacs.config.CfgNode):
             node = node[section]
         if isinstance(default, yacs.config.CfgNode):
             if value is not None:  # a section with nothing under it reads as None
-                raise ConfigError(
+                raise UserError(
                     f"{key}: {value!r} is not possible, it is a section of keys: {_some_keys(default, key)}"
                 )
             return
@@ -80,11 +78,11 @@ def read_yaml(path: pathlib.Path) -> dict:
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"not readable as YAML: {' '.join(str(error).split())}") from None
+        raise UserError(f"not readable as YAML: {' '.join(str(error).split())}") from None
     if values is None:
         return {}
     if not isinstance(values, dict):
-        raise ConfigError(f"holds a {type(values).__name__}, give sections such as 'TRAIN:' with indented keys")
+        raise UserError(f"holds a {type(values).__name__}, give sections such as 'TRAIN:' with indented keys")
     return values
 
 
@@ -153,7 +151,7 @@ def _is_number(value) -> bool:
 
 def _require(key: str, value, fits: bool, what: str):
     if not fits:
-        raise ConfigError(f"{key}: {value!r} does not fit, give {what}")
+        raise UserError(f"{key}: {value!r} does not fit, give {what}")
     return value
 
 
@@ -161,7 +159,7 @@ def _look_up(cfg: CfgNode, key: str):
     node = cfg
     for name in str(key).split("."):
         if not isinstance(node, yacs.config.CfgNode) or name not in node:
-            raise ConfigError(f"unknown key {key}; did you mean {nearest_key(str(key), cfg)}?")
+            raise UserError(f"unknown key {key}; did you mean {nearest_key(str(key), cfg)}?")
         node = node[name]
     return node
 

@@ -15,15 +15,11 @@ from slowfast.datasets.sampling import SpatialChoice, rng_for
 from slowfast.datasets.temporal import TimedSpan
 from slowfast.datasets.transform import apply_crop_flip, resized_size
 from slowfast.datasets.video import VideoError
+from slowfast.errors import UserError
 from slowfast.multigrid.sampler import ClipIndex
 
 MAX_ATTEMPTS = 50  # videos to try for one training clip
 REPLACEMENT = 0xBAD  # keeps the draw of another video apart from the draws of clips
-
-
-class UnreadableVideos(ValueError):
-    """What the user is told when there is nothing to show; of its own type, so that it is known after its way out of a
-    worker process."""
 
 
 @dataclass(frozen=True)
@@ -166,12 +162,12 @@ class VideoDataset(torch.utils.data.Dataset):
     def _give_up(self, index: ClipIndex, bad: list[str]) -> dict:
         last = bad[-1].replace("\t", ": ")
         if self.split == "train":
-            raise UnreadableVideos(
+            raise UserError(
                 f"{len(bad)} videos drawn one after the other cannot be read; the last is {last}. Check "
                 "DATA.PATH_PREFIX, and the files with tools/check_videos.py"
             )
         if not self.skip_bad:
-            raise UnreadableVideos(
+            raise UserError(
                 f"{last}. Mend the file or take it off the list; TEST.SKIP_BAD_VIDEOS True leaves such videos out and "
                 "counts them"
             )

@@ -2,6 +2,8 @@
 
 from fvcore.common.registry import Registry
 
+from slowfast.errors import UserError
+
 DATASET_REGISTRY = Registry("DATASET")
 DATASET_REGISTRY.__doc__ = """
 Classes with `from_cfg(cfg, split)`, or callables `(cfg, split)`, that give a data set whose items are the samples that
@@ -13,10 +15,10 @@ def build_dataset(dataset_name: str, cfg, split: str):
     """The data set `dataset_name` (as TRAIN.DATASET or TEST.DATASET has it) for "train", "val" or "test"."""
     entries = {name.lower(): entry for name, entry in DATASET_REGISTRY}
     if dataset_name.lower() not in entries:
-        raise ValueError(
+        raise UserError(
             f"TRAIN.DATASET or TEST.DATASET {dataset_name!r} is not a data set: use one of {', '.join(sorted(entries))}"
         )
     if split not in ("train", "val", "test"):
-        raise ValueError(f"split {split!r}: use train, val or test")
+        raise UserError(f"split {split!r}: use train, val or test")
     entry = entries[dataset_name.lower()]
     return getattr(entry, "from_cfg", entry)(cfg, split)

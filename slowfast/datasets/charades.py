@@ -13,6 +13,7 @@ from slowfast.datasets.frame_media import listed_media
 from slowfast.datasets.media import CountAtRate, VideoFiles, find_videos
 from slowfast.datasets.targets import ClassSets, check_range
 from slowfast.datasets.temporal import FrameSpan
+from slowfast.errors import UserError
 
 ACTION = r"c(\d+) +(\d+\.?\d*) +(\d+\.?\d*)"  # class, seconds from and to
 EXTRACTED_FPS = 24.0  # of the published frames; strides count them
@@ -38,7 +39,7 @@ class Charades(VideoDataset):
         elif os.path.isfile(official):
             media, targets = _read_official(official, cfg.DATA.PATH_PREFIX or data_dir, num_classes)
         else:
-            raise ValueError(
+            raise UserError(
                 f"neither {os.path.abspath(path)} nor {os.path.basename(official)} exists: DATA.PATH_TO_DATA_DIR is "
                 f"{data_dir!r}, the folder that must hold one of them"
             )
@@ -51,12 +52,12 @@ def _read_official(path: str, folder: str, num_classes: int) -> tuple[VideoFiles
     with open(path, encoding="utf-8-sig", newline="") as file:
         reader = csv.DictReader(file)
         if not {"id", "actions"} <= set(reader.fieldnames or ()):
-            raise ValueError(f"{path}, line 1: the header has no columns id and actions: {reader.fieldnames}")
+            raise UserError(f"{path}, line 1: the header has no columns id and actions: {reader.fieldnames}")
         for row in reader:
             names.append(row["id"])
             actions.append(_actions(row["actions"] or "", num_classes, f"{path}, line {reader.line_num}"))
     if not names:
-        raise ValueError(f"{path} lists no videos")
+        raise UserError(f"{path} lists no videos")
     flat = np.asarray([action for video in actions for action in video], np.float64).reshape(-1, 3)
     offsets = np.append(0, np.cumsum([len(video) for video in actions]))
     begin, end = flat[:, 1] * EXTRACTED_FPS, flat[:, 2] * EXTRACTED_FPS
@@ -72,7 +73,7 @@ def _actions(text: str, num_classes: int, where: str) -> list[tuple[int, float, 
     for action in filter(None, text.split(";")):
         match = re.fullmatch(ACTION, action.strip())
         if match is None:
-            raise ValueError(f"{where}: an action is like 'c092 11.90 21.20', not {action!r}")
+            raise UserError(f"{where}: an action is like 'c092 11.90 21.20', not {action!r}")
         number, begin, end = match.groups()
         check_range(int(number), num_classes, where)
         found.append((int(number), float(begin), float(end)))

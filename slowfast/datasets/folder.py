@@ -8,6 +8,7 @@ from slowfast.datasets.build import DATASET_REGISTRY
 from slowfast.datasets.lists import Row, class_numbers, find_class_names, number_names
 from slowfast.datasets.media import VIDEO_SUFFIXES, VideoFiles, is_video
 from slowfast.datasets.targets import ClassNumbers
+from slowfast.errors import UserError
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +39,7 @@ def list_folders(data_dir: str, split: str, num_classes: int, class_file: str = 
         for path in _video_paths(os.path.join(root, name))
     ]
     if not rows:
-        raise ValueError(f"{root} has no video files in folders of classes (looked for {' '.join(VIDEO_SUFFIXES)})")
+        raise UserError(f"{root} has no video files in folders of classes (looked for {' '.join(VIDEO_SUFFIXES)})")
     _say_empty_classes(root, {row.label for row in rows})
     targets = ClassNumbers(class_numbers(rows, names, num_classes))
     return Listing(VideoFiles([row.path for row in rows]), targets)
@@ -68,7 +69,7 @@ def _split_folder(data_dir: str, split: str) -> str:
     folder = _find_split(data_dir, split)
     if folder is not None:
         return folder
-    raise ValueError(
+    raise UserError(
         f"{os.path.abspath(os.path.join(data_dir, split))} does not exist: DATA.PATH_TO_DATA_DIR is {data_dir!r}, and "
         f"must hold {split}/<class>/*.mp4"
     )

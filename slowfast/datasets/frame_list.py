@@ -18,6 +18,7 @@ import numpy as np
 
 from slowfast.datasets.packed import PackedStrings
 from slowfast.datasets.targets import ClassSets, check_range
+from slowfast.errors import UserError
 
 COLUMNS = ["original_vido_id", "video_id", "frame_id", "path", "labels"]
 BLOCK_BYTES = 1 << 25
@@ -32,7 +33,7 @@ class FrameList:
         num_frames: of each video.
         labels: the classes of each video, frame by frame; numbers from 0 to `num_classes` - 1.
 
-    Raises ValueError, with file and line, when a row does not have the format.
+    Raises UserError, with file and line, when a row does not have the format.
     """
 
     def __init__(self, path: str, num_classes: int):
@@ -41,7 +42,7 @@ class FrameList:
         for first_byte, block in _blocks(path):
             scan.add(first_byte, block)
         if not scan.num_rows:
-            raise ValueError(f"{path} has a header and no frames")
+            raise UserError(f"{path} has a header and no frames")
         self.names = PackedStrings(scan.videos)
         shift = self._arrange_runs(scan)
         self.labels = _label_intervals(scan, shift)
@@ -82,7 +83,7 @@ def _blocks(path: str) -> Iterator[tuple[int, np.ndarray]]:
     with open(path, "rb") as file:
         header = file.readline()
         if header.split()[1:] != [name.encode() for name in COLUMNS[1:]]:
-            raise ValueError(
+            raise UserError(
                 f"{path}, line 1: a frame list begins with the header {' '.join(COLUMNS)!r}, not {header[:80]!r}"
             )
         start = len(header)
@@ -133,7 +134,7 @@ class _Scan:
         counts = np.bincount(np.searchsorted(ends, spaces), minlength=len(starts) + 1)[: len(starts)]
         wrong = np.flatnonzero(counts != 4)[0]
         text = os.fsdecode(block[starts[wrong] : ends[wrong]].tobytes()[:120])
-        raise ValueError(
+        raise UserError(
             f"{self.path}, line {self._line(lines[wrong])}: expected the {len(COLUMNS)} columns "
             f"{' '.join(COLUMNS)!r}, separated by one space, not {text!r}"
         )
@@ -148,7 +149,7 @@ class _Scan:
         text = field.decode("utf-8", "replace").strip().strip('"')
         words = text.split(",") if text else []
         if not all(word.lstrip("-").isdecimal() for word in words):
-            raise ValueError(f'{where}: labels are numbers with commas between, as "3,17" or "", not {text!r}')
+            raise UserError(f'{where}: labels are numbers with commas between, as "3,17" or "", not {text!r}')
         for word in words:
             check_range(int(word), self.num_classes, where)
         return tuple(map(int, words))

@@ -18,6 +18,7 @@ from slowfast.datasets.lists import (
 )
 from slowfast.datasets.media import VideoFiles
 from slowfast.datasets.targets import ClassNumbers, ClassSets
+from slowfast.errors import UserError
 
 
 @DATASET_REGISTRY.register()
@@ -63,7 +64,7 @@ def _read_sets(path: str, separator: str, skip_rows: int) -> list[Row]:
 def _split_sets(line: str, separator: str, where: str) -> Row:
     path, _, labels = (part.strip() for part in line.partition(separator))
     if not path or not all(word.strip().isdecimal() for word in labels.strip('"').split(",")):
-        raise ValueError(f"{where}: expected 'path 3,17' (DATA.MULTI_LABEL), not {line!r}")
+        raise UserError(f"{where}: expected 'path 3,17' (DATA.MULTI_LABEL), not {line!r}")
     return Row(path, labels.strip('"'), where)
 
 

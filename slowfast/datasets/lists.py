@@ -8,6 +8,7 @@ from glob import escape, glob
 from typing import NamedTuple
 
 from slowfast.datasets.targets import check_range
+from slowfast.errors import UserError
 
 CLASS_FILES = ("*classids*.json", "class*names*.json", "class*names*.txt", "classes.json", "classes.txt")
 
@@ -23,7 +24,7 @@ class Row(NamedTuple):
 def require(path: str, data_dir: str) -> str:
     """The path of a list, which must exist."""
     if not os.path.isfile(path):
-        raise ValueError(
+        raise UserError(
             f"{os.path.abspath(path)} does not exist: DATA.PATH_TO_DATA_DIR is {data_dir!r}, the folder that must "
             f"hold {os.path.basename(path)}: set the key, or put the file there"
         )
@@ -36,7 +37,7 @@ def read_lines(path: str, skip_rows: int = 0) -> list[tuple[str, str]]:
         lines = [(line.strip(), f"{path}, line {number}") for number, line in enumerate(file, 1)]
     lines = [(line, where) for line, where in lines[skip_rows:] if line]
     if not lines:
-        raise ValueError(f"{path} lists no videos" + (f" after DATA.SKIP_ROWS {skip_rows}" if skip_rows else ""))
+        raise UserError(f"{path} lists no videos" + (f" after DATA.SKIP_ROWS {skip_rows}" if skip_rows else ""))
     return lines
 
 
@@ -52,7 +53,7 @@ def _split(line: str, separator: str, where: str) -> tuple[str, str]:
     if len(fields) == 2 and all(fields):
         return fields[0], fields[1]
     mend = "" if len(fields) < 2 else ": with blanks in paths or names, use and configure another separator"
-    raise ValueError(
+    raise UserError(
         f"{where}: expected 'path label' with {separator!r} between (DATA.PATH_LABEL_SEPARATOR), not {line!r}{mend}"
     )
 
@@ -73,11 +74,11 @@ def class_numbers(rows: Sequence[Row], names: dict[str, int] | None, num_classes
 
 def class_number(row: Row, names: dict[str, int] | None, num_classes: int) -> int:
     if names is None and not _is_number(row.label):
-        raise ValueError(f"{row.where}: label {row.label!r} is not a number, as most of the list's are: mend it")
+        raise UserError(f"{row.where}: label {row.label!r} is not a number, as most of the list's are: mend it")
     if names is not None and row.label not in names:
         near = get_close_matches(row.label, names, 1)
         hint = f": did you mean {near[0]!r}?" if near else f" of {len(names)} classes"
-        raise ValueError(f"{row.where}: {row.label!r} is not the name of a class{hint}")
+        raise UserError(f"{row.where}: {row.label!r} is not the name of a class{hint}")
     number = int(row.label) if names is None else names[row.label]
     check_range(number, num_classes, row.where)
     return number
@@ -95,7 +96,7 @@ def find_class_names(data_dir: str, configured: str = "") -> dict[str, int] | No
 
 def read_class_names(path: str) -> dict[str, int]:
     if not os.path.isfile(path):
-        raise ValueError(f"the file of class names {path} (TENSORBOARD.CLASS_NAMES_PATH) does not exist")
+        raise UserError(f"the file of class names {path} (TENSORBOARD.CLASS_NAMES_PATH) does not exist")
     with open(path, encoding="utf-8-sig") as file:
         content = json.load(file) if path.endswith(".json") else [line.strip() for line in file if line.strip()]
     if isinstance(content, list):

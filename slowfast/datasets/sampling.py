@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from slowfast.datasets.transform import resized_size
+from slowfast.errors import UserError
 
 
 def rng_for(seed: int, epoch: int, video: int, view: int = 0) -> np.random.Generator:
@@ -161,7 +162,7 @@ def _room(height: int, width: int, short_side: int, crop: int) -> tuple[int, int
     """How far a crop can be moved in the resized picture, down and to the right."""
     tall, wide = resized_size(height, width, short_side)
     if min(tall, wide) < crop:
-        raise ValueError(
+        raise UserError(
             f"a crop of {crop} px does not fit a picture whose short side is resized to {short_side} px: raise "
             "DATA.TRAIN_JITTER_SCALES or lower the crop size"
         )

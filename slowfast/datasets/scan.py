@@ -8,6 +8,7 @@ from concurrent.futures import ProcessPoolExecutor
 from slowfast.datasets.build import build_dataset
 from slowfast.datasets.lists import read_lines, start_folder
 from slowfast.datasets.media import ImageLists, VideoFiles, is_video
+from slowfast.errors import UserError
 
 
 class Videos:
@@ -48,7 +49,7 @@ def _listed_paths(source: str, separator: str, prefix: str) -> list[str]:
         walk = os.walk(source, followlinks=True)
         paths = sorted(os.path.join(folder, name) for folder, _, names in walk for name in names if is_video(name))
         if not paths:
-            raise ValueError(f"the folder {source} has no video files")
+            raise UserError(f"the folder {source} has no video files")
         return paths
     paths = [_path_of(line, separator) for line, _ in read_lines(source)]
     start = start_folder(prefix, os.path.dirname(source), paths[0])

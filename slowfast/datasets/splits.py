@@ -8,6 +8,7 @@ from slowfast.datasets.build import DATASET_REGISTRY
 from slowfast.datasets.lists import Row, class_numbers, number_names, read_lines, require, start_folder
 from slowfast.datasets.media import VideoFiles
 from slowfast.datasets.targets import ClassNumbers
+from slowfast.errors import UserError
 
 SPLITS_HINT = "DATA.PATH_TO_DATA_DIR is the folder of the official split files"
 
@@ -59,11 +60,11 @@ class Hmdb51(VideoDataset):
         data_dir, ending = cfg.DATA.PATH_TO_DATA_DIR, f"_test_split{cls.fold}.txt"
         files = sorted(glob(os.path.join(escape(data_dir), f"*{ending}")))
         if not files:
-            raise ValueError(f"no <class>{ending} in {os.path.abspath(data_dir)}: {SPLITS_HINT}")
+            raise UserError(f"no <class>{ending} in {os.path.abspath(data_dir)}: {SPLITS_HINT}")
         flag = "1" if split == "train" else "2"
         rows = [row for file in files for row in _flagged(file, os.path.basename(file).removesuffix(ending), flag)]
         if not rows:
-            raise ValueError(f"no video of {len(files)} files *{ending} in {data_dir} has the flag {flag} ({split})")
+            raise UserError(f"no video of {len(files)} files *{ending} in {data_dir} has the flag {flag} ({split})")
         names = number_names(os.path.basename(file).removesuffix(ending) for file in files)
         return list_rows(rows, names, cfg.MODEL.NUM_CLASSES, start_folder(cfg.DATA.PATH_PREFIX, data_dir, rows[0].path))
 
@@ -94,7 +95,7 @@ def _class_index(path: str) -> dict[str, int]:
     for line, where in read_lines(path):
         number, _, name = line.partition(" ")
         if not number.isdecimal() or not name:
-            raise ValueError(f"{where}: expected '1 ApplyEyeMakeup', not {line!r}")
+            raise UserError(f"{where}: expected '1 ApplyEyeMakeup', not {line!r}")
         names[name.strip()] = int(number) - 1
     return names
 
@@ -104,7 +105,7 @@ def _flagged(path: str, name: str, flag: str) -> list[Row]:
     for line, where in read_lines(path):
         video, _, found = line.rpartition(" ")
         if found not in ("0", "1", "2"):
-            raise ValueError(f"{where}: expected 'video.avi flag' with flag 0, 1 or 2, not {line!r}")
+            raise UserError(f"{where}: expected 'video.avi flag' with flag 0, 1 or 2, not {line!r}")
         if found == flag:
             rows.append(Row(os.path.join(name, video.strip()), name, where))
     return rows

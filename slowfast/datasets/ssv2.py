@@ -15,6 +15,7 @@ from slowfast.datasets.lists import require
 from slowfast.datasets.media import VideoFiles, find_videos
 from slowfast.datasets.targets import ClassNumbers, check_range
 from slowfast.datasets.temporal import Segments
+from slowfast.errors import UserError
 
 logger = logging.getLogger(__name__)
 
@@ -57,7 +58,7 @@ def _video_files(folder: str, ids: list[str], missing_list: str) -> tuple[VideoF
     """The files of the videos that a folder has, and which those are."""
     videos = find_videos(folder)
     if not videos:
-        raise ValueError(
+        raise UserError(
             f"neither the frame list {os.path.abspath(missing_list)} nor video files in {folder!r} were found: "
             "set DATA.PATH_TO_DATA_DIR to the folder of the lists, or DATA.PATH_PREFIX to that of the videos"
         )
@@ -68,7 +69,7 @@ def _video_files(folder: str, ids: list[str], missing_list: str) -> tuple[VideoF
 def _found(ids: list[str], having: dict, what: str) -> np.ndarray:
     found = np.asarray([i for i, name in enumerate(ids) if name in having], np.int64)
     if not len(found):
-        raise ValueError(f"none of the {len(ids)} ids has {what}: these are of another data set or split")
+        raise UserError(f"none of the {len(ids)} ids has {what}: these are of another data set or split")
     if len(found) < len(ids):
         logger.warning("%d of %d videos are left out: they do not have %s", len(ids) - len(found), len(ids), what)
     return found
@@ -82,16 +83,16 @@ def _read_annotations(data_dir: str, split: str, num_classes: int) -> tuple[list
     ids, numbers = [], []
     for place, item in enumerate(_load(path, list)):
         if not isinstance(item, dict) or not {"id", "template"} <= set(item):
-            raise ValueError(f"{path}, entry {place}: no id and template: {item!r}")
+            raise UserError(f"{path}, entry {place}: no id and template: {item!r}")
         template = re.sub(r"[\[\]]", "", item["template"])
         where = f"{path}, id {item['id']}"
         if template not in classes:
-            raise ValueError(f"{where}: the template {template!r} is not in {labels_path}")
+            raise UserError(f"{where}: the template {template!r} is not in {labels_path}")
         check_range(classes[template], num_classes, where)
         ids.append(str(item["id"]))
         numbers.append(classes[template])
     if not ids:
-        raise ValueError(f"{path} lists no videos")
+        raise UserError(f"{path} lists no videos")
     return ids, np.asarray(numbers, np.int64)
 
 
@@ -100,7 +101,7 @@ def _class_numbers(path: str) -> dict[str, int]:
     classes = _load(path, dict)
     for template, number in classes.items():
         if not str(number).isdecimal():
-            raise ValueError(f"{path}: the template {template!r} has {number!r} for a number")
+            raise UserError(f"{path}: the template {template!r} has {number!r} for a number")
     return {template: int(number) for template, number in classes.items()}
 
 
@@ -113,7 +114,7 @@ def _load(path: str, kind: type):
         try:
             content = json.load(file)
         except json.JSONDecodeError as error:
-            raise ValueError(f"{path}, line {error.lineno}: not valid json: {error.msg}") from error
+            raise UserError(f"{path}, line {error.lineno}: not valid json: {error.msg}") from error
     if not isinstance(content, kind):
-        raise ValueError(f"{path}: holds a {type(content).__name__}, not a {kind.__name__}")
+        raise UserError(f"{path}: holds a {type(content).__name__}, not a {kind.__name__}")
     return content

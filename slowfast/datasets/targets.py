@@ -8,6 +8,8 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from slowfast.errors import UserError
+
 
 class ClassNumbers:
     """One class a video."""
@@ -68,12 +70,12 @@ def one_hot(classes: np.ndarray, num_classes: int) -> np.ndarray:
 def check_multi_label(targets, multi_label: bool) -> None:
     """Refuse sets of labels where the config expects one class a video, and the other way round."""
     if isinstance(targets, ClassSets) and not multi_label:
-        raise ValueError(
+        raise UserError(
             "DATA.MULTI_LABEL is False, and the videos of the list have sets of labels: set it True, with "
             "MODEL.LOSS_FUNC bce_logit and MODEL.HEAD_ACT sigmoid"
         )
     if isinstance(targets, ClassNumbers) and multi_label:
-        raise ValueError(
+        raise UserError(
             "DATA.MULTI_LABEL is True, and the videos of the list have one class each: set it False, with "
             "MODEL.LOSS_FUNC cross_entropy and MODEL.HEAD_ACT softmax"
         )
@@ -83,7 +85,7 @@ def check_range(number: int, num_classes: int, where: str) -> None:
     """Refuse a label the model has no output for."""
     if not 0 <= number < num_classes:
         mend = f"set MODEL.NUM_CLASSES to at least {number + 1}, or mend the label" if number >= 0 else "mend it"
-        raise ValueError(
+        raise UserError(
             f"{where}: label {number} is out of range: MODEL.NUM_CLASSES is {num_classes}, so labels run from 0 "
             f"to {num_classes - 1}: {mend}"
         )

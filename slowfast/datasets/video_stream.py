@@ -8,9 +8,10 @@ from av.error import FFmpegError
 from av.stream import Discard, Disposition
 
 from slowfast.datasets.video_header import Header, read_header
+from slowfast.errors import UserError
 
 
-class VideoError(ValueError):
+class VideoError(UserError):
     """A video that can't be read; the message is the reason in one line, without the path."""
 
 

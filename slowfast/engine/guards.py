@@ -10,13 +10,10 @@ from types import FrameType
 import torch
 from torch import Tensor, nn
 
+from slowfast.errors import UserError
 from slowfast.utils.distributed import INTERRUPTED, Agreement, is_master
 
 logger = logging.getLogger(__name__)
-
-
-class TrainingDiverged(ValueError):
-    """The loss or the weights are not finite."""
 
 
 class Interrupted(SystemExit):
@@ -55,7 +52,7 @@ class LossGuard:
         if arrived is not None:
             arrived.synchronize()
         if not torch.isfinite(loss):
-            raise TrainingDiverged(
+            raise UserError(
                 f"the loss is {loss.item()} at iteration {iteration + 1}: lower SOLVER.BASE_LR, lengthen "
                 "SOLVER.WARMUP_EPOCHS or set SOLVER.CLIP_GRAD_L2NORM; the last checkpoint is intact, and a new start "
                 "goes on from it"
@@ -63,10 +60,10 @@ class LossGuard:
 
 
 def require_finite_weights(model: nn.Module, iteration: int) -> None:
-    """Raise TrainingDiverged rather than let weights be saved or evaluated that are not finite."""
+    """Raise UserError rather than let weights be saved or evaluated that are not finite."""
     for name, tensor in model.state_dict().items():
         if tensor.is_floating_point() and not torch.isfinite(tensor).all():
-            raise TrainingDiverged(
+            raise UserError(
                 f"{name} is not finite after iteration {iteration}: lower SOLVER.BASE_LR or set "
                 "SOLVER.CLIP_GRAD_L2NORM; the last checkpoint is intact, and a new start goes on from it"
             )

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from slowfast.engine.progress import Place, Progress
+from slowfast.errors import UserError
 from slowfast.multigrid import Leg
 from slowfast.utils.distributed import all_gather_lists, get_world_size, is_master
 from slowfast.utils.logging import log_json_stats, progress_bar
@@ -113,7 +114,7 @@ class Journal:
     def end_of_epoch(self, epoch: int, clips: int) -> None:
         """Say how the epoch went, list what could not be decoded, and begin the next. `clips`: seen so far.
 
-        Raises ValueError when more than DATA.MAX_BAD_FRACTION of the epoch's clips could not be decoded.
+        Raises UserError when more than DATA.MAX_BAD_FRACTION of the epoch's clips could not be decoded.
         """
         seen = self.meter.state()[0]
         bad = self.write_bad_videos()
@@ -126,7 +127,7 @@ class Journal:
         self.board.add("train_epoch", averages, clips)
         self.meter.reset()
         if bad > self.max_bad_fraction * seen:
-            raise ValueError(
+            raise UserError(
                 f"{bad} of the {int(seen)} clips of epoch {epoch + 1} could not be decoded, more than "
                 f"DATA.MAX_BAD_FRACTION {self.max_bad_fraction:g} allows: see {Path(self.output_dir) / BAD_VIDEOS}, "
                 "mend or remove those videos, or raise DATA.MAX_BAD_FRACTION"

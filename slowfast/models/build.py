@@ -3,6 +3,7 @@
 from fvcore.common.registry import Registry
 from torch import nn
 
+from slowfast.errors import UserError
 from slowfast.multigrid.batch_norm import convert
 
 MODEL_REGISTRY = Registry("MODEL")
@@ -20,6 +21,6 @@ def build_model(cfg) -> nn.Module:
     name = cfg.MODEL.MODEL_NAME
     if name not in MODEL_REGISTRY:
         known = ", ".join(sorted(key for key, _ in MODEL_REGISTRY))
-        raise ValueError(f"MODEL.MODEL_NAME is {name!r}; choose one of {known}")
+        raise UserError(f"MODEL.MODEL_NAME is {name!r}; choose one of {known}")
     model = MODEL_REGISTRY.get(name)
     return convert(getattr(model, "from_cfg", model)(cfg))

@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from slowfast.errors import UserError
+
 ACTIVATIONS = {
     "softmax": lambda scores: scores.softmax(dim=-1),
     "sigmoid": torch.sigmoid,
@@ -38,7 +40,7 @@ class Head(nn.Module):
     ):
         super().__init__()
         if activation not in ACTIVATIONS:
-            raise ValueError(f"MODEL.HEAD_ACT is {activation!r}; choose one of {', '.join(ACTIVATIONS)}")
+            raise UserError(f"MODEL.HEAD_ACT is {activation!r}; choose one of {', '.join(ACTIVATIONS)}")
         self.windows = windows
         self.activate = activation
         self.dropout = nn.Dropout(dropout_rate)
@@ -58,7 +60,7 @@ class Head(nn.Module):
         if any(x.shape[2:] != pooled[0].shape[2:] for x in pooled):
             frames, needed = features[-1].shape[2], self.windows[-1][0]
             positions = " and ".join(str(x.shape[2]) for x in pooled)
-            raise ValueError(
+            raise UserError(
                 f"evaluation was given {frames} frames and needs {needed} (DATA.NUM_FRAMES): "
                 f"the pathways would be read at {positions} positions in time"
             )

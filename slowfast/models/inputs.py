@@ -9,6 +9,8 @@ from functools import cache
 import torch
 from torch import Tensor
 
+from slowfast.errors import UserError
+
 
 def slow_positions(frames: int, alpha: int) -> list[int]:
     """Positions of the slow pathway's `frames // alpha` frames: floor(linspace(0, frames - 1, frames // alpha)).
@@ -17,7 +19,7 @@ def slow_positions(frames: int, alpha: int) -> list[int]:
     """
     count = frames // alpha
     if count < 1:
-        raise ValueError(
+        raise UserError(
             f"SLOWFAST.ALPHA is {alpha} and leaves the slow pathway no frame of a clip of {frames}: "
             "lower ALPHA or give at least ALPHA frames"
         )

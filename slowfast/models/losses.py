@@ -5,6 +5,8 @@ from collections.abc import Callable
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from slowfast.errors import UserError
+
 
 class SoftCrossEntropyLoss(nn.Module):
     """Cross-entropy against a distribution over the classes: -sum(target * log_softmax(scores)) per clip."""
@@ -12,7 +14,7 @@ class SoftCrossEntropyLoss(nn.Module):
     def __init__(self, reduction: str = "mean"):
         super().__init__()
         if reduction not in ("mean", "sum", "none"):
-            raise ValueError(f"reduction is {reduction!r}; choose mean, sum or none")
+            raise UserError(f"reduction is {reduction!r}; choose mean, sum or none")
         self.reduction = reduction
 
     def forward(self, scores: Tensor, target: Tensor) -> Tensor:
@@ -34,5 +36,5 @@ LOSSES = {
 def get_loss_func(name: str) -> Callable[..., nn.Module]:
     """The class of the loss `name`; call it with `reduction="mean"`, `"sum"` or `"none"`."""
     if name not in LOSSES:
-        raise ValueError(f"MODEL.LOSS_FUNC is {name!r}; choose one of {', '.join(LOSSES)}")
+        raise UserError(f"MODEL.LOSS_FUNC is {name!r}; choose one of {', '.join(LOSSES)}")
     return LOSSES[name]

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from slowfast.errors import UserError
 from slowfast.multigrid.batch_norm import SubBatchNorm3d
 
 
@@ -54,7 +55,7 @@ class Nonlocal(nn.Module):
         super().__init__()
         if instantiation not in INSTANTIATIONS:
             known = ", ".join(INSTANTIATIONS)
-            raise ValueError(f"NONLOCAL.INSTANTIATION is {instantiation!r}; choose one of {known}")
+            raise UserError(f"NONLOCAL.INSTANTIATION is {instantiation!r}; choose one of {known}")
         self.pool, self.group = tuple(pool), group
         self.attend = INSTANTIATIONS[instantiation]
         self.conv_theta = nn.Conv3d(width, inner_width, 1)
@@ -81,7 +82,7 @@ class Nonlocal(nn.Module):
             return x
         n, c, t, h, w = x.shape
         if t % self.group:
-            raise ValueError(
+            raise UserError(
                 f"NONLOCAL.GROUP is {self.group}, which does not divide the {t} frames that reach the block; "
                 "choose a divisor or change DATA.NUM_FRAMES"
             )

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from slowfast.errors import UserError
 from slowfast.models.build import MODEL_REGISTRY
 from slowfast.models.heads import Head
 from slowfast.models.init import init_weights
@@ -45,14 +46,14 @@ def find_arch(name: str, pathways: int | None = None) -> Arch:
     """The row of the table for `MODEL.ARCH`, which must have so many pathways if given."""
     known = [key for key, arch in ARCHS.items() if pathways in (None, len(arch.stems))]
     if name not in known:
-        raise ValueError(f"MODEL.ARCH is {name!r}; this model can be one of {', '.join(known)}")
+        raise UserError(f"MODEL.ARCH is {name!r}; this model can be one of {', '.join(known)}")
     return ARCHS[name]
 
 
 def blocks_of(depth: int) -> tuple[int, ...]:
     """Residual blocks of res2 to res5 for `RESNET.DEPTH`."""
     if depth not in BLOCKS:
-        raise ValueError(f"RESNET.DEPTH is {depth}; choose one of {', '.join(map(str, BLOCKS))}")
+        raise UserError(f"RESNET.DEPTH is {depth}; choose one of {', '.join(map(str, BLOCKS))}")
     return BLOCKS[depth]
 
 
@@ -73,7 +74,7 @@ def stage_specs(
     """The four stages of one pathway whose stem has `width` channels; lateral widths add to each input."""
     resnet = cfg.RESNET
     if resnet.TRANS_FUNC not in TRANSFORMS:
-        raise ValueError(f"RESNET.TRANS_FUNC is {resnet.TRANS_FUNC!r}; choose one of {', '.join(TRANSFORMS)}")
+        raise UserError(f"RESNET.TRANS_FUNC is {resnet.TRANS_FUNC!r}; choose one of {', '.join(TRANSFORMS)}")
     specs, width_in = [], width
     for stage, blocks in enumerate(blocks_of(resnet.DEPTH)):
         keep = entry(resnet.NUM_BLOCK_TEMP_KERNEL, stage, pathway)
@@ -118,7 +119,7 @@ def build_head(cfg, widths: Sequence[int], frames: Sequence[int]) -> Head:
     """The head over features of `widths` channels, which in evaluation have `frames` frames per pathway."""
     rows = cfg.DATA.TRAIN_CROP_SIZE // 32
     if min(*frames, rows) < 1:
-        raise ValueError(
+        raise UserError(
             f"DATA.NUM_FRAMES is {cfg.DATA.NUM_FRAMES} and DATA.TRAIN_CROP_SIZE is {cfg.DATA.TRAIN_CROP_SIZE}: "
             "nothing is left for the head; give at least 32 pixels, and 2 frames for c2d and i3d or ALPHA for slowfast"
         )
@@ -138,7 +139,7 @@ class TemporalPool(nn.Module):
     def forward(self, features: list[Tensor]) -> list[Tensor]:
         frames = min(x.shape[2] for x in features)
         if frames < self.size:
-            raise ValueError(
+            raise UserError(
                 f"a clip of length {frames} is too short: the model halves time and needs at least {self.size}"
             )
         return [F.max_pool3d(x, (self.size, 1, 1)) for x in features]

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from slowfast.errors import UserError
 from slowfast.models.build import MODEL_REGISTRY
 from slowfast.models.init import init_weights
 from slowfast.models.res_stage import ResStage
@@ -37,7 +38,7 @@ class FuseFastToSlow(nn.Module):
         slow, fast = features
         lateral = self.relu(self.bn(self.conv_f2s(fast)))
         if lateral.shape[2] != slow.shape[2]:
-            raise ValueError(
+            raise UserError(
                 f"{fast.shape[2]} frames, {slow.shape[2]} of them slow, don't fit SLOWFAST.ALPHA {self.alpha}: give a "
                 "multiple of ALPHA frames, 1/ALPHA of them to the slow pathway, and an odd FUSION_KERNEL_SZ"
             )

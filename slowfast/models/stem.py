@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from slowfast.errors import UserError
 from slowfast.multigrid.batch_norm import SubBatchNorm3d
 
 
@@ -37,5 +38,5 @@ class PathwayStems(nn.Module):
         stems = list(self.children())
         if isinstance(clips, Tensor) or len(clips) != len(stems):
             given = "one tensor" if isinstance(clips, Tensor) else f"a list of {len(clips)}"
-            raise ValueError(f"the model takes a list of {len(stems)} clips, one per pathway, and was given {given}")
+            raise UserError(f"the model takes a list of {len(stems)} clips, one per pathway, and was given {given}")
         return [stem(clip) for stem, clip in zip(stems, clips, strict=True)]

@@ -20,6 +20,8 @@ from torch import Tensor, nn
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
+from slowfast.errors import UserError
+
 aten = torch.ops.aten
 
 SHORT_ROW = 16  # channels; a kernel's loop over fewer is too short (measured on a CPU)
@@ -104,14 +106,14 @@ class SubBatchNorm3d(nn.BatchNorm3d):
 def regroup(model: nn.Module, num_groups: int, process_group: dist.ProcessGroup | None = None) -> None:
     """Set the groups of every SubBatchNorm3d of `model`, and the processes they span, in place.
 
-    Raises ValueError for fewer than one group, and where there is only nn.BatchNorm3d to regroup.
+    Raises UserError for fewer than one group, and where there is only nn.BatchNorm3d to regroup.
     """
     if num_groups < 1:
-        raise ValueError(f"num_groups is {num_groups}; a batch is normalised in at least 1 group")
+        raise UserError(f"num_groups is {num_groups}; a batch is normalised in at least 1 group")
     layers = [m for m in model.modules() if isinstance(m, SubBatchNorm3d)]
     grouped = num_groups > 1 or process_group is not None
     if grouped and not layers and any(isinstance(m, nn.BatchNorm3d) for m in model.modules()):
-        raise ValueError(
+        raise UserError(
             f"num_groups is {num_groups}, but the model's batch norms are nn.BatchNorm3d, which has no groups; "
             "call slowfast.multigrid.convert(model) first"
         )

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterable
 
+from slowfast.errors import UserError
 from slowfast.multigrid.plan import MultigridSchedule, Phase, Shape
 from slowfast.multigrid.schedule import Multigrid, Recipe, baseline_schedule, multigrid_schedule
 
@@ -16,7 +17,7 @@ def build_schedule(cfg) -> MultigridSchedule:
     """The schedule that `cfg` asks for: with the long or the short cycle, multigrid; else the recipe as it is.
 
     The devices of a machine share TRAIN.BATCH_SIZE: NUM_GPUS, at least 1.
-    Raises ValueError when a shape does not fit the model.
+    Raises UserError when a shape does not fit the model.
     """
     if not _has_cycle(cfg):
         return build_baseline(cfg)
@@ -41,7 +42,7 @@ def build_recipe(cfg, options: Multigrid | None = None) -> Recipe:
     """The recipe itself. Under the cosine policy, the stages are the borders of the long cycles."""
     devices = devices_of_a_machine(cfg)
     if cfg.TRAIN.BATCH_SIZE % devices:
-        raise ValueError(
+        raise UserError(
             f"TRAIN.BATCH_SIZE {cfg.TRAIN.BATCH_SIZE} is not divisible by {devices} devices: "
             f"use a multiple of {devices}"
         )
@@ -84,17 +85,17 @@ def check_shapes(cfg, phases: Iterable[Phase]) -> None:
     for shape in {shape: None for phase in phases for shape in phase.shapes}:
         name = f"the shape of {shape.frames} frames x {shape.crop} px"
         if shape.crop < MIN_CROP_PX:
-            raise ValueError(
+            raise UserError(
                 f"{name}: crops under {MIN_CROP_PX} px are too small for the network: raise DATA.TRAIN_CROP_SIZE "
                 "or the spatial factors of MULTIGRID"
             )
         if two_pathways and shape.frames % cfg.SLOWFAST.ALPHA:
-            raise ValueError(
+            raise UserError(
                 f"{name}: {shape.frames} frames are not a multiple of SLOWFAST.ALPHA {cfg.SLOWFAST.ALPHA}: "
                 "raise DATA.NUM_FRAMES, lower SLOWFAST.ALPHA or change MULTIGRID.LONG_CYCLE_FACTORS"
             )
         if shape.frames < 2 and cfg.MODEL.ARCH in ("c2d", "i3d"):
-            raise ValueError(
+            raise UserError(
                 f"{name}: {cfg.MODEL.ARCH} needs more frames: raise DATA.NUM_FRAMES "
                 "or the temporal factors of MULTIGRID.LONG_CYCLE_FACTORS"
             )
@@ -109,7 +110,7 @@ def _check_nonlocal_groups(cfg, frames: int, name: str) -> None:
             of_slow = len(groups) == 2 and pathway == 0
             left = frames // (cfg.SLOWFAST.ALPHA if of_slow else 2 if halved and stage else 1)
             if blocks[pathway] and left % group:
-                raise ValueError(
+                raise UserError(
                     f"{name}: NONLOCAL.GROUP {group} does not divide the {left} frames that reach a non-local block "
                     f"of res{stage + 2}: use a divisor, raise DATA.NUM_FRAMES or change MULTIGRID.LONG_CYCLE_FACTORS"
                 )
@@ -153,7 +154,7 @@ def _norm_type(cfg) -> tuple[int, int]:
         logger.info("BN.NUM_SYNC_DEVICES %d: all %d devices of a machine share", bn.NUM_SYNC_DEVICES, devices)
         return 1, devices
     if devices % bn.NUM_SYNC_DEVICES:
-        raise ValueError(
+        raise UserError(
             f"BN.NUM_SYNC_DEVICES {bn.NUM_SYNC_DEVICES} does not divide the {devices} devices of a machine: "
             "use a divisor, or BN.GLOBAL_SYNC True"
         )

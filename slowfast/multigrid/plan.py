@@ -14,6 +14,8 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import ceil, floor
 
+from slowfast.errors import UserError
+
 
 @dataclass(frozen=True)
 class Shape:
@@ -112,7 +114,7 @@ class MultigridSchedule:
         clips of a training are one stream, a permutation of all videos after the other, from which batches are cut one
         after the other: no video is left out.
 
-        Raises ValueError when a batch is larger than the data set, or a stage or a base shape has no iteration.
+        Raises UserError when a batch is larger than the data set, or a stage or a base shape has no iteration.
         """
         legs, clips = [], 0
         for phase in self.phases:
@@ -150,7 +152,7 @@ def _check_size(phase: Phase, num_videos: int, world_size: int) -> None:
     base = phase.shapes[0]
     clips = base.batch_size * world_size
     if clips > num_videos:
-        raise ValueError(
+        raise UserError(
             f"the shape of {base.frames} frames x {base.crop} px takes {clips} clips a batch on {world_size} "
             f"device(s), and there are only {num_videos} training videos: an epoch would have no iteration; "
             f"lower TRAIN.BATCH_SIZE by a factor of {ceil(10 * clips / max(num_videos, 1)) / 10:g} or more"
@@ -164,7 +166,7 @@ def _check_shares(phases: Iterable[Phase], legs: Iterable[Leg], num_videos: int)
     for phase in phases:
         if phase.stage not in stages or phase.shapes[0] not in shapes:
             base = phase.shapes[0]
-            raise ValueError(
+            raise UserError(
                 f"the phase of {base.frames} frames x {base.crop} px from epoch {phase.start_epoch:.3f} to "
                 f"{phase.end_epoch:.3f} of {num_videos} videos would have no iteration: lower TRAIN.BATCH_SIZE, raise "
                 "SOLVER.MAX_EPOCH or MULTIGRID.EPOCH_FACTOR"

@@ -17,6 +17,7 @@ from itertools import accumulate, pairwise
 from math import log
 from typing import NamedTuple
 
+from slowfast.errors import UserError
 from slowfast.multigrid.plan import MultigridSchedule, Phase, Shape
 
 # (time, space) as fractions of the default grid: 8B, 4B, 2B and B clips (Section 3.2).
@@ -30,7 +31,7 @@ class Recipe:
     """A training recipe without multigrid.
 
     `stride` is the temporal stride in frames; `steps` are the epochs at which a learning-rate stage begins (0 first)
-    and `rates` their learning rates over the base rate. Raises ValueError where these do not fit together.
+    and `rates` their learning rates over the base rate. Raises UserError where these do not fit together.
     """
 
     shape: Shape
@@ -43,9 +44,9 @@ class Recipe:
     def __post_init__(self):
         borders = [*self.steps, self.max_epoch]
         if borders[0] != 0 or borders != sorted({*borders}):
-            raise ValueError(f"the steps {self.steps} have to begin at epoch 0 and to rise, below {self.max_epoch:g}")
+            raise UserError(f"the steps {self.steps} have to begin at epoch 0 and to rise, below {self.max_epoch:g}")
         if len(self.rates) < len(self.steps):
-            raise ValueError(f"the {len(self.steps)} steps {self.steps} need a rate each, and rates is {self.rates}")
+            raise UserError(f"the {len(self.steps)} steps {self.steps} need a rate each, and rates is {self.rates}")
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ def baseline_schedule(recipe: Recipe, bn_groups: int = 1, bn_sync_ranks: int = 1
 def multigrid_schedule(recipe: Recipe, multigrid: Multigrid, world_size: int = 1) -> MultigridSchedule:
     """The recipe, trained with the multigrid method on `world_size` devices.
 
-    Raises ValueError when the recipe has no stage to fine-tune in, when a factor leaves nothing of a clip, when no
+    Raises UserError when the recipe has no stage to fine-tune in, when a factor leaves nothing of a clip, when no
     epoch is left of a short training, or for an unknown design.
     """
     factors = multigrid.long_cycle or ((1.0, 1.0),)
@@ -95,7 +96,7 @@ def multigrid_schedule(recipe: Recipe, multigrid: Multigrid, world_size: int = 1
         if end > start
     )
     if not phases:
-        raise ValueError(
+        raise UserError(
             f"{multigrid.epoch_factor:g} x {recipe.max_epoch:g} epochs (MULTIGRID.EPOCH_FACTOR x SOLVER.MAX_EPOCH) "
             "are cut to whole ones here, and none is left: raise either"
         )
@@ -135,7 +136,7 @@ def scaled_shape(shape: Shape, time: float, space: float, multiple: int = 1) -> 
     batch = max(round(batch / multiple), 1) * multiple
     frames, crop = round(time * shape.frames), round(space * shape.crop)
     if frames < 1 or crop < 1:
-        raise ValueError(
+        raise UserError(
             f"the factors ({time:g}, {space:g}) leave nothing of a clip of {shape.frames} frames x {shape.crop} px: "
             "raise MULTIGRID.LONG_CYCLE_FACTORS, or give longer clips (DATA.NUM_FRAMES)"
         )
@@ -202,7 +203,7 @@ def _spans(recipe: Recipe, multigrid: Multigrid, grids: Sequence[Phase]) -> list
 
     designs = {"multi": _cycle_per_stage, "single": _one_cycle}
     if multigrid.design not in designs:
-        raise ValueError(f"MULTIGRID.LONG_CYCLE_DESIGN is {multigrid.design!r}: use one of {', '.join(designs)}")
+        raise UserError(f"MULTIGRID.LONG_CYCLE_DESIGN is {multigrid.design!r}: use one of {', '.join(designs)}")
     batches = [grid.mean_batch for grid in grids]
     spans = list(designs[multigrid.design](recipe, batches, multigrid.fine_tune))
     scale = multigrid.epoch_factor * recipe.max_epoch / sum(span.epochs for span in spans)
@@ -217,7 +218,7 @@ def _cycle_per_stage(recipe: Recipe, batches: Sequence[float], fine_tune: bool) 
     """
     last = len(recipe.steps) - 1
     if fine_tune and last == 0:
-        raise ValueError(
+        raise UserError(
             "MULTIGRID.FINE_TUNE needs a learning-rate stage before the last one, and SOLVER.STEPS has only one: "
             "add a step, or set MULTIGRID.FINE_TUNE False"
         )

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from slowfast.errors import UserError
+
 
 def construct_optimizer(model: nn.Module, cfg) -> torch.optim.Optimizer:
     """The optimiser that `cfg.SOLVER` names, over the parameters of `model` that are trained."""
@@ -13,9 +15,7 @@ def construct_optimizer(model: nn.Module, cfg) -> torch.optim.Optimizer:
     groups = parameter_groups(model, solver.WEIGHT_DECAY, cfg.BN.WEIGHT_DECAY, solver.ZERO_WD_1D_PARAM)
     build = OPTIMIZERS.get(solver.OPTIMIZING_METHOD)
     if build is None:
-        raise ValueError(
-            f"SOLVER.OPTIMIZING_METHOD is {solver.OPTIMIZING_METHOD!r}: use one of {', '.join(OPTIMIZERS)}"
-        )
+        raise UserError(f"SOLVER.OPTIMIZING_METHOD is {solver.OPTIMIZING_METHOD!r}: use one of {', '.join(OPTIMIZERS)}")
     return build(groups, solver)
 
 
@@ -57,7 +57,7 @@ def clip_gradients(
 
 def _sgd(groups: list[dict], solver) -> torch.optim.Optimizer:
     if solver.NESTEROV and (solver.MOMENTUM <= 0 or solver.DAMPENING != 0):
-        raise ValueError(
+        raise UserError(
             f"SOLVER.NESTEROV needs SOLVER.MOMENTUM above 0 and SOLVER.DAMPENING 0, and they are {solver.MOMENTUM} and "
             f"{solver.DAMPENING}: change them, or set SOLVER.NESTEROV False"
         )

@@ -5,6 +5,7 @@ from math import cos, pi
 
 from torch.optim import Optimizer
 
+from slowfast.errors import UserError
 from slowfast.multigrid.plan import MultigridSchedule, Phase
 
 POLICIES = ("cosine", "steps_with_relative_lrs")
@@ -35,11 +36,11 @@ def policy_rate(cfg, schedule: MultigridSchedule) -> Callable[[float, Phase], fl
     """
     solver, machines = cfg.SOLVER, _machines(cfg)
     if solver.LR_POLICY not in POLICIES:
-        raise ValueError(f"SOLVER.LR_POLICY is {solver.LR_POLICY!r}: use one of {', '.join(POLICIES)}")
+        raise UserError(f"SOLVER.LR_POLICY is {solver.LR_POLICY!r}: use one of {', '.join(POLICIES)}")
     base, end = solver.BASE_LR * machines, solver.COSINE_END_LR * machines
     offset = schedule.warmup_epochs if solver.COSINE_AFTER_WARMUP else 0.0
     if solver.LR_POLICY == "cosine" and offset >= schedule.total_epochs:
-        raise ValueError(
+        raise UserError(
             f"SOLVER.WARMUP_EPOCHS leaves nothing of the {schedule.total_epochs:g} epochs to "
             "SOLVER.COSINE_AFTER_WARMUP: shorten the warm-up or raise SOLVER.MAX_EPOCH"
         )

@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from slowfast.errors import UserError
 from slowfast.utils.checkpoint_file import read_checkpoint, write_checkpoint
 from slowfast.utils.distributed import all_gather_object, is_master
 from slowfast.utils.weight_names import rename
@@ -95,7 +96,7 @@ def load_checkpoint(
     `epoch_reset` takes the weights alone, and the result says that training begins at its start; so does `inflate`, for
     the file is of another model. `complete` makes it an error when any weight of the model is missing. Returns what the
     checkpoint holds besides states; always `epoch`.
-    Raises ValueError when nothing fits, or when the optimiser's state is of another layout.
+    Raises UserError when nothing fits, or when the optimiser's state is of another layout.
     """
     content = read_checkpoint(path)
     state = rename(content["model_state"], clear_name_pattern, content["caffe2"])
@@ -150,7 +151,7 @@ def load_for_training(
 def load_for_test(cfg, model: nn.Module) -> dict:
     """Load the weights to evaluate: TEST.CHECKPOINT_FILE_PATH, else OUTPUT_DIR's last, else TRAIN.CHECKPOINT_FILE_PATH.
 
-    Raises ValueError when they leave a weight of the model at its initialisation: the result would mean nothing.
+    Raises UserError when they leave a weight of the model at its initialisation: the result would mean nothing.
     """
     if cfg.TEST.CHECKPOINT_FILE_PATH:
         _check_exists("TEST.CHECKPOINT_FILE_PATH", cfg.TEST.CHECKPOINT_FILE_PATH)
@@ -187,14 +188,14 @@ def _load_initial(cfg, model, optimizer=None, scaler=None, complete: bool = Fals
 
 def _check_exists(key: str, path: str) -> None:
     if not Path(path).is_file():
-        raise ValueError(f"{key} is {path!r}, and there is no such file: correct the path or leave it empty")
+        raise UserError(f"{key} is {path!r}, and there is no such file: correct the path or leave it empty")
 
 
 def _check_agreement(output_dir: str, last: Path | None) -> None:
     """Machines that do not share OUTPUT_DIR would resume from different states without a word."""
     found = all_gather_object(last.name if last else None)
     if len(set(found)) > 1:
-        raise ValueError(
+        raise UserError(
             f"OUTPUT_DIR {output_dir!r} holds other checkpoints on other machines ({found}, by rank): put it on a file "
             "system that they share, copy the checkpoints, or set TRAIN.AUTO_RESUME False"
         )
@@ -204,13 +205,13 @@ def _check_fit(path: str | Path, result: Fit, model: nn.Module, complete: bool) 
     if not result.tensors:
         here = ", ".join(list(model.state_dict())[:3])
         there = "; ".join(f"{name}: {why}" for name, why in list(result.skipped.items())[:3])
-        raise ValueError(
+        raise UserError(
             f"{path} is of another model: none of its {len(result.skipped)} tensors fits. In the file: {there}. In the "
             f"model: {here}. Check MODEL.ARCH, RESNET.DEPTH and MODEL.NUM_CLASSES, or remove a prefix with "
             "TRAIN.CHECKPOINT_CLEAR_NAME_PATTERN"
         )
     if complete and result.initialised:
-        raise ValueError(
+        raise UserError(
             f"{path} is of another model, and {len(result.initialised)} tensors would stay at their initialisation: "
             f"{result.table}\nUse the config that it was trained with (MODEL.ARCH, RESNET.DEPTH, MODEL.NUM_CLASSES, "
             "...). To fine-tune from it, give it as TRAIN.CHECKPOINT_FILE_PATH with another OUTPUT_DIR"
@@ -224,7 +225,7 @@ def _load_optimizer(path: str | Path, optimizer: torch.optim.Optimizer, state: d
         return
     problem = _layout_problem(optimizer, state)
     if problem:
-        raise ValueError(
+        raise UserError(
             f"the optimiser's state in {path} does not fit: {problem}. It was saved with another model, other "
             f"weight-decay groups or another SOLVER.OPTIMIZING_METHOD: go back to those, or {WEIGHTS_ALONE} (with "
             "another OUTPUT_DIR, or TRAIN.AUTO_RESUME False)"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from slowfast.errors import UserError
 from slowfast.utils.safe_pickle import DAMAGED, READ_ERRORS, arrays_of, load_pickle
 
 ZIP_MAGIC = b"PK\x03\x04"
@@ -64,11 +65,11 @@ def read_checkpoint(path: str | Path, mmap: bool = False) -> dict:
 
     Formats are told apart by content: torch (now or before 1.6), Caffe2 and other pickles of numpy arrays; `caffe2` in
     the result says whether the names are Caffe2's. With `mmap` tensors stay on disk until they are used.
-    Raises ValueError naming the file, and what in it was refused or broken.
+    Raises UserError naming the file, and what in it was refused or broken.
     """
     path = Path(path)
     if not path.is_file():
-        raise ValueError(f"the checkpoint {path} does not exist")
+        raise UserError(f"the checkpoint {path} does not exist")
     with open(path, "rb") as file:
         start = file.read(len(OLD_TORCH_MAGIC))
     is_zip = start.startswith(ZIP_MAGIC)
@@ -77,7 +78,7 @@ def read_checkpoint(path: str | Path, mmap: bool = False) -> dict:
     else:
         content = load_pickle(path)
     if not isinstance(content, dict):
-        raise ValueError(f"{path} holds a {type(content).__name__}, not the state of a model")
+        raise UserError(f"{path} holds a {type(content).__name__}, not the state of a model")
     return _with_model_state(path, content)
 
 
@@ -87,19 +88,19 @@ def _read_torch(path: Path, mmap: bool):
     except pickle.UnpicklingError as error:
         refused = re.search(r"GLOBAL\W+(?:GLOBAL )?([\w.]+)", str(error))
         if refused is None:
-            raise ValueError(f"{path} is not a readable checkpoint: {DAMAGED}") from error
-        raise ValueError(
+            raise UserError(f"{path} is not a readable checkpoint: {DAMAGED}") from error
+        raise UserError(
             f"{path} was not loaded: it asks for {refused[1]}. Nothing of it was run. {MEND_REFUSED}"
         ) from error
     except (*READ_ERRORS, RuntimeError, AssertionError, OSError) as error:
-        raise ValueError(f"{path} is not a readable checkpoint: {DAMAGED}") from error
+        raise UserError(f"{path} is not a readable checkpoint: {DAMAGED}") from error
 
 
 def _with_model_state(path: Path, content: dict) -> dict:
     key = next((key for key in STATE_KEYS if isinstance(content.get(key), dict)), None)
     tensors = _tensors(content if key is None else content[key])
     if not tensors:
-        raise ValueError(f"{path} holds no weights: none of its entries is a tensor")
+        raise UserError(f"{path} holds no weights: none of its entries is a tensor")
     # only our own format tells the place in a training: the epochs of another program's are not ours
     rest = {name: value for name, value in content.items() if name != key} if key == "model_state" else {}
     flat_names = not any("." in name for name in tensors)  # Caffe2 has blobs, torch has modules within modules

@@ -23,7 +23,8 @@ import torch.multiprocessing as mp
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from slowfast.utils.parser import is_user_error, user_message
+from slowfast.errors import UserError
+from slowfast.utils.parser import user_message
 
 logger = logging.getLogger(__name__)
 
@@ -103,7 +104,7 @@ class _Reporting(AbstractContextManager):
         if isinstance(error, (SystemExit, KeyboardInterrupt)):
             traceback.clear_frames(trace)  # lets go of loaders, which end their workers
             raise SystemExit(getattr(error, "code", INTERRUPTED)) from None
-        if is_user_error(error):
+        if isinstance(error, (UserError, OSError)):
             self._tell("user", user_message(error))
         else:
             text = "".join(traceback.format_exception(kind, error, trace))
@@ -124,7 +125,7 @@ def _raise_first(heard: Connection, ended: mp.ProcessExitedException) -> None:
         ) from None
     if heard.poll():
         kind, text = heard.recv()
-        raise (ValueError if kind == "user" else RankError)(text) from None
+        raise (UserError if kind == "user" else RankError)(text) from None
     if ended.exit_code == INTERRUPTED:
         raise SystemExit(INTERRUPTED) from None
     raise RankError(f"a process ended without a word: {ended}") from None
@@ -154,7 +155,7 @@ class _signals_passed_on(AbstractContextManager):
 def _check_devices(world: World) -> None:
     present = torch.cuda.device_count()
     if present and world.processes > present:
-        raise ValueError(
+        raise UserError(
             f"NUM_GPUS is {world.processes}, but this machine has {present} CUDA device(s): "
             f"set NUM_GPUS to {present} or less"
         )
@@ -252,7 +253,7 @@ def sync_group(num_ranks: int):
     if num_ranks == 1 or world == 1:
         return None
     if world % num_ranks:
-        raise ValueError(f"batch norm over {num_ranks} ranks does not divide {world} ranks evenly")
+        raise UserError(f"batch norm over {num_ranks} ranks does not divide {world} ranks evenly")
     group, _ = dist.new_subgroups(num_ranks, timeout=TIMEOUT)
     return group
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import simplejson
 
+from slowfast.errors import UserError
 from slowfast.utils.distributed import is_master
 
 try:
@@ -66,7 +67,7 @@ def _log_file(output_dir: Path) -> logging.FileHandler:
         output_dir.mkdir(parents=True, exist_ok=True)
         return logging.FileHandler(output_dir / "stdout.log", encoding="utf-8")
     except OSError as error:
-        raise ValueError(
+        raise UserError(
             f"OUTPUT_DIR is {str(output_dir)!r}, where nothing can be written ({error.strerror}): give another folder"
         ) from error
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 import torch
 from torch import Tensor
 
+from slowfast.errors import UserError
 from slowfast.utils.distributed import all_gather_lists, all_reduce_sum, is_master
 from slowfast.utils.metrics import mean_average_precision, topk_accuracies, topk_correct
 
@@ -62,7 +63,7 @@ class ScoreMeter:
         rows = {video: (scores, labels) for video, scores, labels in all_gather_lists(self.rows)}
         videos = sorted(rows)
         if not videos:
-            raise ValueError("there is no video to evaluate: the list is empty or no video in it can be decoded")
+            raise UserError("there is no video to evaluate: the list is empty or no video in it can be decoded")
         return videos, torch.stack([rows[v][0] for v in videos]), torch.stack([rows[v][1] for v in videos])
 
 

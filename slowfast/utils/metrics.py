@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from slowfast.errors import UserError
+
 logger = logging.getLogger(__name__)
 
 
@@ -45,13 +47,13 @@ def mean_average_precision(scores, labels) -> float:
     """
     scores, labels = np.asarray(scores), np.asarray(labels)
     if not np.isfinite(scores).all():
-        raise ValueError("scores that are not finite have no average precision: the model gives NaN or infinity")
+        raise UserError("scores that are not finite have no average precision: the model gives NaN or infinity")
     present = np.flatnonzero(labels.sum(0) > 0)
     if len(present) < labels.shape[1]:
         missing = labels.shape[1] - len(present)
         logger.info("mAP leaves out %d of %d classes, which have no positive", missing, labels.shape[1])
     if not len(present):
-        raise ValueError(
+        raise UserError(
             "no class has a positive video, so there is no average precision: look at the labels of the list"
         )
     return float(np.mean([average_precision(labels[:, k], scores[:, k]) for k in present]))

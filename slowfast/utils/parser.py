@@ -5,20 +5,18 @@ tools/run_net.py --cfg FILE [FILE ...] [--opts] [KEY VALUE ...] [--shard_id I --
 
 import argparse
 import contextlib
-import pathlib
 import re
 import sys
 import traceback
 
-import slowfast
 from slowfast.config.defaults import get_cfg
 from slowfast.config.load import load_cfg
-from slowfast.config.node import CfgNode, ConfigError, flatten
+from slowfast.config.node import CfgNode, flatten
+from slowfast.errors import UserError
 
 KEY = re.compile(r"[A-Z][A-Z0-9_]*(\.[A-Za-z0-9_]+)*")
 YAML_SUFFIXES = (".yaml", ".yml")
 EXIT_USER_ERROR = 2
-OWN_CODE = tuple(str(pathlib.Path(slowfast.__file__).parents[1] / top) for top in ("slowfast", "tools", "projects"))
 
 
 def argument_parser(description: str | None = None) -> argparse.ArgumentParser:
@@ -86,7 +84,7 @@ def load_config(args: argparse.Namespace, path_to_config=None) -> CfgNode:
     """
     files = getattr(args, "cfg_files", None) or []
     if path_to_config is None and len(files) > 1:
-        raise ConfigError(f"--cfg: {len(files)} files were given, load them one by one with load_config(args, path)")
+        raise UserError(f"--cfg: {len(files)} files were given, load them one by one with load_config(args, path)")
     path = path_to_config if path_to_config is not None else next(iter(files), None)
     return load_cfg(path, [*(getattr(args, "opts", None) or []), *_machine_overrides(args)])
 
@@ -100,31 +98,19 @@ def _machine_overrides(args: argparse.Namespace) -> list:
 def fail_cleanly():
     """End the program with `error: ...` and status 2, without a traceback, when the user made a mistake.
 
-    By the rules of this project its own code raises `ValueError` for users' mistakes; files that cannot be read or
-    written give an `OSError`. A `ValueError` out of a library or a built-in is a defect and keeps its traceback.
+    That is a `UserError`, or an `OSError` of a file that cannot be read or written.
     """
     try:
         yield
-    except (ValueError, OSError) as error:
-        if not is_user_error(error):
-            raise
-        traceback.clear_frames(error.__traceback__)  # lets go of loaders, which end their workers without a word
+    except (UserError, OSError) as error:
+        traceback.clear_frames(error.__traceback__)  # frees the loaders, which end their workers quietly
         print(f"error: {user_message(error)}", file=sys.stderr, flush=True)
         sys.exit(EXIT_USER_ERROR)
 
 
-def is_user_error(error: BaseException) -> bool:
-    """Whether `error` was raised for a mistake of the user."""
-    if isinstance(error, OSError) or type(error).__module__.startswith("slowfast."):
-        return True
-    where = traceback.extract_tb(error.__traceback__)[-1:]
-    raised_by_us = [frame for frame in where if frame.filename.startswith(OWN_CODE) and frame.line.startswith("raise")]
-    return isinstance(error, ValueError) and bool(raised_by_us)
-
-
 def user_message(error: BaseException) -> str:
-    """The line that tells the user what is wrong."""
+    """The message of an error, in one line where it comes from a loader's worker process."""
     text = str(error).strip()
-    if "Original Traceback" in text:  # a data loader's worker hands over its whole traceback: the last line is ours
+    if "Original Traceback" in text:  # a worker sends its whole traceback, with our message in the last line
         return text.splitlines()[-1].split(": ", 1)[-1]
     return text or type(error).__name__

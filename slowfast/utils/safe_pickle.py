@@ -13,6 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
+from slowfast.errors import UserError
+
 # What reading a damaged or foreign file can raise.
 READ_ERRORS = (
     pickle.UnpicklingError,
@@ -38,14 +40,14 @@ class RefusedPickle(pickle.UnpicklingError):
 
 
 def load_pickle(path: str | Path):
-    """The object that a pickle holds. Raises ValueError naming the file and what in it was refused or broken."""
+    """The object that a pickle holds. Raises UserError naming the file and what in it was refused or broken."""
     try:
         with open(path, "rb") as file:
             return _Unpickler(file, encoding="latin1").load()
     except RefusedPickle as error:
-        raise ValueError(f"{path} was not loaded: {error}. Nothing of it was run.") from error
+        raise UserError(f"{path} was not loaded: {error}. Nothing of it was run.") from error
     except READ_ERRORS as error:
-        raise ValueError(f"{path} is not a readable checkpoint ({error or 'it ends too early'}): {DAMAGED}") from error
+        raise UserError(f"{path} is not a readable checkpoint ({error or 'it ends too early'}): {DAMAGED}") from error
 
 
 class _Unpickler(pickle.Unpickler):

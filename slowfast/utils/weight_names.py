@@ -6,6 +6,8 @@ Ours: s1.pathway0_stem, s2..s5.pathway{0,1}_res{block}.branch2.{a,b,c}, s1..s4_f
 import re
 from collections.abc import Iterable, Mapping
 
+from slowfast.errors import UserError
+
 # Caffe2: a blob's name without its ending -> the module of its weight and bias, and the module of its batch norm.
 # The fast pathway's blobs begin with t_; {p} is the pathway, {0}, {1}, {2} are the groups of the pattern.
 CAFFE2_MODULES = (
@@ -77,7 +79,7 @@ def is_torch_resnet(names: Iterable[str]) -> bool:
 def rename(state: Mapping, clear_name_pattern: Iterable[str] = (), caffe2: bool = False) -> dict:
     """`state` under our names: the prefix of DataParallel and the patterns are removed, then other formats renamed.
 
-    Raises ValueError when two entries end up under one name.
+    Raises UserError when two entries end up under one name.
     """
     state = _unique((_clear(name, clear_name_pattern), value) for name, value in state.items())
     if caffe2:
@@ -98,7 +100,7 @@ def _unique(entries: Iterable[tuple[str | None, object]]) -> dict:
     state = {}
     for name, value in entries:
         if name in state:
-            raise ValueError(
+            raise UserError(
                 f"two entries of the checkpoint end up as {name!r}: change TRAIN.CHECKPOINT_CLEAR_NAME_PATTERN"
             )
         if name is not None:

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from slowfast.errors import UserError
+
 INFLATE_HINT = "a 2-D kernel: set TRAIN.CHECKPOINT_INFLATE True to spread it over time"
 ROWS_SHOWN = 16  # of a table, one tensor a row
 
@@ -116,7 +118,7 @@ def _merged_statistics(norm: str, state: Mapping[str, Tensor]) -> dict[str, Tens
     for name in ("running_mean", "running_var"):
         value = state[f"{source}.{name}"]
         if value.numel() % channels:
-            raise ValueError(f"{source}.{name} has {value.numel()} numbers: not a multiple of {channels} channels")
+            raise UserError(f"{source}.{name} has {value.numel()} numbers: not a multiple of {channels} channels")
         merged[name] = value.reshape(-1, channels).mean(0)  # (G * C) -> (G, C) -> (C)
     if f"{source}.num_batches_tracked" in state:
         merged["num_batches_tracked"] = state[f"{source}.num_batches_tracked"]

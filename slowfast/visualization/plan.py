@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from itertools import accumulate
 
+from slowfast.errors import UserError
 from slowfast.multigrid.plan import Leg, MultigridSchedule, Phase
 
 HEADER = ("phase", "stage", "epochs", "batch x frames x size", "stride", "rate", "statistics", "iterations", "compute")
@@ -18,7 +19,7 @@ def describe_plan(
 ) -> dict:
     """A plan and the same recipe's without multigrid, as plain numbers. Batch sizes are totals over all devices.
 
-    `rate` is the learning rate at an epoch of a phase. Raises ValueError when a stage or a base shape has no iteration.
+    `rate` is the learning rate at an epoch of a phase. Raises UserError when a stage or a base shape has no iteration.
     """
     before, after = _totals(baseline, num_videos, world_size), _totals(schedule, num_videos, world_size)
     iterations = phase_iterations(schedule.plan(num_videos, world_size))
@@ -112,12 +113,12 @@ def _cells(number: int, row: dict, share: float, num_devices: int) -> tuple[str,
 def plot_plan(plan: dict, rate: Callable[[float], float], path: str) -> None:
     """Draw batch shape and learning rate, `rate` of the epoch, over the training, as the paper's Figure 2.
 
-    Raises ValueError when matplotlib is missing.
+    Raises UserError when matplotlib is missing.
     """
     try:
         from matplotlib.figure import Figure
     except ModuleNotFoundError as error:
-        raise ValueError("--plot needs matplotlib: pip install -e '.[plot]'") from error
+        raise UserError("--plot needs matplotlib: pip install -e '.[plot]'") from error
     rows = plan["phases"]
     borders = list(accumulate((row["iterations"] for row in rows), initial=0))
     figure = Figure(figsize=(9, 7), layout="constrained")

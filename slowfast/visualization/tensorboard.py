@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from slowfast.errors import UserError
 from slowfast.utils.distributed import is_master
 
 
@@ -29,7 +30,7 @@ def _summary_writer(log_dir: Path):
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
-        raise ValueError(
+        raise UserError(
             "TENSORBOARD.ENABLE is True, but the package tensorboard is not installed: "
             "pip install tensorboard, or set TENSORBOARD.ENABLE False"
         ) from None

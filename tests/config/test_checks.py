@@ -5,7 +5,8 @@ import pytest
 from slowfast.config import checks, cross_checks
 from slowfast.config.checks import ABOVE, CHOICES, LIMITS, NO_EFFECT, check_cfg, no_effect_reason
 from slowfast.config.defaults import get_cfg
-from slowfast.config.node import ConfigError, flatten
+from slowfast.config.node import flatten
+from slowfast.errors import UserError
 
 STAGES_OF_TWO = [[1, 1]] * 4
 SLOWFAST = {
@@ -172,7 +173,7 @@ def test_what_can_work_is_let_through(parts):
 
 @pytest.mark.parametrize(("parts", "message"), [case for cases in BAD.values() for case in cases])
 def test_what_cannot_work_is_refused_with_key_value_and_mend(parts, message):
-    with pytest.raises(ConfigError, match=message):
+    with pytest.raises(UserError, match=message):
         check_cfg(cfg_with(*parts))
 
 
@@ -183,14 +184,14 @@ def test_every_cross_check_has_a_case_that_fails():
 @pytest.mark.parametrize("name", BAD)
 def test_each_case_is_caught_by_the_check_it_is_for(name):
     for parts, message in BAD[name]:
-        with pytest.raises(ConfigError, match=message):
+        with pytest.raises(UserError, match=message):
             getattr(cross_checks, name)(cfg_with(*parts))
 
 
 @pytest.mark.parametrize("key", CHOICES)
 def test_an_unknown_choice_is_refused_with_the_known_ones(key):
     wrong = 7 if isinstance(CHOICES[key][0], int) else "nothing_known"
-    with pytest.raises(ConfigError, match=f"{key}: {wrong!r} is not known, give one of {CHOICES[key][0]}"):
+    with pytest.raises(UserError, match=f"{key}: {wrong!r} is not known, give one of {CHOICES[key][0]}"):
         check_cfg(cfg_with(SLOWFAST, {key: wrong}))
 
 
@@ -198,13 +199,13 @@ def test_an_unknown_choice_is_refused_with_the_known_ones(key):
 def test_a_number_out_of_its_limits_is_refused(key):
     low = LIMITS[key][0] - 1 if key in LIMITS else ABOVE[key]
     value = [low] if isinstance(dict(flatten(get_cfg()))[key], list) else low
-    with pytest.raises(ConfigError, match=f"{key}: .* is out of range"):
+    with pytest.raises(UserError, match=f"{key}: .* is out of range"):
         check_cfg(cfg_with(SLOWFAST, {key: value}))
 
 
 @pytest.mark.parametrize("key", [key for key, limits in LIMITS.items() if limits[1] is not None])
 def test_a_number_above_its_highest_is_refused(key):
-    with pytest.raises(ConfigError, match=f"{key}: 2.0 is out of range, give 0 to 1"):
+    with pytest.raises(UserError, match=f"{key}: 2.0 is out of range, give 0 to 1"):
         check_cfg(cfg_with(SLOWFAST, {key: 2}))
 
 
@@ -212,7 +213,7 @@ def test_a_number_above_its_highest_is_refused(key):
 def test_a_key_without_effect_is_refused_away_from_its_default(key):
     default = dict(flatten(get_cfg()))[key]
     other = {bool: not default, str: "other", list: [7]}.get(type(default), 77)
-    with pytest.raises(ConfigError, match=f"{key}: .* has no effect here .*leave the key out"):
+    with pytest.raises(UserError, match=f"{key}: .* has no effect here .*leave the key out"):
         check_cfg(cfg_with(SLOWFAST, {key: other}))
 
 

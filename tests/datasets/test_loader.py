@@ -3,9 +3,9 @@ import signal
 import pytest
 import torch
 
-from slowfast.datasets.base import UnreadableVideos
 from slowfast.datasets.build import build_dataset
 from slowfast.datasets.loader import construct_loader
+from slowfast.errors import UserError
 from slowfast.multigrid.sampler import ClipIndex
 from tests.datasets.data import small_cfg, write_list
 
@@ -73,7 +73,7 @@ def test_loading_leaves_the_global_random_state_alone(kinetics_dir):
 
 def test_the_error_of_a_worker_names_the_video_and_is_known_as_the_users(kinetics_dir):
     write_list(kinetics_dir / "test.csv", ["missing.mp4 0"])
-    with pytest.raises(UnreadableVideos, match="missing.mp4: .*TEST.SKIP_BAD_VIDEOS"):
+    with pytest.raises(UserError, match="missing.mp4: .*TEST.SKIP_BAD_VIDEOS"):
         batches(small_cfg(kinetics_dir, DATA_LOADER__NUM_WORKERS=1), "test")
 
 

@@ -5,12 +5,13 @@ import pytest
 import torch
 from torch import nn
 
-from slowfast.engine.guards import GracefulStop, LossGuard, TrainingDiverged, require_finite_weights
+from slowfast.engine.guards import GracefulStop, LossGuard, require_finite_weights
 from slowfast.engine.journal import append_bad_videos
 from slowfast.engine.precise_bn import fresh_batches, update_statistics
 from slowfast.engine.precision import Precision
 from slowfast.engine.progress import Progress
 from slowfast.engine.state import seed_everything
+from slowfast.errors import UserError
 from slowfast.multigrid import MultigridSchedule, Phase, Shape, SubBatchNorm3d
 from slowfast.utils.distributed import World, get_rank, get_world_size, launch
 from tests.engine.tiny import SYNTHETIC, Synthetic, tiny_cfg
@@ -56,7 +57,7 @@ def test_a_loss_is_looked_at_one_iteration_late():
     guard = LossGuard()
     guard.watch(torch.tensor(1.0), 0)
     guard.watch(torch.tensor(float("nan")), 1)
-    with pytest.raises(TrainingDiverged, match="nan at iteration 2"):
+    with pytest.raises(UserError, match="nan at iteration 2"):
         guard.watch(torch.tensor(1.0), 2)
 
 
@@ -64,7 +65,7 @@ def test_statistics_that_are_not_finite_are_refused_by_name():
     model = nn.Sequential(SubBatchNorm3d(2))
     require_finite_weights(model, 1)
     model[0].running_var[1] = float("inf")
-    with pytest.raises(TrainingDiverged, match="0.running_var is not finite after iteration 7"):
+    with pytest.raises(UserError, match="0.running_var is not finite after iteration 7"):
         require_finite_weights(model, 7)
 
 

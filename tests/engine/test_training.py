@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from slowfast.engine.guards import TrainingDiverged
 from slowfast.engine.train_net import train
+from slowfast.errors import UserError
 from slowfast.utils.checkpoint import read_checkpoint
 from tests.engine.tiny import BOTH_CYCLES, SYNTHETIC, json_stats, losses, tiny_cfg
 from tests.videos import truncate
@@ -122,14 +122,14 @@ def test_sets_of_labels_are_measured_by_their_average_precision(tmp_path):
 
 
 def test_a_loss_that_is_not_finite_stops_the_training_and_names_the_iteration(tmp_path):
-    with pytest.raises(TrainingDiverged, match="the loss is (nan|inf) at iteration 2:"):
+    with pytest.raises(UserError, match="the loss is (nan|inf) at iteration 2:"):
         train(tiny_cfg(tmp_path, tmp_path, **SYNTHETIC, SOLVER__BASE_LR=1e30))
     assert not (tmp_path / "checkpoints").exists()
 
 
 def test_weights_that_are_not_finite_are_never_saved(tmp_path):
     changes = {"SOLVER__BASE_LR": 1e40, "TRAIN__BATCH_SIZE": 12}  # one iteration an epoch: its own loss is still finite
-    with pytest.raises(TrainingDiverged, match="not finite after iteration 1"):
+    with pytest.raises(UserError, match="not finite after iteration 1"):
         train(tiny_cfg(tmp_path, tmp_path, **SYNTHETIC, **changes))
     assert not (tmp_path / "checkpoints").exists()
 
