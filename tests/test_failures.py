@@ -14,8 +14,9 @@ from slowfast.datasets.build import build_dataset
 from slowfast.datasets.loader import construct_loader
 from slowfast.engine.launch import run
 from slowfast.errors import UserError
-from slowfast.utils.distributed import RankError, World, barrier, get_rank, launch
+from slowfast.utils.distributed import RankError, barrier, get_rank, launch
 from slowfast.utils.parser import fail_cleanly
+from slowfast.utils.world import World
 from tests.engine.tiny import SYNTHETIC, json_stats, tiny_cfg
 from tests.videos import truncate, write_sound_only, write_video
 
@@ -104,7 +105,7 @@ def end_by_signal():
 
 def test_a_process_that_was_killed_is_told_rather_than_the_complaints_of_the_others():
     with pytest.raises(RankError, match="rank 1 was ended by SIGKILL"):
-        launch(end_by_signal, (), World(2, backend="gloo"))
+        launch(end_by_signal, (), World(2))
 
 
 @pytest.fixture(scope="module")

@@ -7,9 +7,10 @@ tools/multigrid_plan.py --cfg YAML [--num-videos N] [--num-devices D] [--json F]
 import json
 
 from slowfast.datasets.build import build_dataset
-from slowfast.multigrid.build import build_baseline, build_schedule, world_size
+from slowfast.engine.schedule import build_baseline, build_schedule
 from slowfast.optim.lr_policy import learning_rate, policy_rate
 from slowfast.utils.parser import argument_parser, change_devices, fail_cleanly, load_config, parse_args
+from slowfast.utils.world import World
 from slowfast.visualization.plan import describe_plan, plan_table, plot_plan
 
 
@@ -26,11 +27,12 @@ def main() -> None:
     for path in args.cfg_files:
         cfg = load_config(args, path)
         num_videos = args.num_videos or len(build_dataset(cfg.TRAIN.DATASET, cfg, "train"))
-        world, schedule, baseline = world_size(cfg), build_schedule(cfg), build_baseline(cfg)
-        plan = describe_plan(schedule, baseline, policy_rate(cfg, schedule), num_videos, world)
+        world = World.from_cfg(cfg)
+        schedule, baseline = build_schedule(cfg, world), build_baseline(cfg, world)
+        plan = describe_plan(schedule, baseline, policy_rate(cfg, schedule), num_videos, world.size)
         clips = baseline.phases[0].shapes[0].batch_size
-        print(f"{path}: {num_videos:,} videos, {world} device(s) x {clips} clips\n")
-        print(plan_table(plan, world))
+        print(f"{path}: {num_videos:,} videos, {world.size} device(s) x {clips} clips\n")
+        print(plan_table(plan, world.size))
         if args.json:
             with open(args.json, "w") as file:
                 json.dump(plan, file, indent=1)

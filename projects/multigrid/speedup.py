@@ -22,14 +22,15 @@ from types import SimpleNamespace
 import torch
 
 from slowfast.engine.precision import Precision
+from slowfast.engine.schedule import build_baseline, build_schedule
 from slowfast.engine.train_net import train_step
 from slowfast.models import build_model
 from slowfast.models.losses import get_loss_func
-from slowfast.multigrid import MultigridSchedule, Shape, build_baseline, build_schedule, regroup
-from slowfast.multigrid.build import world_size
+from slowfast.multigrid import Schedule, Shape, build_plan, regroup
 from slowfast.optim.build import construct_optimizer
 from slowfast.utils.machine import machine_name
 from slowfast.utils.parser import argument_parser, change_devices, fail_cleanly, load_config, parse_args
+from slowfast.utils.world import World
 
 CONFIGS = Path(__file__).parents[2] / "configs" / "multigrid_paper"
 # name, config, the paper's speed-up in wall-clock time
@@ -139,10 +140,10 @@ def peak_gib(device: torch.device) -> float | None:
     return torch.cuda.max_memory_allocated(device) / 2**30 if device.type == "cuda" else None
 
 
-def count_iterations(schedule: MultigridSchedule, num_videos: int, world: int) -> Counter:
+def count_iterations(schedule: Schedule, num_videos: int, world: int) -> Counter:
     """Iterations of every batch over the whole training; the short cycle starts anew with every leg."""
     counts = Counter()
-    for leg in schedule.plan(num_videos, world):
+    for leg in build_plan(schedule, num_videos, world):
         shapes = leg.phase.shapes
         for k, shape in enumerate(shapes):
             counts[Batch(shape, leg.phase.bn_groups)] += len(range(k, leg.iterations, len(shapes)))
@@ -151,10 +152,10 @@ def count_iterations(schedule: MultigridSchedule, num_videos: int, world: int) -
 
 def compare(cfg, args) -> dict:
     """Times and totals of the config's schedule and of the same recipe without multigrid, as plain numbers."""
-    world = world_size(cfg)
+    world = World.from_cfg(cfg)
     counts = {
-        "baseline": count_iterations(build_baseline(cfg), args.num_videos, world),
-        "multigrid": count_iterations(build_schedule(cfg), args.num_videos, world),
+        "baseline": count_iterations(build_baseline(cfg, world), args.num_videos, world.size),
+        "multigrid": count_iterations(build_schedule(cfg, world), args.num_videos, world.size),
     }
     bench = Bench(cfg, torch.device(args.device), args.iterations, args.warmup)
     timings = {}
@@ -162,7 +163,7 @@ def compare(cfg, args) -> dict:
         timings[batch] = bench.time(batch, args.split)
         print(f"  {batch}: {describe(timings[batch])}", flush=True)
     result = {name: totals(count, timings) for name, count in counts.items()}
-    result["world_size"] = world
+    result["world_size"] = world.size
     result["batches"] = [
         asdict(batch) | {name: count[batch] for name, count in counts.items()} | asdict_or_empty(timing)
         for batch, timing in timings.items()

@@ -83,7 +83,6 @@ CHOICES = {
 }
 
 # Lowest and highest value (None: no limit). A list's limits hold for each of its numbers.
-MIN_CROP_PX = 32  # the stages shrink a picture 32 times
 LIMITS = {
     "NUM_GPUS": (0, None),
     "NUM_SHARDS": (1, None),
@@ -114,8 +113,8 @@ LIMITS = {
     "DATA.SAMPLING_RATE": (1, None),
     "DATA.MAX_BAD_FRACTION": (0, 1),
     "DATA.TRAIN_JITTER_SCALES": (1, None),
-    "DATA.TRAIN_CROP_SIZE": (MIN_CROP_PX, None),
-    "DATA.TEST_CROP_SIZE": (MIN_CROP_PX, None),
+    "DATA.TRAIN_CROP_SIZE": (1, None),
+    "DATA.TEST_CROP_SIZE": (1, None),
     "DATA.INPUT_CHANNEL_NUM": (1, None),
     "DATA_LOADER.NUM_WORKERS": (0, None),
     "SOLVER.BASE_LR": (0, None),

@@ -73,31 +73,11 @@ def _check_stage_list(key: str, value: list, fewest: int, most: int) -> None:
             refuse(key, value, problem, f"give a list of {fewest} for each of {STAGES}")
 
 
-def check_two_pathways(cfg: CfgNode) -> None:
-    """The slow pathway gets frames."""
-    frames, alpha = cfg.DATA.NUM_FRAMES, cfg.SLOWFAST.ALPHA
-    if num_pathways(cfg) == 1 or frames % alpha == 0:
-        return
-    if frames < alpha:
-        problem = f"of DATA.NUM_FRAMES {frames} leaves the slow pathway without frames"
-        refuse("SLOWFAST.ALPHA", alpha, problem, f"give at most {frames}, or {alpha} frames or more")
-    fewer = frames // alpha * alpha
-    mend = f"give {fewer} or {fewer + alpha} frames"
-    refuse("DATA.NUM_FRAMES", frames, f"is not divisible by SLOWFAST.ALPHA {alpha}", mend)
-
-
 def check_fast_width(cfg: CfgNode) -> None:
     """The fast pathway gets a whole number of channels."""
     width, beta = cfg.RESNET.WIDTH_PER_GROUP, cfg.SLOWFAST.BETA_INV
     if num_pathways(cfg) == 2 and width % beta:
         refuse("SLOWFAST.BETA_INV", beta, f"does not divide RESNET.WIDTH_PER_GROUP {width}", "give a divisor of it")
-
-
-def check_temporal_pool(cfg: CfgNode) -> None:
-    """c2d and i3d halve the frames after res2."""
-    frames, arch = cfg.DATA.NUM_FRAMES, cfg.MODEL.ARCH
-    if arch in ("c2d", "i3d") and frames < 2:
-        refuse("DATA.NUM_FRAMES", frames, f"is too few for the pooling over time of {arch}", "give 2 or more")
 
 
 def check_labels_and_loss(cfg: CfgNode) -> None:
@@ -123,35 +103,6 @@ def check_head_and_loss(cfg: CfgNode) -> None:
     if loss in BINARY_LOSSES and head == "softmax":
         problem = f"lets classes compete, MODEL.LOSS_FUNC {loss!r} does not"
         refuse("MODEL.HEAD_ACT", head, problem, "give 'sigmoid'")
-
-
-def check_shard(cfg: CfgNode) -> None:
-    """Machines are numbered from 0."""
-    if cfg.SHARD_ID >= cfg.NUM_SHARDS:
-        problem = f"is not below NUM_SHARDS {cfg.NUM_SHARDS}"
-        refuse("SHARD_ID", cfg.SHARD_ID, problem, f"number the machines from 0 to {cfg.NUM_SHARDS - 1}")
-
-
-def check_batches(cfg: CfgNode) -> None:
-    """Batches divide by the devices of a machine."""
-    devices = max(1, cfg.NUM_GPUS)
-    for part in ("TRAIN", "TEST"):
-        batch = cfg[part].BATCH_SIZE
-        if cfg[part].ENABLE and batch % devices:
-            more = (batch // devices + 1) * devices
-            fewer = more - devices or more
-            problem = f"is not divisible by NUM_GPUS {devices}"
-            refuse(f"{part}.BATCH_SIZE", batch, problem, f"give {fewer} or {fewer + devices}")
-
-
-def check_sync_devices(cfg: CfgNode) -> None:
-    """Devices that share batch-norm statistics make whole groups."""
-    share, devices = cfg.BN.NUM_SYNC_DEVICES, cfg.NUM_GPUS
-    scheduled = cfg.MULTIGRID.LONG_CYCLE or cfg.MULTIGRID.SHORT_CYCLE
-    if scheduled or cfg.BN.NORM_TYPE != "sync_batchnorm" or cfg.BN.GLOBAL_SYNC or not cfg.TRAIN.ENABLE:
-        return
-    if devices > share and devices % share:
-        refuse("BN.NUM_SYNC_DEVICES", share, f"does not divide NUM_GPUS {devices}", "give a divisor of it")
 
 
 def check_train_space(cfg: CfgNode) -> None:
@@ -250,15 +201,10 @@ CHECKS = (
     check_input_channels,
     check_colours,
     check_stage_lists,
-    check_two_pathways,
     check_fast_width,
-    check_temporal_pool,
     check_labels_and_loss,
     check_loss_of_logits,
     check_head_and_loss,
-    check_shard,
-    check_batches,
-    check_sync_devices,
     check_train_space,
     check_test_space,
     check_steps,

@@ -11,9 +11,10 @@ import torch
 from torch.utils.data import DataLoader
 
 from slowfast.datasets.build import build_dataset
-from slowfast.multigrid.build import build_baseline, devices_of_a_machine
-from slowfast.multigrid.sampler import ShortCycleBatchSampler
+from slowfast.multigrid import Recipe, ShortCycleBatchSampler, baseline_schedule, build_plan
+from slowfast.multigrid.build import default_shape
 from slowfast.utils.distributed import get_rank, get_world_size
+from slowfast.utils.world import World
 
 # More workers than cores are the user's choice, and the training says when data keeps it waiting.
 warnings.filterwarnings("ignore", "This DataLoader will create", UserWarning)
@@ -66,18 +67,19 @@ def _end_when_the_main_process_says() -> None:
 
 
 def _one_epoch(cfg, dataset) -> ShortCycleBatchSampler:
-    world = get_world_size()
-    legs = [leg for leg in build_baseline(cfg).plan(len(dataset), world) if leg.epoch == 0]
+    world, clips = get_world_size(), World.from_cfg(cfg).share("TRAIN.BATCH_SIZE", cfg.TRAIN.BATCH_SIZE)
+    recipe = Recipe(default_shape(cfg, clips), cfg.DATA.SAMPLING_RATE, max_epoch=1)
+    legs = build_plan(baseline_schedule(recipe), len(dataset), world)
     return ShortCycleBatchSampler(legs, len(dataset), cfg.RNG_SEED, get_rank(), world)
 
 
 def _every_video(cfg, split: str, dataset) -> list[list[int]]:
     """Batches of about as many clips as the config's batch size has for one device."""
-    devices = devices_of_a_machine(cfg)
+    world = World.from_cfg(cfg)
     if split == "test":
         views = cfg.TEST.NUM_ENSEMBLE_VIEWS * cfg.TEST.NUM_SPATIAL_CROPS
-        size = max(cfg.TEST.BATCH_SIZE // devices // views, 1)
+        size = max(world.share("TEST.BATCH_SIZE", cfg.TEST.BATCH_SIZE) // views, 1)
     else:
-        size = max(cfg.TRAIN.BATCH_SIZE // devices, 1)
+        size = world.share("TRAIN.BATCH_SIZE", cfg.TRAIN.BATCH_SIZE)
     videos = range(get_rank(), len(dataset), get_world_size())
     return [list(videos[first : first + size]) for first in range(0, len(videos), size)]

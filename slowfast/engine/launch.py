@@ -3,9 +3,9 @@
 from slowfast.datasets.build import build_dataset
 from slowfast.engine.test_net import test
 from slowfast.engine.train_net import train
-from slowfast.multigrid.build import devices_of_a_machine
-from slowfast.utils.distributed import World, launch
+from slowfast.utils.distributed import launch
 from slowfast.utils.logging import setup_logging
+from slowfast.utils.world import World
 
 
 def run(cfg, init_method: str | None = None, with_training: bool = True, with_test: bool = True) -> None:
@@ -14,8 +14,8 @@ def run(cfg, init_method: str | None = None, with_training: bool = True, with_te
     with_training, with_test = with_training and cfg.TRAIN.ENABLE, with_test and cfg.TEST.ENABLE
     if with_training and with_test:
         build_dataset(cfg.TEST.DATASET, cfg, "test")  # a mistake in its list is told before the training, not after it
-    world = World(devices_of_a_machine(cfg), cfg.NUM_SHARDS, cfg.SHARD_ID, init_method, cfg.DIST_BACKEND)
+    world = World.from_cfg(cfg)
     if with_training:
-        launch(train, (cfg,), world)
+        launch(train, (cfg,), world, init_method, cfg.DIST_BACKEND)
     if with_test:
-        launch(test, (cfg,), world)
+        launch(test, (cfg,), world, init_method, cfg.DIST_BACKEND)

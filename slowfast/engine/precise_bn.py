@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from slowfast.datasets.loader import construct_loader
 from slowfast.multigrid import Leg, Phase, ShortCycleBatchSampler
-from slowfast.multigrid.build import build_recipe
+from slowfast.multigrid.build import default_shape
 from slowfast.utils.distributed import all_reduce_sum, get_rank, get_world_size
+from slowfast.utils.world import World
 
 
 @torch.no_grad()
@@ -53,10 +54,10 @@ def _added(sums: list[Tensor], terms: list[Tensor]) -> list[Tensor]:
 def fresh_batches(cfg, dataset, total_epochs: float, epoch: int) -> Iterable[dict]:
     """At most BN.NUM_BATCHES_PRECISE batches of the default grid: others each epoch, of clips never trained on."""
     world = get_world_size()
-    base = build_recipe(cfg).shape
+    base = default_shape(cfg, World.from_cfg(cfg).share("TRAIN.BATCH_SIZE", cfg.TRAIN.BATCH_SIZE))
     count = max(1, min(cfg.BN.NUM_BATCHES_PRECISE, len(dataset) // (base.batch_size * world)))
     drawn_epoch = ceil(total_epochs) + epoch
-    phase = Phase(0, drawn_epoch, drawn_epoch + 1, (base,))
+    phase = Phase((base,), stage=0, start_epoch=drawn_epoch, end_epoch=drawn_epoch + 1)
     leg = Leg(phase, drawn_epoch, drawn_epoch + 1, drawn_epoch * len(dataset), count)
     sampler = ShortCycleBatchSampler([leg], len(dataset), cfg.RNG_SEED, get_rank(), world)
     return construct_loader(cfg, "train", dataset, sampler)

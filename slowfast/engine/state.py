@@ -12,15 +12,17 @@ from slowfast.datasets.build import build_dataset
 from slowfast.datasets.targets import check_multi_label
 from slowfast.engine.precision import Precision
 from slowfast.engine.progress import Progress
+from slowfast.engine.schedule import build_schedule
 from slowfast.models import build_model
 from slowfast.models.inputs import PackPathways
 from slowfast.models.losses import get_loss_func
 from slowfast.models.summary import log_model_info
-from slowfast.multigrid import MultigridSchedule, average_statistics, build_schedule, remaining
+from slowfast.multigrid import Schedule, average_statistics, build_plan, remaining
 from slowfast.optim.build import construct_optimizer
 from slowfast.optim.lr_policy import learning_rate
 from slowfast.utils.checkpoint import load_for_training, save_checkpoint
 from slowfast.utils.distributed import barrier, device_for_rank, get_rank, get_world_size, is_master, wrap
+from slowfast.utils.world import World
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +44,7 @@ class TrainingState:
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
     dataset: object
-    schedule: MultigridSchedule
+    schedule: Schedule
     progress: Progress
     learning_rate: Callable[[float], float]
     done: int = 0
@@ -56,10 +58,10 @@ class TrainingState:
         seed_everything(cfg.RNG_SEED)
         device = device_for_rank(cfg.NUM_GPUS)
         precision = Precision(device, cfg.TRAIN.MIXED_PRECISION)
-        schedule = build_schedule(cfg)
+        schedule = build_schedule(cfg, World.from_cfg(cfg))
         dataset = build_dataset(cfg.TRAIN.DATASET, cfg, "train")
         check_multi_label(getattr(dataset, "targets", None), cfg.DATA.MULTI_LABEL)
-        plan = schedule.plan(len(dataset), get_world_size())
+        plan = build_plan(schedule, len(dataset), get_world_size())
         model = precision.place(build_model(cfg))
         if cfg.LOG_MODEL_INFO and is_master():
             log_model_info(model, _one_clip(cfg, precision))

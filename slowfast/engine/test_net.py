@@ -16,11 +16,11 @@ from slowfast.datasets.loader import construct_loader
 from slowfast.engine.journal import append_bad_videos
 from slowfast.engine.precision import Precision
 from slowfast.models import build_model
-from slowfast.multigrid.build import devices_of_a_machine
 from slowfast.utils.checkpoint import load_for_test
 from slowfast.utils.distributed import all_gather_lists, device_for_rank, is_master
 from slowfast.utils.logging import log_json_stats, progress_bar, setup_logging
 from slowfast.utils.meters import ScoreMeter, accuracy, memory
+from slowfast.utils.world import World
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ def test(cfg) -> dict:
     load_for_test(cfg, model)
     dataset = build_dataset(cfg.TEST.DATASET, cfg, "test")
     loader = construct_loader(cfg, "test", dataset)
-    chunk = max(cfg.TEST.BATCH_SIZE // devices_of_a_machine(cfg), 1)
+    chunk = World.from_cfg(cfg).share("TEST.BATCH_SIZE", cfg.TEST.BATCH_SIZE)
     combine = ENSEMBLES[cfg.DATA.ENSEMBLE_METHOD]
     meter, bad = ScoreMeter(), []
     predict = predictor(model.eval(), precision, precision.pack(cfg), chunk)

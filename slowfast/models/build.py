@@ -1,10 +1,14 @@
 """The registry of models."""
 
+from collections.abc import Callable, Iterable
+
 from fvcore.common.registry import Registry
 from torch import nn
 
 from slowfast.errors import UserError
 from slowfast.multigrid.batch_norm import convert
+from slowfast.multigrid.build import default_shape
+from slowfast.multigrid.plan import Shape
 
 MODEL_REGISTRY = Registry("MODEL")
 MODEL_REGISTRY.__doc__ = (
@@ -13,14 +17,36 @@ MODEL_REGISTRY.__doc__ = (
 
 
 def build_model(cfg) -> nn.Module:
-    """The model of `cfg`, on the CPU: a list of N x C x T x H x W clips, one per pathway, to N x K.
+    """Return the model of `cfg`, on the CPU. It maps a list of N x C x T x H x W clips, one per pathway, to N x K.
 
-    Logits in training; scores after `MODEL.HEAD_ACT` in evaluation. A registered model of anybody's may be made of
-    nn.BatchNorm3d: they become norms that can work in groups, under the same names.
+    The result is logits in training and scores after `MODEL.HEAD_ACT` in evaluation. Every nn.BatchNorm3d of the model
+    becomes a SubBatchNorm3d under the same name.
     """
+    model = find_model(cfg)
+    check_shapes(cfg, [default_shape(cfg)])
+    return convert(getattr(model, "from_cfg", model)(cfg))
+
+
+def find_model(cfg) -> Callable:
+    """Return the entry of MODEL_REGISTRY that MODEL.MODEL_NAME names."""
     name = cfg.MODEL.MODEL_NAME
     if name not in MODEL_REGISTRY:
         known = ", ".join(sorted(key for key, _ in MODEL_REGISTRY))
         raise UserError(f"MODEL.MODEL_NAME is {name!r}; choose one of {known}")
-    model = MODEL_REGISTRY.get(name)
-    return convert(getattr(model, "from_cfg", model)(cfg))
+    return MODEL_REGISTRY.get(name)
+
+
+def check_shapes(cfg, shapes: Iterable[Shape]) -> None:
+    """Raise UserError for the first of `shapes` that the model of `cfg` does not take.
+
+    The model's class decides: `input_problem(cfg, frames, crop)` returns why it does not take such clips, or "". A
+    registered model without that method takes any clips.
+    """
+    problem_of = getattr(find_model(cfg), "input_problem", None)
+    for shape in shapes if problem_of else ():
+        if problem := problem_of(cfg, shape.frames, shape.crop):
+            raise UserError(
+                f"the shape of {shape.frames} frames x {shape.crop} px: {problem}. Change DATA.NUM_FRAMES, "
+                "DATA.TRAIN_CROP_SIZE or, for a shape of multigrid training, MULTIGRID.LONG_CYCLE_FACTORS and "
+                "MULTIGRID.SHORT_CYCLE_FACTORS"
+            )

@@ -81,11 +81,6 @@ class Nonlocal(nn.Module):
         if self.group == 1:
             return x
         n, c, t, h, w = x.shape
-        if t % self.group:
-            raise UserError(
-                f"NONLOCAL.GROUP is {self.group}, which does not divide the {t} frames that reach the block; "
-                "choose a divisor or change DATA.NUM_FRAMES"
-            )
         frames = t // self.group
         x = x.transpose(1, 2).reshape(n * self.group, frames, c, h, w)  # (N, C, T, ..) -> (N*G, T/G, C, ..)
         return x.transpose(1, 2)  # -> (N*G, C, T/G, ..)

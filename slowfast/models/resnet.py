@@ -16,6 +16,7 @@ from slowfast.models.init import init_weights
 from slowfast.models.res_stage import TRANSFORMS, NonlocalSpec, ResStage, StageSpec
 from slowfast.models.stem import PathwayStems, Stem
 
+MIN_CROP_PX = 32  # the published networks divide height and width by 32
 BLOCKS = {18: (2, 2, 2, 2), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
 
 
@@ -105,6 +106,23 @@ def nonlocal_spec(cfg, stage: int, pathway: int) -> NonlocalSpec:
     )
 
 
+def nonlocal_problem(cfg, pathway: int, frames: Sequence[int]) -> str:
+    """Return why NONLOCAL.GROUP does not divide the `frames` that reach res2 to res5 of a pathway, or ""."""
+    for stage, reaching in enumerate(frames):
+        spec = nonlocal_spec(cfg, stage, pathway)
+        if spec.after_blocks and reaching % spec.group:
+            return (
+                f"NONLOCAL.GROUP {spec.group} does not divide the {reaching} frames that reach a non-local block of "
+                f"res{stage + 2}"
+            )
+    return ""
+
+
+def crop_problem(crop: int) -> str:
+    """Return why a crop is too small for the network, or ""."""
+    return f"crops under {MIN_CROP_PX} px are too small for the network" if crop < MIN_CROP_PX else ""
+
+
 def build_stems(cfg, arch: Arch, widths: Sequence[int]) -> PathwayStems:
     channels = cfg.DATA.INPUT_CHANNEL_NUM
     return PathwayStems(
@@ -117,12 +135,7 @@ def build_stems(cfg, arch: Arch, widths: Sequence[int]) -> PathwayStems:
 
 def build_head(cfg, widths: Sequence[int], frames: Sequence[int]) -> Head:
     """The head over features of `widths` channels, which in evaluation have `frames` frames per pathway."""
-    rows = cfg.DATA.TRAIN_CROP_SIZE // 32
-    if min(*frames, rows) < 1:
-        raise UserError(
-            f"DATA.NUM_FRAMES is {cfg.DATA.NUM_FRAMES} and DATA.TRAIN_CROP_SIZE is {cfg.DATA.TRAIN_CROP_SIZE}: "
-            "nothing is left for the head; give at least 32 pixels, and 2 frames for c2d and i3d or ALPHA for slowfast"
-        )
+    rows = cfg.DATA.TRAIN_CROP_SIZE // MIN_CROP_PX
     # The published models with a short cycle were evaluated without a window.
     global_pool = cfg.MODEL.GLOBAL_POOL or cfg.MULTIGRID.SHORT_CYCLE
     windows = None if global_pool else [(t, rows, rows) for t in frames]
@@ -137,11 +150,6 @@ class TemporalPool(nn.Module):
         self.size = size
 
     def forward(self, features: list[Tensor]) -> list[Tensor]:
-        frames = min(x.shape[2] for x in features)
-        if frames < self.size:
-            raise UserError(
-                f"a clip of length {frames} is too short: the model halves time and needs at least {self.size}"
-            )
         return [F.max_pool3d(x, (self.size, 1, 1)) for x in features]
 
 
@@ -171,6 +179,15 @@ class ResNet(nn.Sequential):
         )
         init_weights(model, cfg.MODEL.FC_INIT_STD, cfg.RESNET.ZERO_INIT_FINAL_BN)
         return model
+
+    @classmethod
+    def input_problem(cls, cfg, frames: int, crop: int) -> str:
+        """Return why the model does not take clips of `frames` frames x `crop` px, or ""."""
+        arch = cfg.MODEL.ARCH
+        pool = cls.temporal_pool(find_arch(arch, pathways=1))
+        if frames < pool:
+            return f"{arch} needs more frames: {pool} or more, as it pools over time"
+        return crop_problem(crop) or nonlocal_problem(cfg, 0, [frames, *[frames // pool] * 3])
 
     @staticmethod
     def temporal_pool(arch: Arch) -> int:

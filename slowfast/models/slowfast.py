@@ -12,7 +12,7 @@ from slowfast.errors import UserError
 from slowfast.models.build import MODEL_REGISTRY
 from slowfast.models.init import init_weights
 from slowfast.models.res_stage import ResStage
-from slowfast.models.resnet import build_head, build_stems, find_arch, stage_specs
+from slowfast.models.resnet import build_head, build_stems, crop_problem, find_arch, nonlocal_problem, stage_specs
 from slowfast.models.stem import PathwayStems
 from slowfast.multigrid.batch_norm import SubBatchNorm3d
 
@@ -56,6 +56,15 @@ class SlowFast(nn.Sequential):
             if i <= len(fusions):
                 self.add_module(f"s{i}_fuse", fusions[i - 1])
         self.head = head
+
+    @classmethod
+    def input_problem(cls, cfg, frames: int, crop: int) -> str:
+        """Return why the model does not take clips of `frames` frames x `crop` px, or ""."""
+        alpha = cfg.SLOWFAST.ALPHA
+        if frames % alpha:
+            return f"{frames} frames are not a multiple of SLOWFAST.ALPHA {alpha}"
+        slow, fast = [frames // alpha] * 4, [frames] * 4
+        return crop_problem(crop) or nonlocal_problem(cfg, 0, slow) or nonlocal_problem(cfg, 1, fast)
 
     @classmethod
     def from_cfg(cls, cfg) -> "SlowFast":

@@ -1,8 +1,8 @@
 """Multigrid training (Wu et al., CVPR 2020): usable in anybody's training loop."""
 
 from slowfast.multigrid.batch_norm import SubBatchNorm3d, average_statistics, convert, regroup
-from slowfast.multigrid.build import build_baseline, build_schedule
-from slowfast.multigrid.plan import Leg, MultigridSchedule, Phase, Shape, remaining
+from slowfast.multigrid.build import build_baseline, build_plan, build_schedule
+from slowfast.multigrid.plan import Leg, Phase, Schedule, Shape, ShapeCycle, remaining
 from slowfast.multigrid.sampler import ClipIndex, ShortCycleBatchSampler
 from slowfast.multigrid.schedule import Multigrid, Recipe, baseline_schedule, multigrid_schedule
 
@@ -10,15 +10,17 @@ __all__ = [
     "ClipIndex",
     "Leg",
     "Multigrid",
-    "MultigridSchedule",
     "Phase",
     "Recipe",
+    "Schedule",
     "Shape",
+    "ShapeCycle",
     "ShortCycleBatchSampler",
     "SubBatchNorm3d",
     "average_statistics",
     "baseline_schedule",
     "build_baseline",
+    "build_plan",
     "build_schedule",
     "convert",
     "multigrid_schedule",

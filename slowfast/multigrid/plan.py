@@ -1,10 +1,11 @@
-"""A schedule as a value: shapes, phases, and the plan that counts every iteration before the first.
+"""The schedule of a training, and the plan that counts all its iterations in advance.
 
     Shape     a mini-batch of one device
-    Phase     a stretch of training with one base shape and its short cycle
-    Leg       the part of one phase that lies in one epoch, with its exact number of iterations
+    Phase     a part of the training with one base shape and its short cycle
+    Leg       the part of a phase within one epoch, with its exact number of iterations
+    Schedule  all phases of a training
 
-Positions are in epochs, as floats: 2.5 is half-way through the third pass over the videos.
+Positions are in epochs, as floats: 2.5 is halfway through the third pass over the videos.
 Standard library only.
 """
 
@@ -27,32 +28,40 @@ class Shape:
 
 
 @dataclass(frozen=True)
-class Phase:
-    """Training from `start_epoch` to `end_epoch` on one base shape.
+class ShapeCycle:
+    """A base shape with its short cycle, and the settings that go with it.
 
     Iteration i has the shape `shapes[i % len(shapes)]`, the base shape first. `lr_factor` is the long cycle's linear
-    scaling of the learning rate, `step_rate` the stage's rate over the base rate. A clip's temporal stride is drawn
-    from the integers `stride[0]..stride[1]`, which `stride_range` finds from its number of frames. Batch norm uses
-    `bn_groups` groups of a device's clips, its statistics shared by `bn_sync_ranks` ranks.
+    scaling of the learning rate. A clip's temporal stride is drawn from the integers `stride[0]..stride[1]`. Batch norm
+    uses `bn_groups` groups of a device's clips, and `bn_sync_ranks` ranks share its statistics.
     """
 
-    stage: int
-    start_epoch: float
-    end_epoch: float
     shapes: tuple[Shape, ...]
     lr_factor: float = 1.0
-    step_rate: float = 1.0
     stride: tuple[int, int] = (1, 1)
     bn_groups: int = 1
     bn_sync_ranks: int = 1
 
     @property
     def mean_batch(self) -> float:
-        """Clips a batch of one device, over the short cycle."""
+        """Mean number of clips in a device's batch over the short cycle."""
         return sum(shape.batch_size for shape in self.shapes) / len(self.shapes)
 
+
+@dataclass(frozen=True, kw_only=True)
+class Phase(ShapeCycle):
+    """Training from `start_epoch` to `end_epoch` on one shape cycle.
+
+    `stage` is the number of the learning-rate stage, `step_rate` its rate over the base rate.
+    """
+
+    stage: int
+    start_epoch: float
+    end_epoch: float
+    step_rate: float = 1.0
+
     def epochs(self) -> Iterator[tuple[float, float]]:
-        """The phase, cut at whole epochs."""
+        """Start and end of the parts of the phase between whole epochs."""
         cuts = range(floor(self.start_epoch) + 1, ceil(self.end_epoch))
         borders = [self.start_epoch, *cuts, self.end_epoch]
         return pairwise(borders)
@@ -60,9 +69,10 @@ class Phase:
 
 @dataclass(frozen=True)
 class Leg:
-    """The part of `phase` from `start` to `end` inside one epoch: `iterations` iterations, from `first_iteration` on.
+    """The part of `phase` from `start` to `end` within one epoch.
 
-    `first_clip` counts the clips that all ranks have trained on before the leg.
+    It has `iterations` iterations, of which a resumed training runs those from `first_iteration` on. `first_clip` is
+    the number of clips that all ranks have trained on before the leg.
     """
 
     phase: Phase
@@ -81,19 +91,19 @@ class Leg:
         return self.phase.shapes[iteration % len(self.phase.shapes)]
 
     def position(self, iteration: int) -> float:
-        """The exact epoch at which an iteration begins."""
+        """Return the exact epoch at which an iteration begins."""
         return self.start + (self.end - self.start) * iteration / self.iterations
 
     def clips_before(self, iteration: int) -> int:
-        """Clips of one rank in the leg's iterations before this one."""
+        """Return the number of clips of one rank in the leg's iterations before this one."""
         sizes = [shape.batch_size for shape in self.phase.shapes]
         cycles, rest = divmod(iteration, len(sizes))
         return cycles * sum(sizes) + sum(sizes[:rest])
 
 
 @dataclass(frozen=True)
-class MultigridSchedule:
-    """All phases of a training, in order and without gaps. A pure function of the recipe: there is no state to save."""
+class Schedule:
+    """All phases of a training, in order and without gaps."""
 
     phases: tuple[Phase, ...]
     warmup_epochs: float = 0.0
@@ -102,17 +112,23 @@ class MultigridSchedule:
     def total_epochs(self) -> float:
         return self.phases[-1].end_epoch
 
+    @property
+    def shapes(self) -> tuple[Shape, ...]:
+        """All different shapes, in the order in which they first occur."""
+        return tuple(dict.fromkeys(shape for phase in self.phases for shape in phase.shapes))
+
     def phase_at(self, epoch: float) -> Phase:
+        """Return the phase that trains at an epoch."""
         ends = [phase.end_epoch for phase in self.phases]
         return self.phases[min(bisect_right(ends, epoch), len(ends) - 1)]
 
     def plan(self, num_videos: int, world_size: int = 1) -> tuple[Leg, ...]:
-        """Every iteration of the training, for `num_videos` videos on `world_size` ranks.
+        """Return the legs of a training on `num_videos` videos and `world_size` ranks.
 
-        A phase has as many iterations as its epochs are long, to the nearest, dealt over its epochs, and no leg where
-        that gives none: the single design may cut a phase that short. Its short cycle starts anew with every leg. The
-        clips of a training are one stream, a permutation of all videos after the other, from which batches are cut one
-        after the other: no video is left out.
+        The number of iterations of a phase is its length in epochs times the batches in an epoch, rounded; each of its
+        epochs gets its share, and no leg where the share is zero. The short cycle restarts with every leg. The clips of
+        a training form one stream, a new permutation of all videos per epoch, and batches are consecutive pieces of it:
+        no video is left out.
 
         Raises UserError when a batch is larger than the data set, or a stage or a base shape has no iteration.
         """
@@ -134,7 +150,7 @@ class MultigridSchedule:
 
 
 def remaining(legs: Iterable[Leg], iterations_done: int) -> tuple[Leg, ...]:
-    """What is left of a plan after its first iterations."""
+    """Return the legs that remain of a plan after its first `iterations_done` iterations."""
     legs = tuple(legs)
     for k, leg in enumerate(legs):
         if iterations_done < leg.iterations:
@@ -144,7 +160,7 @@ def remaining(legs: Iterable[Leg], iterations_done: int) -> tuple[Leg, ...]:
 
 
 def _nearest(iterations: float) -> int:
-    """A whole number of iterations; halves that floats have moved a little off are halves."""
+    """Round half to even, after removing float noise: 2.4999999 counts as 2.5."""
     return round(round(iterations, 3))
 
 
@@ -153,14 +169,14 @@ def _check_size(phase: Phase, num_videos: int, world_size: int) -> None:
     clips = base.batch_size * world_size
     if clips > num_videos:
         raise UserError(
-            f"the shape of {base.frames} frames x {base.crop} px takes {clips} clips a batch on {world_size} "
-            f"device(s), and there are only {num_videos} training videos: an epoch would have no iteration; "
-            f"lower TRAIN.BATCH_SIZE by a factor of {ceil(10 * clips / max(num_videos, 1)) / 10:g} or more"
+            f"a batch of the shape {base.frames} frames x {base.crop} px has {clips} clips on {world_size} device(s), "
+            f"but there are only {num_videos} training videos: lower `batch_size` by a factor of "
+            f"{ceil(10 * clips / max(num_videos, 1)) / 10:g} or more"
         )
 
 
 def _check_shares(phases: Iterable[Phase], legs: Iterable[Leg], num_videos: int) -> None:
-    """Every learning-rate stage and every base shape trains."""
+    """Raise UserError where a learning-rate stage or a base shape has no iteration."""
     stages = {leg.phase.stage for leg in legs}
     shapes = {leg.phase.shapes[0] for leg in legs}
     for phase in phases:
@@ -168,6 +184,6 @@ def _check_shares(phases: Iterable[Phase], legs: Iterable[Leg], num_videos: int)
             base = phase.shapes[0]
             raise UserError(
                 f"the phase of {base.frames} frames x {base.crop} px from epoch {phase.start_epoch:.3f} to "
-                f"{phase.end_epoch:.3f} of {num_videos} videos would have no iteration: lower TRAIN.BATCH_SIZE, raise "
-                "SOLVER.MAX_EPOCH or MULTIGRID.EPOCH_FACTOR"
+                f"{phase.end_epoch:.3f} of {num_videos} videos would have no iteration: lower `batch_size`, or raise "
+                "`max_epoch` or `epoch_factor`"
             )

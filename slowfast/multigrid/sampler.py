@@ -28,7 +28,7 @@ class ShortCycleBatchSampler:
     workers load ahead across epochs and phases.
 
     Args:
-        legs: from `MultigridSchedule.plan`, with the same `num_videos` and `world_size`.
+        legs: from `Schedule.plan`, with the same `num_videos` and `world_size`.
         seed: of the order of the videos, a new permutation every epoch. The same on all ranks.
         rank, world_size: each rank takes its own part of every batch.
     """

@@ -6,12 +6,12 @@ from math import cos, pi
 from torch.optim import Optimizer
 
 from slowfast.errors import UserError
-from slowfast.multigrid.plan import MultigridSchedule, Phase
+from slowfast.multigrid.plan import Phase, Schedule
 
 POLICIES = ("cosine", "steps_with_relative_lrs")
 
 
-def learning_rate(cfg, schedule: MultigridSchedule) -> Callable[[float], float]:
+def learning_rate(cfg, schedule: Schedule) -> Callable[[float], float]:
     """The learning rate at every exact epoch of the training that `schedule` describes."""
     policy = policy_rate(cfg, schedule)
     start_lr = cfg.SOLVER.WARMUP_START_LR * _machines(cfg)
@@ -27,7 +27,7 @@ def learning_rate(cfg, schedule: MultigridSchedule) -> Callable[[float], float]:
     return rate
 
 
-def policy_rate(cfg, schedule: MultigridSchedule) -> Callable[[float, Phase], float]:
+def policy_rate(cfg, schedule: Schedule) -> Callable[[float, Phase], float]:
     """The learning rate at an epoch of a phase, warm-up aside.
 
     SOLVER.BASE_LR is the rate for the batch of all machines; with BASE_LR_SCALE_NUM_SHARDS it is that of one machine's

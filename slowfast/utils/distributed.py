@@ -13,7 +13,6 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from datetime import timedelta
 from multiprocessing.connection import Connection
 
@@ -25,6 +24,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from slowfast.errors import UserError
 from slowfast.utils.parser import user_message
+from slowfast.utils.world import World
 
 logger = logging.getLogger(__name__)
 
@@ -37,33 +37,24 @@ class RankError(RuntimeError):
     """What went wrong on the rank that failed first, with its traceback."""
 
 
-@dataclass(frozen=True)
-class World:
-    """The processes of a run: `processes` on each of `machines`, this machine being number `machine`."""
-
-    processes: int = 1
-    machines: int = 1
-    machine: int = 0
-    init_method: str | None = None
-    backend: str = "nccl"
-
-    @property
-    def size(self) -> int:
-        return self.processes * self.machines
-
-
-def launch(run: Callable, args: tuple = (), world: World | None = None) -> None:
+def launch(
+    run: Callable,
+    args: tuple = (),
+    world: World | None = None,
+    init_method: str | None = None,
+    backend: str = "nccl",
+) -> None:
     """Call `run(*args)` in every process of `world`; in this one if there is only one.
 
     The error of the rank that failed first is raised here, and the other ranks are ended.
     """
     world = world or World()
-    _check_devices(world)
+    _check_devices(world, backend)
     if world.size == 1:
         return run(*args)
     heard, told = mp.get_context("spawn").Pipe(duplex=False)
-    meeting_point = world.init_method if world.machines > 1 else _free_address()
-    context = mp.spawn(_run_rank, (run, args, world, meeting_point, told), nprocs=world.processes, join=False)
+    address = init_method if world.machines > 1 else _free_address()
+    context = mp.spawn(_run_rank, (run, args, world, address, backend, told), nprocs=world.processes, join=False)
     with _signals_passed_on(context.processes):
         try:
             while not context.join(grace_period=5):
@@ -72,16 +63,18 @@ def launch(run: Callable, args: tuple = (), world: World | None = None) -> None:
             _raise_first(heard, ended)
 
 
-def _run_rank(local_rank: int, run: Callable, args: tuple, world: World, address: str, told: Connection) -> None:
+def _run_rank(
+    local_rank: int, run: Callable, args: tuple, world: World, address: str, backend: str, told: Connection
+) -> None:
     with _Reporting(told, local_rank):
-        _init_process_group(local_rank, world, address)
+        _init_process_group(local_rank, world, address, backend)
         run(*args)
         gc.collect()  # a wrapper that outlives its group may wait for the group's threads, and they for the interpreter
         dist.destroy_process_group()
 
 
-def _init_process_group(local_rank: int, world: World, address: str) -> None:
-    backend, device = world.backend, None
+def _init_process_group(local_rank: int, world: World, address: str, backend: str) -> None:
+    device = None
     if torch.cuda.is_available():
         device = torch.device("cuda", local_rank)
         torch.cuda.set_device(device)
@@ -152,14 +145,14 @@ class _signals_passed_on(AbstractContextManager):
             signal.signal(number, handler)
 
 
-def _check_devices(world: World) -> None:
+def _check_devices(world: World, backend: str) -> None:
     present = torch.cuda.device_count()
     if present and world.processes > present:
         raise UserError(
             f"NUM_GPUS is {world.processes}, but this machine has {present} CUDA device(s): "
             f"set NUM_GPUS to {present} or less"
         )
-    if not present and world.size > 1 and world.backend == "nccl":
+    if not present and world.size > 1 and backend == "nccl":
         _say_gloo(world.size)
 
 

@@ -44,9 +44,9 @@ def parse_args(argv: list[str] | None = None, parser: argparse.ArgumentParser | 
 
 
 def change_devices(args: argparse.Namespace) -> None:
-    """Let a plan be for `args.num_devices` devices, where given: instead of NUM_GPUS, and without a test on them."""
+    """Replace NUM_GPUS by `args.num_devices` where it is given."""
     if args.num_devices is not None:
-        args.opts += ["NUM_GPUS", str(args.num_devices), "TEST.ENABLE", "False"]
+        args.opts += ["NUM_GPUS", str(args.num_devices)]
 
 
 def split_overrides(words: list[str]) -> tuple[list[str], list[str]]:

@@ -5,14 +5,14 @@ from collections.abc import Callable, Sequence
 from itertools import accumulate
 
 from slowfast.errors import UserError
-from slowfast.multigrid.plan import Leg, MultigridSchedule, Phase
+from slowfast.multigrid import Leg, Phase, Schedule, build_plan
 
 HEADER = ("phase", "stage", "epochs", "batch x frames x size", "stride", "rate", "statistics", "iterations", "compute")
 
 
 def describe_plan(
-    schedule: MultigridSchedule,
-    baseline: MultigridSchedule,
+    schedule: Schedule,
+    baseline: Schedule,
     rate: Callable[[float, Phase], float],
     num_videos: int,
     world_size: int = 1,
@@ -21,8 +21,9 @@ def describe_plan(
 
     `rate` is the learning rate at an epoch of a phase. Raises UserError when a stage or a base shape has no iteration.
     """
-    before, after = _totals(baseline, num_videos, world_size), _totals(schedule, num_videos, world_size)
-    iterations = phase_iterations(schedule.plan(num_videos, world_size))
+    legs = build_plan(schedule, num_videos, world_size)
+    before = _totals(baseline, build_plan(baseline, num_videos, world_size))
+    after, iterations = _totals(schedule, legs), phase_iterations(legs)
     return {
         "baseline": before,
         "multigrid": after,
@@ -40,9 +41,8 @@ def phase_iterations(legs: Sequence[Leg]) -> Counter[Phase]:
     return counts
 
 
-def _totals(schedule: MultigridSchedule, num_videos: int, world: int) -> dict:
-    iterations = sum(leg.iterations for leg in schedule.plan(num_videos, world))
-    return {"epochs": schedule.total_epochs, "iterations": iterations}
+def _totals(schedule: Schedule, legs: Sequence[Leg]) -> dict:
+    return {"epochs": schedule.total_epochs, "iterations": sum(leg.iterations for leg in legs)}
 
 
 def _row(phase: Phase, rate: Callable[[float, Phase], float], iterations: int, world: int) -> dict:

@@ -12,18 +12,19 @@ from slowfast.engine.precision import Precision
 from slowfast.engine.progress import Progress
 from slowfast.engine.state import seed_everything
 from slowfast.errors import UserError
-from slowfast.multigrid import MultigridSchedule, Phase, Shape, SubBatchNorm3d
-from slowfast.utils.distributed import World, get_rank, get_world_size, launch
+from slowfast.multigrid import Phase, Schedule, Shape, SubBatchNorm3d
+from slowfast.utils.distributed import get_rank, get_world_size, launch
+from slowfast.utils.world import World
 from tests.engine.tiny import SYNTHETIC, Synthetic, tiny_cfg
 
 
 @pytest.fixture
 def progress():
     phases = (
-        Phase(0, 0, 1.5, (Shape(4, 8, 32), Shape(8, 8, 16))),
-        Phase(1, 1.5, 2.5, (Shape(2, 8, 32),)),
+        Phase((Shape(4, 8, 32), Shape(8, 8, 16)), stage=0, start_epoch=0, end_epoch=1.5),
+        Phase((Shape(2, 8, 32),), stage=1, start_epoch=1.5, end_epoch=2.5),
     )
-    return Progress(MultigridSchedule(phases).plan(40, 2), world_size=2)
+    return Progress(Schedule(phases).plan(40, 2), world_size=2)
 
 
 def test_places_count_iterations_epochs_and_clips_without_gaps(progress):
@@ -39,8 +40,8 @@ def test_places_count_iterations_epochs_and_clips_without_gaps(progress):
 
 
 def test_what_is_due_in_an_epoch_without_iterations_comes_with_the_next_that_has_some():
-    phase = Phase(0, 0, 6, (Shape(12, 8, 32),))
-    progress = Progress(MultigridSchedule((phase,)).plan(12))
+    phase = Phase((Shape(12, 8, 32),), stage=0, start_epoch=0, end_epoch=6)
+    progress = Progress(Schedule((phase,)).plan(12))
     assert [progress.is_due(epoch, 4) for epoch in range(6)] == [False, False, False, True, False, True]
     legs = [leg for leg in progress.legs if leg.epoch not in (2, 3)]
     assert [Progress(legs).is_due(epoch, 4) for epoch in (0, 1, 4, 5)] == [False, False, True, True]
@@ -112,7 +113,7 @@ def _write_statistics(path):
 
 
 def test_precise_statistics_are_those_of_the_batches_of_all_ranks_together(tmp_path):
-    launch(_write_statistics, (tmp_path / "two",), World(2, backend="gloo"))
+    launch(_write_statistics, (tmp_path / "two",), World(2))
     alone = nn.Sequential(SubBatchNorm3d(3))
     update_statistics(alone, _drifting_batches())
     for rank in (0, 1):

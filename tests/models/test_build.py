@@ -94,9 +94,13 @@ def test_only_slowfast_has_two_pathways():
         ("slow", {"RESNET__DEPTH": 34}, r"RESNET.DEPTH is 34; choose one of 18, 50, 101"),
         ("slow", {"RESNET__TRANS_FUNC": "x3d_transform"}, r"TRANS_FUNC is 'x3d_transform'; choose one of"),
         ("slow", {"MODEL__HEAD_ACT": "relu"}, r"MODEL.HEAD_ACT is 'relu'; choose one of softmax, sigmoid, none"),
-        ("slow", {"DATA__TRAIN_CROP_SIZE": 31}, r"TRAIN_CROP_SIZE is 31: .* at least 32 pixels"),
-        ("c2d", {"DATA__NUM_FRAMES": 1}, r"DATA.NUM_FRAMES is 1 .* 2 frames for c2d"),
-        ("slowfast", {"DATA__NUM_FRAMES": 2}, r"DATA.NUM_FRAMES is 2 .* ALPHA for slowfast"),
+        ("slow", {"DATA__TRAIN_CROP_SIZE": 31}, r"8 frames x 31 px: crops under 32 px .*DATA.TRAIN_CROP_SIZE"),
+        ("c2d", {"DATA__NUM_FRAMES": 1}, r"1 frames x 64 px: c2d needs more frames: 2 or more.*DATA.NUM_FRAMES"),
+        (
+            "slowfast",
+            {"DATA__NUM_FRAMES": 2},
+            r"2 frames x 64 px: 2 frames are not a multiple of SLOWFAST.ALPHA 4.*DATA.NUM_FRAMES",
+        ),
         (
             "slow",
             {"NONLOCAL__INSTANTIATION": "gaussian", "NONLOCAL__LOCATION": [[[0]]] * 4},
@@ -104,7 +108,7 @@ def test_only_slowfast_has_two_pathways():
         ),
     ],
 )
-def test_mistakes_name_the_key_the_value_and_the_mend(arch, override, message):
+def test_mistakes_name_the_key_the_value_and_the_fix(arch, override, message):
     with pytest.raises(ValueError, match=message):
         build_empty(tiny_cfg(arch, **override))
 

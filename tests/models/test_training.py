@@ -3,10 +3,12 @@
 import pytest
 import torch
 
+from slowfast.errors import UserError
 from slowfast.models import build_model
+from slowfast.models.build import check_shapes
 from slowfast.models.init import final_norms
 from slowfast.models.nonlocal_block import Nonlocal
-from slowfast.multigrid import regroup
+from slowfast.multigrid import Shape, regroup
 from tests.models.tiny import clips_for, random_model, tiny_cfg
 
 SHAPES = [(4, 32), (4, 45), (8, 64)]
@@ -48,8 +50,8 @@ def test_frames_that_alpha_does_not_divide_are_refused_in_training():
 
 def test_one_frame_is_refused_where_time_is_halved():
     cfg = tiny_cfg("c2d")
-    with pytest.raises(ValueError, match="a clip of length 1 is too short: .* at least 2"):
-        build_model(cfg)(clips_for(cfg, frames=1))
+    with pytest.raises(UserError, match="1 frames x 64 px: c2d needs more frames: 2 or more"):
+        check_shapes(cfg, [Shape(1, 8, 64), Shape(1, 1, 64)])
 
 
 def test_clips_of_different_batch_norm_groups_do_not_see_each_other_through_a_nonlocal_group():
@@ -64,8 +66,10 @@ def test_clips_of_different_batch_norm_groups_do_not_see_each_other_through_a_no
 
 def test_frames_that_a_nonlocal_group_does_not_divide_are_refused():
     cfg = tiny_cfg("slow", NONLOCAL__LOCATION=[[[0]], [[]], [[]], [[]]], NONLOCAL__GROUP=[[3], [1], [1], [1]])
-    with pytest.raises(ValueError, match=r"NONLOCAL.GROUP is 3, which does not divide the 8 frames"):
-        build_model(cfg)(clips_for(cfg))
+    with pytest.raises(
+        ValueError, match=r"NONLOCAL.GROUP 3 does not divide the 8 frames that reach a non-local block of res2"
+    ):
+        build_model(cfg)
 
 
 @pytest.mark.parametrize("clips", [torch.zeros(1, 3, 8, 64, 64), [torch.zeros(1, 3, 8, 64, 64)]], ids=["tensor", "one"])

@@ -5,11 +5,15 @@ from itertools import pairwise
 
 import pytest
 
-from slowfast.multigrid.plan import MultigridSchedule, Phase, Shape, remaining
+from slowfast.multigrid.plan import Phase, Schedule, Shape, remaining
 from slowfast.multigrid.sampler import ShortCycleBatchSampler
 from slowfast.multigrid.schedule import Multigrid, Recipe, baseline_schedule, multigrid_schedule
 
 RECIPE = Recipe(Shape(2, 16, 64), 2, 12, (0, 5, 9), (1, 0.1, 0.01))
+
+
+def phase(stage, start, end, shape):
+    return Phase((shape,), stage=stage, start_epoch=start, end_epoch=end)
 
 
 def batches(schedule, num_videos, rank=0, world_size=1, seed=0, done=0):
@@ -67,7 +71,7 @@ def test_positions_are_exact_and_grow():
 
 
 def test_every_epoch_ends_once_and_the_last_part_epoch_too():
-    schedule = MultigridSchedule((Phase(0, 0.0, 1.25, (Shape(2, 8, 32),)), Phase(0, 1.25, 2.5, (Shape(4, 8, 32),))))
+    schedule = Schedule((phase(0, 0.0, 1.25, Shape(2, 8, 32)), phase(0, 1.25, 2.5, Shape(4, 8, 32))))
     legs = schedule.plan(40)
     assert [(leg.start, leg.end, leg.epoch, leg.ends_epoch) for leg in legs] == [
         (0.0, 1, 0, True),
@@ -106,7 +110,7 @@ def test_shapes_get_the_same_iterations_where_their_number_ends_in_a_half():
 
 
 def test_parts_of_an_epoch_too_short_for_an_iteration_have_no_leg():
-    schedule = MultigridSchedule((Phase(0, 0.0, 2.95, (Shape(8, 8, 32),)), Phase(0, 2.95, 4.0, (Shape(8, 8, 32),))))
+    schedule = Schedule((phase(0, 0.0, 2.95, Shape(8, 8, 32)), phase(0, 2.95, 4.0, Shape(8, 8, 32))))
     legs = schedule.plan(16)
     assert [(leg.epoch, leg.iterations, leg.ends_epoch) for leg in legs] == [
         *((0, 2, True), (1, 2, True), (2, 2, True), (3, 2, True))
@@ -122,14 +126,14 @@ def test_the_iterations_of_an_epoch_differ_by_one_at_most():
 
 def test_a_batch_larger_than_the_data_set_is_an_error_that_says_which_number_to_lower():
     with pytest.raises(
-        ValueError, match=r"16 clips a batch .* 14 training videos.*TRAIN.BATCH_SIZE by a factor of 1\.2"
+        ValueError, match=r"16 clips on 1 device.* 14 training videos.*lower `batch_size` by a factor of 1\.2"
     ):
         multigrid_schedule(RECIPE, Multigrid()).plan(14)
 
 
 @pytest.mark.parametrize(("stage", "shape"), [(1, Shape(8, 8, 32)), (0, Shape(16, 4, 32))])
 def test_a_stage_or_a_shape_without_iteration_is_an_error(stage, shape):
-    schedule = MultigridSchedule((Phase(0, 0.0, 0.9, (Shape(8, 8, 32),)), Phase(stage, 0.9, 1.0, (shape,))))
+    schedule = Schedule((phase(0, 0.0, 0.9, Shape(8, 8, 32)), phase(stage, 0.9, 1.0, shape)))
     with pytest.raises(ValueError, match=r"epoch 0\.900 to 1\.000 of 20 videos would have no iteration"):
         schedule.plan(20)
 

@@ -153,7 +153,7 @@ def test_a_training_cut_to_no_epoch_is_refused():
 
 
 def test_fine_tuning_needs_two_stages():
-    with pytest.raises(ValueError, match="FINE_TUNE"):
+    with pytest.raises(ValueError, match="`fine_tune` needs"):
         schedule(Recipe(Shape(8, 32, 224), 2, 100))
 
 

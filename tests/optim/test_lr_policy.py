@@ -9,8 +9,8 @@ import torch
 
 from slowfast.config.defaults import get_cfg
 from slowfast.multigrid.build import build_schedule
-from slowfast.multigrid.plan import MultigridSchedule as Schedule
 from slowfast.multigrid.plan import Phase, Shape
+from slowfast.multigrid.plan import Schedule as Schedule
 from slowfast.optim.lr_policy import cosine, learning_rate, set_lr, warm_up
 
 RECIPE = Path(__file__).parents[2] / "configs/Kinetics/SLOWFAST_8x8_R50_stepwise_multigrid.yaml"
@@ -33,7 +33,7 @@ def steps(*rows, warmup=0.0):
     """A schedule of phases (end, lr_factor, step_rate)."""
     starts = [0.0, *(end for end, _, _ in rows)]
     phases = [
-        Phase(stage, start, end, SHAPES, factor, rate)
+        Phase(SHAPES, factor, stage=stage, start_epoch=start, end_epoch=end, step_rate=rate)
         for stage, (start, (end, factor, rate)) in enumerate(zip(starts, rows, strict=False))
     ]
     return Schedule(tuple(phases), warmup)

@@ -1,11 +1,10 @@
-import functools
-
 import pytest
 import torch
 
 from slowfast.utils import distributed as du
+from slowfast.utils.world import World
 
-SPAWN = functools.partial(du.World, backend="gloo")
+SPAWN = World
 
 
 def test_one_process_is_a_world_of_size_one():
@@ -59,4 +58,4 @@ def test_the_error_of_the_rank_that_failed_first_is_raised_and_the_others_end(ki
 def test_more_processes_than_cuda_devices_are_refused(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     with pytest.raises(ValueError, match=r"NUM_GPUS is 2, but this machine has 1 CUDA device"):
-        du.launch(print, (), du.World(2))
+        du.launch(print, (), World(2))

@@ -1,0 +1,30 @@
+"""The batch norm of a recipe without multigrid."""
+
+import logging
+
+from slowfast.errors import UserError
+from slowfast.utils.world import World
+
+logger = logging.getLogger(__name__)
+
+
+def norm_groups(cfg, world: World) -> tuple[int, int]:
+    """Return what BN.NORM_TYPE asks for: (groups of a process's clips, processes that share statistics)."""
+    bn = cfg.BN
+    if bn.NORM_TYPE == "sub_batchnorm":
+        return bn.NUM_SPLITS, 1
+    if bn.NORM_TYPE != "sync_batchnorm":
+        return 1, 1
+    if world.size == 1:
+        logger.info("BN.NORM_TYPE sync_batchnorm on one process is plain batch norm")
+    if bn.GLOBAL_SYNC:
+        return 1, world.size
+    if world.processes < bn.NUM_SYNC_DEVICES:
+        logger.info("BN.NUM_SYNC_DEVICES %d: a machine has %d, which all share", bn.NUM_SYNC_DEVICES, world.processes)
+        return 1, world.processes
+    if world.processes % bn.NUM_SYNC_DEVICES:
+        raise UserError(
+            f"BN.NUM_SYNC_DEVICES: {bn.NUM_SYNC_DEVICES} does not divide NUM_GPUS {world.processes}; "
+            "use a divisor, or BN.GLOBAL_SYNC True"
+        )
+    return 1, bn.NUM_SYNC_DEVICES

@@ -1,0 +1,39 @@
+"""The processes of a run as plain numbers."""
+
+from dataclasses import dataclass
+
+from slowfast.errors import UserError
+
+
+@dataclass(frozen=True)
+class World:
+    """`processes` on each of `machines` (one device each); this machine is number `machine`, from 0."""
+
+    processes: int = 1
+    machines: int = 1
+    machine: int = 0
+
+    def __post_init__(self):
+        if not 0 <= self.machine < self.machines:
+            raise UserError(
+                f"SHARD_ID is {self.machine} and NUM_SHARDS is {self.machines}: "
+                f"number the machines from 0 to {self.machines - 1}"
+            )
+
+    @classmethod
+    def from_cfg(cls, cfg) -> "World":
+        """NUM_GPUS processes (0: one, on the CPU) on each of NUM_SHARDS machines."""
+        return cls(max(cfg.NUM_GPUS, 1), cfg.NUM_SHARDS, cfg.SHARD_ID)
+
+    @property
+    def size(self) -> int:
+        """Number of processes on all machines."""
+        return self.processes * self.machines
+
+    def share(self, key: str, batch_size: int) -> int:
+        """Return one process's part of a machine's batch, which the config has under `key`."""
+        if batch_size % self.processes:
+            above = (batch_size // self.processes + 1) * self.processes
+            choices = " or ".join(str(n) for n in (above - self.processes, above) if n)
+            raise UserError(f"{key}: {batch_size} is not divisible by NUM_GPUS {self.processes}; use {choices}")
+        return batch_size // self.processes
