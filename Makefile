@@ -9,9 +9,10 @@ demo: install  ## make a small video data set, train on it with and without mult
 test: install  ## all tests, on a CPU, without data or network
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8
 
-lint: install
+lint: install  ## style, format and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 install: .venv/installed
 

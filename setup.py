@@ -5,12 +5,22 @@ extras = {
     "tensorboard": ["tensorboard>=2.12"],
     "plot": ["matplotlib>=3.6"],
 }
-test_only = ["pytest>=7", "pytest-xdist>=3", "ruff>=0.6", "scikit-learn>=1.2"]
+test_only = [
+    "pytest>=7",
+    "pytest-xdist>=3",
+    "scikit-learn>=1.2",
+    "ruff>=0.6",
+    "mypy>=1.11",
+    "types-PyYAML",
+    "types-simplejson",
+    "types-tqdm",
+]
 
 setup(
     name="slowfast",
     version="0.1.0",
     description="Video classification with SlowFast networks and multigrid training",
+    license="Apache-2.0",
     python_requires=">=3.10",
     packages=find_packages(include=["slowfast", "slowfast.*"]),
     install_requires=[

@@ -1,4 +1,4 @@
-"""Rules of the house that the source itself can be held to."""
+"""Rules that the source itself can be checked for: imports, the config, sizes, complexity."""
 
 import ast
 import pathlib
@@ -19,6 +19,7 @@ BELOW = {  # what a package may import
     "visualization": BASE | {"visualization"},
     "engine": BASE | {"datasets", "models", "optim", "visualization", "engine"},
 }
+CODE = ("slowfast", "tools", "projects")
 MAY_TALK = {"slowfast/utils/distributed.py", "slowfast/multigrid/batch_norm.py"}
 PLAIN = ["slowfast/multigrid/schedule.py", "slowfast/multigrid/plan.py"]
 
@@ -52,13 +53,13 @@ def written(path):
             yield from map(ast.unparse, node.targets if isinstance(node, ast.Assign) else [node.target])
 
 
-@pytest.mark.parametrize("room", BELOW)
-def test_imports_point_one_way(room):
+@pytest.mark.parametrize("package", BELOW)
+def test_imports_point_one_way(package):
     wrong = [
         f"{name(path)} imports {module}"
-        for path in sources(f"slowfast/{room}")
+        for path in sources(f"slowfast/{package}")
         for module in imported(path)
-        if module.startswith("slowfast.") and module.split(".")[1] not in {*BELOW[room], "__version__"}
+        if module.startswith("slowfast.") and module.split(".")[1] not in {*BELOW[package], "__version__"}
     ]
     assert not wrong
 
@@ -73,15 +74,15 @@ def test_the_package_never_imports_tools_tests_or_projects():
     assert not wrong
 
 
-def test_every_room_is_in_the_picture():
-    rooms = {path.name for path in (ROOT / "slowfast").iterdir() if path.is_dir() and list(path.glob("*.py"))}
-    assert rooms == set(BELOW)
+def test_every_package_has_its_place_in_the_import_order():
+    packages = {path.name for path in (ROOT / "slowfast").iterdir() if path.is_dir() and list(path.glob("*.py"))}
+    assert packages == set(BELOW)
 
 
 def test_a_cfg_is_written_in_config_only():
     wrong = [
         f"{name(path)} writes {target}"
-        for path in sources("slowfast", "tools", "projects")
+        for path in sources(*CODE)
         if "slowfast/config/" not in name(path)
         for target in written(path)
         if re.match(r"(\w+\.)*cfg(\.[A-Z]|\[)", target)
@@ -93,7 +94,7 @@ def test_a_cfg_is_merged_and_thawed_in_config_only():
     calls = {"merge_from_file", "merge_from_list", "merge_from_other_cfg", "defrost"}
     wrong = [
         f"{name(path)} calls {node.attr}"
-        for path in sources("slowfast", "tools", "projects")
+        for path in sources(*CODE)
         if "slowfast/config/" not in name(path)
         for node in ast.walk(tree(path))
         if isinstance(node, ast.Attribute) and node.attr in calls
@@ -121,9 +122,50 @@ def test_the_plan_needs_nothing_but_the_standard_library(path):
 def test_nothing_catches_every_exception():
     caught = {
         f"{name(path)}:{node.lineno}"
-        for path in sources("slowfast", "tools", "projects")
+        for path in sources(*CODE)
         for node in ast.walk(tree(path))
         if isinstance(node, ast.ExceptHandler)
         and (node.type is None or ast.unparse(node.type) in ("Exception", "BaseException"))
     }
     assert not caught
+
+
+MAX_FILE_LINES, MAX_FUNCTION_LINES, MAX_COMPLEXITY = 400, 40, 10
+TABLES = {"slowfast/config/defaults.py"}
+BRANCHES = (ast.If, ast.IfExp, ast.For, ast.While, ast.ExceptHandler, ast.comprehension, ast.match_case)
+
+
+def functions(path):
+    return [node for node in ast.walk(tree(path)) if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))]
+
+
+def complexity(function):
+    """The cyclomatic complexity: one, plus the branches."""
+    nodes = list(ast.walk(function))
+    conditions = sum(len(node.values) - 1 for node in nodes if isinstance(node, ast.BoolOp))
+    return 1 + sum(isinstance(node, BRANCHES) for node in nodes) + conditions
+
+
+def test_files_are_short():
+    lengths = {name(path): len(path.read_text(encoding="utf-8").splitlines()) for path in sources(*CODE)}
+    assert not {path: lines for path, lines in lengths.items() if lines > MAX_FILE_LINES and path not in TABLES}
+
+
+def test_functions_are_short():
+    long = [
+        f"{name(path)}: {function.name} has {function.end_lineno - function.lineno + 1} lines"
+        for path in sources(*CODE, "tests")
+        for function in functions(path)
+        if function.end_lineno - function.lineno >= MAX_FUNCTION_LINES
+    ]
+    assert not long
+
+
+def test_functions_are_simple():
+    complex_ones = [
+        f"{name(path)}: {function.name} has complexity {complexity(function)}"
+        for path in sources(*CODE)
+        for function in functions(path)
+        if complexity(function) > MAX_COMPLEXITY
+    ]
+    assert not complex_ones

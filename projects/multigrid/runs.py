@@ -87,7 +87,7 @@ def cpu_seconds() -> float:
 
 
 def follow(command: list[str]) -> list[dict]:
-    """Run a command in the repository's root and pass on what it says; its json lines, each with the seconds so far."""
+    """Run a command in the repository's root and return its json lines, each with the seconds so far; print the rest."""
     start, stats = time.perf_counter(), []
     environment = os.environ | THREADS
     with subprocess.Popen(command, cwd=REPO, env=environment, stdout=subprocess.PIPE, text=True) as process:
@@ -118,23 +118,26 @@ def summarise(blank: Result, stats: list[dict]) -> Result:
     )
 
 
+HEADER = ("recipe", "seeds", "epochs", "iterations", "clips", "training", "speed-up", "processor", "test top-1")
+
+
 def table(groups: Sequence[Sequence[Result]]) -> str:
     """One line a recipe, each a group of its seeds' results; speed-ups are over the first."""
-    rows = [("recipe", "seeds", "epochs", "iterations", "clips", "training", "speed-up", "processor", "test top-1")]
     first = mean(result.train_sec for result in groups[0])
-    for group in groups:
-        one, seconds = group[0], mean(result.train_sec for result in group)
-        rows.append(
-            (
-                *(one.name, str(len(group)), str(one.epochs), f"{one.iterations:,}", f"{one.clips:,}"),
-                *(f"{seconds:.0f} s", f"{first / seconds:.2f} x", f"{mean(r.cpu_sec for r in group):.0f} s"),
-                f"{spread([result.test_acc for result in group])} %",
-            )
-        )
+    rows = [HEADER, *(_row(group, first) for group in groups)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["| " + " | ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)) + " |" for row in rows]
     lines.insert(1, "|" + "|".join("-" * (w + 1) + ("-" if i == 0 else ":") for i, w in enumerate(widths)) + "|")
     return "\n".join(lines)
+
+
+def _row(group: Sequence[Result], first_sec: float) -> tuple[str, ...]:
+    one, seconds = group[0], mean(result.train_sec for result in group)
+    return (
+        *(one.name, str(len(group)), str(one.epochs), f"{one.iterations:,}", f"{one.clips:,}"),
+        *(f"{seconds:.0f} s", f"{first_sec / seconds:.2f} x", f"{mean(r.cpu_sec for r in group):.0f} s"),
+        f"{spread([result.test_acc for result in group])} %",
+    )
 
 
 def spread(values: Sequence[float]) -> str:
