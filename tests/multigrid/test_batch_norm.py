@@ -10,7 +10,16 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from torch import nn
 
-from slowfast.multigrid import SubBatchNorm3d, average_statistics, convert, regroup
+from slowfast.multigrid import (
+    MultigridSchedule,
+    Phase,
+    Shape,
+    ShortCycleBatchSampler,
+    SubBatchNorm3d,
+    average_statistics,
+    convert,
+    regroup,
+)
 from slowfast.multigrid.batch_norm import largest_divisor
 
 CONTIGUOUS, CHANNELS_LAST = torch.contiguous_format, torch.channels_last_3d
@@ -301,6 +310,36 @@ def test_one_process_keeps_its_statistics():
     assert torch.equal(norm.running_var, before)
 
 
+# --- clips of a group ----------------------------------------------------------------------------------
+
+
+@LAYOUTS
+@pytest.mark.parametrize("ranks", [2, 4])
+def test_groups_consist_of_the_same_clips_for_any_number_of_processes(layout, ranks):
+    alone = normalized_clips(layout)
+    parts = [normalized_clips(layout, rank, ranks) for rank in range(ranks)]
+    together = {clip: y for part in parts for clip, y in part.items()}
+    assert sum(len(part) for part in parts) == len(together)
+    assert together.keys() == alone.keys()
+    for clip, y in together.items():
+        torch.testing.assert_close(y, alone[clip])
+
+
+def normalized_clips(layout, rank=0, ranks=1, num_groups=4, sync_ranks=1, process_group=None) -> dict:
+    """One rank's normalized clips, by epoch and video; global batches of 16 and 32 clips form `num_groups` groups."""
+    shapes = Shape(16 // ranks, 8, 32), Shape(32 // ranks, 4, 32)
+    phase = Phase(0, 0.0, 2.0, shapes, bn_groups=num_groups * sync_ranks // ranks, bn_sync_ranks=sync_ranks)
+    legs = MultigridSchedule((phase,)).plan(100, ranks)
+    videos = torch.randn(100, 6, 2, 3, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
+    norm = SubBatchNorm3d(6).double()
+    regroup(norm, phase.bn_groups, process_group)
+    result = {}
+    for batch in ShortCycleBatchSampler(legs, 100, rank=rank, world_size=ranks):
+        x = videos[[clip.video for clip in batch]].contiguous(memory_format=layout)
+        result |= {(clip.epoch, clip.video): y for clip, y in zip(batch, norm(x).detach(), strict=True)}
+    return result
+
+
 # --- processes --------------------------------------------------------------------------------------
 
 
@@ -318,6 +357,8 @@ def _one_process(rank: int, ranks: int, meeting: str) -> None:
     dist.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=ranks)
     try:
         pairs = [dist.new_group([first, first + 1]) for first in range(0, ranks, 2)]
+        for layout in (CONTIGUOUS, CHANNELS_LAST):
+            check_clips_of_shared_groups(layout, rank, ranks, pairs[rank // 2])
         for process_group in (dist.group.WORLD, pairs[rank // 2]):
             check_processes_are_one_with_the_whole_batch(process_group)
         check_low_precision()
@@ -326,6 +367,13 @@ def _one_process(rank: int, ranks: int, meeting: str) -> None:
         check_copy()
     finally:
         dist.destroy_process_group()
+
+
+def check_clips_of_shared_groups(layout, rank: int, ranks: int, pair) -> None:
+    """Pairs of ranks with one group each: a pair's group consists of the clips of one of the groups of one process."""
+    alone = normalized_clips(layout, num_groups=ranks // 2)
+    for clip, y in normalized_clips(layout, rank, ranks, ranks // 2, 2, pair).items():
+        torch.testing.assert_close(y, alone[clip])
 
 
 def check_processes_are_one_with_the_whole_batch(process_group) -> None:
