@@ -26,9 +26,9 @@ from slowfast.errors import UserError
 class SubBatchNorm3d(nn.BatchNorm3d):
     """An nn.BatchNorm3d, with the same names and one set of running statistics, that can normalize in groups.
 
-    In training, clip i of a batch belongs to group i mod G. G is `num_groups`, or the largest divisor of the number of
-    clips below it. The processes of `process_group` share the statistics of equally numbered groups; None stands for
-    this process alone. With one group and one process the layer is exactly nn.BatchNorm3d.
+    In training, clip i of a batch belongs to group i mod G. G is the largest divisor of the number of clips that is not
+    above `num_groups`. The processes of `process_group` share the statistics of equally numbered groups. With None this
+    process uses its own. With one group and one process the layer is exactly nn.BatchNorm3d.
 
     The running statistics move once per forward pass, toward the mean over the groups of the groups' means and
     unbiased variances.
@@ -40,33 +40,37 @@ class SubBatchNorm3d(nn.BatchNorm3d):
     def forward(self, x: Tensor) -> Tensor:
         self._check_input_dim(x)
         num_groups = largest_divisor(x.shape[0], self.num_groups)
-        shared = self.process_group is not None and self.process_group.size() > 1
-        if not self.training or (num_groups == 1 and not shared):
+        alone = self.process_group is None or self.process_group.size() == 1
+        if not self.training or (num_groups == 1 and alone):
             return super().forward(x)
         if not x.is_contiguous(memory_format=torch.channels_last_3d):
             x = x.contiguous()
-        y, mean, var = self._normalize(_groups_to_channels(x, num_groups), num_groups, shared)
+        process_group = None if alone else self.process_group
+        y, mean, var = self._normalize(_groups_to_channels(x, num_groups), num_groups, process_group)
         self._update_running_statistics(mean.view(num_groups, -1), var.view(num_groups, -1))
         return _channels_to_groups(y, num_groups, x)
 
-    def _normalize(self, x: Tensor, num_groups: int, shared: bool) -> tuple[Tensor, Tensor, Tensor]:
+    def _normalize(
+        self, x: Tensor, num_groups: int, process_group: dist.ProcessGroup | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Normalize (N/G, G*C, T*H, W) by channel. Return it with its means and unbiased variances, (G*C,) each."""
-        weight, bias = (None if p is None else p.repeat(num_groups) for p in (self.weight, self.bias))
-        if shared:
-            return _shared_batch_norm(x, weight, bias, self.eps, self.process_group)
         mean, var = _empty_statistics(x)
+        weight, bias = (p if p is None else p.to(mean.dtype).repeat(num_groups) for p in (self.weight, self.bias))
+        if process_group is not None:
+            return _shared_batch_norm(x, weight, bias, self.eps, process_group)
         y = F.batch_norm(x, mean, var, weight, bias, training=True, momentum=1.0, eps=self.eps)
         return y, mean, var
 
     @torch.no_grad()
     def _update_running_statistics(self, mean: Tensor, var: Tensor) -> None:
         """Move the running statistics toward the average of the groups' statistics, (G, C) each."""
-        if not self.track_running_stats or self.running_mean is None:
+        if not self.track_running_stats or self.num_batches_tracked is None:
             return
         self.num_batches_tracked.add_(1)
         momentum = 1.0 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
-        self.running_mean.lerp_(mean.mean(0).to(self.running_mean.dtype), momentum)
-        self.running_var.lerp_(var.mean(0).to(self.running_var.dtype), momentum)
+        for running, groups in ((self.running_mean, mean), (self.running_var, var)):
+            if running is not None:
+                running.lerp_(groups.mean(0).to(running.dtype), momentum)
 
     def __deepcopy__(self, memo: dict) -> SubBatchNorm3d:
         """Copy everything but the process group, which cannot be copied and is shared."""
@@ -106,7 +110,6 @@ def convert(model: nn.Module) -> nn.Module:
     for module in model.modules():
         if type(module) is nn.BatchNorm3d:
             module.__class__ = SubBatchNorm3d
-            module.num_groups, module.process_group = 1, None
     return model
 
 
@@ -184,8 +187,9 @@ class _SharedMoments(Function):
     @staticmethod
     def forward(ctx, x: Tensor, process_group: dist.ProcessGroup) -> tuple[Tensor, Tensor, Tensor]:
         statistics = _empty_statistics(x)
-        mean, var = torch.batch_norm_update_stats(x, *statistics, 1.0)  # var_mean would need a float copy of bfloat16
-        mean, var = mean.double(), var.double()  # so that the difference of squares below is accurate
+        # Unlike var_mean, this makes no float copy of a bfloat16 batch.
+        mean, var = torch.batch_norm_update_stats(x, statistics[0], statistics[1], 1.0)
+        mean, var = mean.double(), var.double()  # for an accurate difference of squares below
         count = torch.full_like(mean, x.numel() // x.shape[1])
         sums = torch.stack((count, count * mean, count * (var + mean.square())))
         dist.all_reduce(sums, group=process_group)

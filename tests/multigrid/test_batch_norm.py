@@ -172,6 +172,17 @@ def test_low_precision_input_keeps_its_type_and_float_statistics(layout):
 
 
 @LAYOUTS
+def test_a_layer_of_low_precision_is_accepted(layout):
+    x, norm = clips(4, layout, dtype=torch.bfloat16), layer(2, dtype=torch.bfloat16)
+    y = norm(x)
+    grads = gradients(y, x, norm, torch.ones_like(y))
+    expected, mean, _ = by_hand(x.float(), copy.deepcopy(norm).float(), members(4, 2))
+    assert {t.dtype for t in (y, *grads, norm.running_mean)} == {torch.bfloat16}
+    torch.testing.assert_close(y.float(), expected, atol=0.03, rtol=0.03)
+    torch.testing.assert_close(norm.running_mean.float(), 0.1 * mean, atol=0.01, rtol=0.01)
+
+
+@LAYOUTS
 def test_a_low_precision_gradient_is_the_float_one_rounded(layout):
     x, norm = clips(4, layout, dtype=torch.bfloat16), layer(2, dtype=torch.float32)
     weights = torch.randn_like(x)
