@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""How much grouped batch norm costs: forward and backward of SubBatchNorm3d next to nn.BatchNorm3d, in pairs.
+"""Measure the cost of grouped batch norm: forward and backward of SubBatchNorm3d and nn.BatchNorm3d, in pairs.
 
     python projects/multigrid/bench_batch_norm.py [--rounds 31] [--dtype float32|bfloat16|float16] [--device cpu|cuda]
 
-Each round times the plain and the grouped layer one right after the other, in alternating order; the table has the
-medians of the times, and the median of the rounds' ratios. Tensors are (N, C, T, H, W).
+Each round times the plain and the grouped layer one after the other, in alternating order. The table lists the median
+times and the median of the rounds' ratios. Tensors are (N, C, T, H, W).
 """
 
 import argparse
@@ -29,21 +29,22 @@ GROUPS = (2, 4)
 
 
 def step(layer: nn.Module, x: torch.Tensor, grad: torch.Tensor) -> float:
-    """Seconds of one forward and backward pass; as inside a model, the gradient of x is not kept in a leaf."""
-    synchronise(x.device)
+    """Return the seconds of one forward and backward pass. As inside a model, the gradient of x is not accumulated."""
+    synchronize(x.device)
     start = perf_counter()
     torch.autograd.grad(layer(x), (x, layer.weight, layer.bias), grad)
-    synchronise(x.device)
+    synchronize(x.device)
     return perf_counter() - start
 
 
-def synchronise(device: torch.device) -> None:
+def synchronize(device: torch.device) -> None:
+    """Wait until the device has finished its work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
 
 def compare(shape: tuple[int, ...], layout: torch.memory_format, groups: int, args) -> tuple[float, float, float]:
-    """Median milliseconds of plain and grouped batch norm, and the median of their ratio."""
+    """Return the median milliseconds of plain and grouped batch norm, and the median of their ratios."""
     like = {"dtype": getattr(torch, args.dtype), "device": args.device}
     x = torch.randn(shape, **like).contiguous(memory_format=layout).requires_grad_()
     grad = torch.randn(shape, **like).contiguous(memory_format=layout)
@@ -65,7 +66,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16", "float16"])
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     args = parser.parse_args(argv)
-    # As in a training, where larger tensors have come and gone: glibc then keeps memory instead of returning it.
+    # A larger tensor that is freed first makes glibc keep freed memory, as it does in a training.
     torch.ones(7_500_000)
     print(f"Batch norm, forward and backward, {args.dtype}, on {machine_name(args.device)}\n")
     print("| tensor | layout | groups | plain ms | grouped ms | ratio |")

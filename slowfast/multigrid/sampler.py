@@ -1,6 +1,6 @@
-"""From the plan to batches of (video, grid).
+"""The sampler that turns a plan into batches of clip indices.
 
-The index of a clip carries its grid, so a data set never changes while worker processes hold copies of it.
+The index of a clip carries its shape, so a data set never changes while worker processes hold copies of it.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,7 +13,7 @@ from slowfast.multigrid.plan import Leg
 
 
 class ClipIndex(NamedTuple):
-    """What a data set is asked for: `frames` x `crop` x `crop` px of video number `video`, as drawn in `epoch`."""
+    """The index of a clip: `frames` frames of `crop` x `crop` px of video number `video`, as drawn in `epoch`."""
 
     video: int
     epoch: int
@@ -22,15 +22,16 @@ class ClipIndex(NamedTuple):
 
 
 class ShortCycleBatchSampler:
-    """The batches of one rank over some legs of a plan: lists of ClipIndex, one shape a batch.
+    """Iterate over the batches of one rank for some legs of a plan: lists of ClipIndex, all of one shape.
 
-    Pass it as `batch_sampler` to a torch DataLoader, with one leg or with all that is left of the training: then the
+    Pass it as `batch_sampler` to a torch DataLoader, with one leg or with all remaining legs. With all of them the
     workers load ahead across epochs and phases.
 
     Args:
         legs: from `Schedule.plan`, with the same `num_videos` and `world_size`.
-        seed: of the order of the videos, a new permutation every epoch. The same on all ranks.
-        rank, world_size: each rank takes its own part of every batch.
+        num_videos: the number of videos of the data set.
+        seed: determines the order of the videos, a new permutation every epoch. The same on all ranks.
+        rank, world_size: each rank takes a different part of every batch.
     """
 
     def __init__(self, legs: Sequence[Leg], num_videos: int, seed: int = 0, rank: int = 0, world_size: int = 1):
@@ -49,17 +50,29 @@ class ShortCycleBatchSampler:
                 yield self.batch(leg, iteration)
 
     def batch(self, leg: Leg, iteration: int) -> list[ClipIndex]:
-        """This rank's part of the batch: every rank's has the same shape."""
+        """Return this rank's part of the batch. Every rank's part has the same shape."""
         shape = leg.shape(iteration)
-        first = leg.first_clip + self.world_size * leg.clips_before(iteration) + self.rank * shape.batch_size
-        places = (divmod(clip, self.num_videos) for clip in range(first, first + shape.batch_size))
+        first = leg.first_clip + self.world_size * leg.clips_before(iteration) + self._first_of_batch(leg)
+        clips = range(first, first + self.world_size * shape.batch_size, self.world_size)
+        places = (divmod(clip, self.num_videos) for clip in clips)
         return [
             ClipIndex(int(permutation(self.seed, epoch, self.num_videos)[place]), epoch, shape.frames, shape.crop)
             for epoch, place in places
         ]
 
+    def _first_of_batch(self, leg: Leg) -> int:
+        """Return the position in the global batch of this rank's first clip; the others follow at steps of W ranks.
+
+        The groups of batch norm then consist of the same clips for any W. Clip j of rank r is clip c = r + W * j of the
+        global batch. SubBatchNorm3d puts it into group j mod G of the rank, so the clips of a group have c mod (W * G)
+        in common: they are one of the W * G groups that one process would form. Where k consecutive ranks share their
+        statistics, with one group each, the clips of these ranks are to have c mod (W / k) in common.
+        """
+        block, member = divmod(self.rank, leg.phase.bn_sync_ranks)
+        return block + self.world_size // leg.phase.bn_sync_ranks * member
+
 
 @lru_cache(maxsize=2)
 def permutation(seed: int, epoch: int, num_videos: int) -> np.ndarray:
-    """The order of the videos in an epoch."""
+    """Return the order of the videos in an epoch."""
     return np.random.default_rng([seed, epoch]).permutation(num_videos)

@@ -1,7 +1,8 @@
-"""Grouped and synchronised batch norm, against plain batch norm of every group by itself."""
+"""Grouped and synchronized batch norm, compared with plain batch norm of every group on its own."""
 
 import copy
 from functools import partial
+from itertools import product
 
 import pytest
 import torch
@@ -9,7 +10,16 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from torch import nn
 
-from slowfast.multigrid import SubBatchNorm3d, average_statistics, convert, regroup
+from slowfast.multigrid import (
+    MultigridSchedule,
+    Phase,
+    Shape,
+    ShortCycleBatchSampler,
+    SubBatchNorm3d,
+    average_statistics,
+    convert,
+    regroup,
+)
 from slowfast.multigrid.batch_norm import largest_divisor
 
 CONTIGUOUS, CHANNELS_LAST = torch.contiguous_format, torch.channels_last_3d
@@ -37,10 +47,9 @@ def layer(num_groups: int = 1, channels: int = 6, dtype=torch.float64, **options
     return norm
 
 
-def members(count: int, num_groups: int, layout) -> list[torch.Tensor]:
-    """The clips of every group: every G-th, or in channels-last batches those next to each other."""
-    order = torch.arange(count)
-    return [order[g::num_groups] for g in range(num_groups)] if layout == CONTIGUOUS else [*order.chunk(num_groups)]
+def members(count: int, num_groups: int) -> list[torch.Tensor]:
+    """The clips of every group: clip i belongs to group i mod G."""
+    return [torch.arange(g, count, num_groups) for g in range(num_groups)]
 
 
 def by_hand(x: torch.Tensor, norm: nn.BatchNorm3d, groups: list[torch.Tensor]):
@@ -65,11 +74,11 @@ def gradients(y: torch.Tensor, x: torch.Tensor, norm: nn.Module, weights: torch.
 @LAYOUTS
 @pytest.mark.parametrize("affine", [True, False])
 @pytest.mark.parametrize("num_groups", [2, 3, 6])
-def test_every_group_is_normalised_by_itself(layout, affine, num_groups):
+def test_every_group_is_normalized_by_itself(layout, affine, num_groups):
     x, norm = clips(6, layout), layer(num_groups, affine=affine)
     weights = torch.randn_like(x)
     y = norm(x)
-    expected, mean, var = by_hand(x, norm, members(6, num_groups, layout))
+    expected, mean, var = by_hand(x, norm, members(6, num_groups))
     torch.testing.assert_close(y, expected)
     torch.testing.assert_close(gradients(y, x, norm, weights), gradients(expected, x, norm, weights))
     torch.testing.assert_close(norm.running_mean, 0.1 * mean)
@@ -85,7 +94,7 @@ def test_output_and_gradient_keep_the_layout(layout):
     assert y.stride() == x.stride() == grad.stride()
 
 
-def test_a_batch_of_odd_strides_is_normalised_too():
+def test_a_batch_of_odd_strides_is_normalized_too():
     x, norm = clips(4), layer(2)
     odd = x.transpose(3, 4)[:, :, :, ::2]
     torch.testing.assert_close(norm(odd), layer_like(norm)(odd.contiguous()))
@@ -127,7 +136,7 @@ def test_a_batch_is_cut_into_the_largest_divisor_not_above_the_groups_asked_for(
 @pytest.mark.parametrize("batch", [1, 2, 5, 7, 12])
 def test_any_batch_is_accepted(layout, batch):
     norm = layer(4)
-    groups = members(batch, largest_divisor(batch, 4), layout)
+    groups = members(batch, largest_divisor(batch, 4))
     x = clips(batch, layout)
     torch.testing.assert_close(norm(x), by_hand(x, norm, groups)[0])
 
@@ -137,16 +146,16 @@ def test_without_a_momentum_the_running_statistics_are_the_mean_over_all_batches
     norm, means = layer(2, momentum=None), []
     for _ in range(3):
         x = clips(4, layout)
-        means.append(by_hand(x, norm, members(4, 2, layout))[1])
+        means.append(by_hand(x, norm, members(4, 2))[1])
         norm(x)
     torch.testing.assert_close(norm.running_mean, torch.stack(means).mean(0))
 
 
 @LAYOUTS
-def test_without_running_statistics_every_batch_is_normalised_by_its_own(layout):
+def test_without_running_statistics_every_batch_is_normalized_by_its_own(layout):
     x, norm = clips(4, layout), layer(2, track_running_stats=False)
     assert norm.running_mean is None
-    torch.testing.assert_close(norm(x), by_hand(x, norm, members(4, 2, layout))[0])
+    torch.testing.assert_close(norm(x), by_hand(x, norm, members(4, 2))[0])
     torch.testing.assert_close(norm.eval()(x), by_hand(x, norm, [torch.arange(4)])[0])
 
 
@@ -154,12 +163,23 @@ def test_without_running_statistics_every_batch_is_normalised_by_its_own(layout)
 def test_low_precision_input_keeps_its_type_and_float_statistics(layout):
     x, norm = clips(4, layout, dtype=torch.bfloat16), layer(2, dtype=torch.float32)
     y = norm(x)
-    expected, mean, _ = by_hand(x.float(), norm, members(4, 2, layout))
+    expected, mean, _ = by_hand(x.float(), norm, members(4, 2))
     grads = gradients(y, x, norm, torch.ones_like(y))
     assert y.dtype == grads[0].dtype == torch.bfloat16
     assert norm.running_mean.dtype == grads[1].dtype == torch.float32
     torch.testing.assert_close(y.float(), expected, atol=0.03, rtol=0.03)
     torch.testing.assert_close(norm.running_mean, 0.1 * mean)
+
+
+@LAYOUTS
+def test_a_layer_of_low_precision_is_accepted(layout):
+    x, norm = clips(4, layout, dtype=torch.bfloat16), layer(2, dtype=torch.bfloat16)
+    y = norm(x)
+    grads = gradients(y, x, norm, torch.ones_like(y))
+    expected, mean, _ = by_hand(x.float(), copy.deepcopy(norm).float(), members(4, 2))
+    assert {t.dtype for t in (y, *grads, norm.running_mean)} == {torch.bfloat16}
+    torch.testing.assert_close(y.float(), expected, atol=0.03, rtol=0.03)
+    torch.testing.assert_close(norm.running_mean.float(), 0.1 * mean, atol=0.01, rtol=0.01)
 
 
 @LAYOUTS
@@ -173,13 +193,24 @@ def test_a_low_precision_gradient_is_the_float_one_rounded(layout):
 
 
 @LAYOUTS
-def test_the_input_is_saved_once(layout):
-    x, norm = clips(8, layout, dtype=torch.float32), layer(4, dtype=torch.float32)
-    sizes = {}
-    keep = lambda t: sizes.setdefault(t.data_ptr(), t.numel()) and t  # noqa: E731
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda t: t):
-        norm(x)
-    assert sum(size for size in sizes.values() if size >= x.numel()) == x.numel()
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_one_copy_of_the_input_and_small_vectors_are_saved_for_backward(layout, dtype):
+    x, norm = clips(8, layout, dtype=dtype), layer(4, dtype=torch.float32)
+    assert x.nbytes <= saved_bytes(norm, x) <= x.nbytes + small_vectors(4)
+
+
+def saved_bytes(norm: nn.Module, x: torch.Tensor) -> int:
+    """Bytes of all tensors that a forward pass saves for backward, each memory counted once."""
+    saved = {}
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: saved.setdefault(t.data_ptr(), t), lambda t: t):
+        y = norm(x)
+    assert y.requires_grad
+    return sum(t.nbytes for t in saved.values())
+
+
+def small_vectors(num_groups: int, channels: int = 6) -> int:
+    """Bytes of ten float32 values for every channel of every group."""
+    return 10 * 4 * channels * num_groups
 
 
 @LAYOUTS
@@ -187,7 +218,7 @@ def test_an_in_place_relu_may_follow(layout):
     x, norm = clips(4, layout), layer(2)
     weights = torch.randn_like(x)
     y = torch.relu_(norm(x))
-    expected = torch.relu(by_hand(x, norm, members(4, 2, layout))[0])
+    expected = torch.relu(by_hand(x, norm, members(4, 2))[0])
     torch.testing.assert_close(gradients(y, x, norm, weights), gradients(expected, x, norm, weights))
 
 
@@ -201,7 +232,7 @@ def network() -> nn.Sequential:
     )
 
 
-def test_a_model_has_the_loss_and_gradient_norm_of_one_normalised_group_by_group():
+def test_a_model_has_the_loss_and_gradient_norm_of_one_normalized_group_by_group():
     x, model = torch.randn(8, 3, 4, 6, 6, dtype=torch.float64), network().double()
     model(x)  # makes the lazy layer
     model = convert(model)
@@ -290,10 +321,40 @@ def test_one_process_keeps_its_statistics():
     assert torch.equal(norm.running_var, before)
 
 
+# --- clips of a group ----------------------------------------------------------------------------------
+
+
+@LAYOUTS
+@pytest.mark.parametrize("ranks", [2, 4])
+def test_groups_consist_of_the_same_clips_for_any_number_of_processes(layout, ranks):
+    alone = normalized_clips(layout)
+    parts = [normalized_clips(layout, rank, ranks) for rank in range(ranks)]
+    together = {clip: y for part in parts for clip, y in part.items()}
+    assert sum(len(part) for part in parts) == len(together)
+    assert together.keys() == alone.keys()
+    for clip, y in together.items():
+        torch.testing.assert_close(y, alone[clip])
+
+
+def normalized_clips(layout, rank=0, ranks=1, num_groups=4, sync_ranks=1, process_group=None) -> dict:
+    """One rank's normalized clips, by epoch and video; global batches of 16 and 32 clips form `num_groups` groups."""
+    shapes = Shape(16 // ranks, 8, 32), Shape(32 // ranks, 4, 32)
+    phase = Phase(0, 0.0, 2.0, shapes, bn_groups=num_groups * sync_ranks // ranks, bn_sync_ranks=sync_ranks)
+    legs = MultigridSchedule((phase,)).plan(100, ranks)
+    videos = torch.randn(100, 6, 2, 3, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
+    norm = SubBatchNorm3d(6).double()
+    regroup(norm, phase.bn_groups, process_group)
+    result = {}
+    for batch in ShortCycleBatchSampler(legs, 100, rank=rank, world_size=ranks):
+        x = videos[[clip.video for clip in batch]].contiguous(memory_format=layout)
+        result |= {(clip.epoch, clip.video): y for clip, y in zip(batch, norm(x).detach(), strict=True)}
+    return result
+
+
 # --- processes --------------------------------------------------------------------------------------
 
 
-def test_processes_synchronise_all_together_or_in_pairs_and_agree_on_the_running_statistics(tmp_path):
+def test_processes_synchronize_all_together_or_in_pairs_and_agree_on_the_running_statistics(tmp_path):
     check_in_processes(4, tmp_path)
 
 
@@ -307,13 +368,23 @@ def _one_process(rank: int, ranks: int, meeting: str) -> None:
     dist.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=ranks)
     try:
         pairs = [dist.new_group([first, first + 1]) for first in range(0, ranks, 2)]
+        for layout in (CONTIGUOUS, CHANNELS_LAST):
+            check_clips_of_shared_groups(layout, rank, ranks, pairs[rank // 2])
         for process_group in (dist.group.WORLD, pairs[rank // 2]):
             check_processes_are_one_with_the_whole_batch(process_group)
         check_low_precision()
+        check_saved_bytes()
         check_average(rank)
         check_copy()
     finally:
         dist.destroy_process_group()
+
+
+def check_clips_of_shared_groups(layout, rank: int, ranks: int, pair) -> None:
+    """Pairs of ranks with one group each: a pair's group consists of the clips of one of the groups of one process."""
+    alone = normalized_clips(layout, num_groups=ranks // 2)
+    for clip, y in normalized_clips(layout, rank, ranks, ranks // 2, 2, pair).items():
+        torch.testing.assert_close(y, alone[clip])
 
 
 def check_processes_are_one_with_the_whole_batch(process_group) -> None:
@@ -335,7 +406,7 @@ def check_against_whole_batch(process_group, layout, num_groups: int, dtype, **o
     grads = gradients(y, x, norm, weights[mine])
     assert y.stride() == x.stride() == grads[0].stride()
 
-    groups = [torch.cat([g + 4 * r for r in range(ranks)]) for g in members(4, num_groups, layout)]
+    groups = [torch.cat([g + 4 * r for r in range(ranks)]) for g in members(4, num_groups)]
     expected, mean, var = by_hand(whole, norm, groups)
     expected_grads = gradients(expected, whole, norm, weights)
     close = partial(torch.testing.assert_close, atol=1e-4 if dtype == torch.float32 else 1e-10, rtol=1e-4)
@@ -358,6 +429,13 @@ def check_low_precision() -> None:
     assert y.dtype == grad.dtype == torch.bfloat16
     assert norm.running_var.dtype == torch.float32
     assert grad.isfinite().all()
+
+
+def check_saved_bytes() -> None:
+    for layout, dtype in product((CONTIGUOUS, CHANNELS_LAST), (torch.float32, torch.bfloat16)):
+        x, norm = clips(8, layout, dtype=dtype), layer(2, dtype=torch.float32)
+        norm.process_group = dist.group.WORLD
+        assert x.nbytes <= saved_bytes(norm, x) <= x.nbytes + small_vectors(2)
 
 
 def check_average(rank: int) -> None:
