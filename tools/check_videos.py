@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Read every video of a list whole, and report those that can't be used.
+"""Decode every video of a list, and report those that cannot be used.
 
 check_videos.py LIST                        a list of `path label` lines, or a folder of video files
-check_videos.py --cfg YAML [KEY VALUE ...]  the data sets of a config, of any kind: lists of images, too
+check_videos.py --cfg YAML [KEY VALUE ...]  the data sets of a config, lists of images included
 
-The report has a line `path,error` for each bad video. Exit status: 1 if there is any, 2 for a mistake in the command.
+The report has a line `path,error` for each bad video. Exit status: 1 if there is one, 2 for a mistake in the command.
 """
 
 import argparse
@@ -15,7 +15,7 @@ from slowfast.datasets.scan import Videos, scan, videos_of_config, videos_of_lis
 from slowfast.utils.logging import progress_bar
 from slowfast.utils.parser import fail_cleanly, load_config, parse_args
 
-LINES = 20  # of progress, where there is no terminal to draw a bar on
+LINES = 20  # of progress, where there is no terminal for a bar
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -46,7 +46,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def find_bad(videos: Videos, workers: int) -> list[tuple[str, str]]:
-    """(path, error) of the bad ones."""
+    """Return (path, error) of the bad videos."""
     bad: list[tuple[str, str]] = []
     bar = progress_bar(len(videos), unit="video")
     for done, (path, error) in enumerate(scan(videos, workers), start=1):

@@ -1,21 +1,14 @@
-"""Lists of video files, `path label` a line: Kinetics, and any data set in its format."""
+"""Lists of video files with lines `path label`: Kinetics, and any data set in its format."""
 
 import os
 
+from slowfast.config.node import CfgNode
 from slowfast.datasets.base import Listing, VideoDataset
 from slowfast.datasets.build import DATASET_REGISTRY
 from slowfast.datasets.folder import has_folders, list_folders
-from slowfast.datasets.lists import (
-    Row,
-    are_names,
-    class_numbers,
-    find_class_names,
-    number_names,
-    read_lines,
-    read_rows,
-    require,
-    start_folder,
-)
+from slowfast.datasets.interfaces import Targets
+from slowfast.datasets.lists.class_names import are_names, class_numbers, find_class_names, number_names
+from slowfast.datasets.lists.rows import Row, read_lines, read_rows, require, start_folder
 from slowfast.datasets.media import VideoFiles
 from slowfast.datasets.targets import ClassNumbers, ClassSets
 from slowfast.errors import UserError
@@ -26,12 +19,12 @@ class Kinetics(VideoDataset):
     """DATA.PATH_TO_DATA_DIR/{train,val,test}.csv; or, where there is no list, {train,val,test}/<class>/*.mp4.
 
     Labels are numbers or names. Names are numbered by the file of class names, if there is one (see
-    `lists.find_class_names`), else in the alphabetical order of those in train.csv.
+    `class_names.find_class_names`), else in the alphabetical order of those in train.csv.
     With DATA.MULTI_LABEL a label is a comma list of numbers.
     """
 
     @classmethod
-    def parse(cls, cfg, split: str) -> Listing:
+    def parse(cls, cfg: CfgNode, split: str) -> Listing:
         data, data_dir, num_classes = cfg.DATA, cfg.DATA.PATH_TO_DATA_DIR, cfg.MODEL.NUM_CLASSES
         path, class_file = os.path.join(data_dir, f"{split}.csv"), cfg.TENSORBOARD.CLASS_NAMES_PATH
         if not os.path.isfile(path) and has_folders(data_dir, split):
@@ -40,7 +33,7 @@ class Kinetics(VideoDataset):
         read = _read_sets if data.MULTI_LABEL else read_rows
         rows = read(require(path, data_dir), *form)
         if data.MULTI_LABEL:
-            targets = _class_sets(rows, num_classes)
+            targets: Targets = _class_sets(rows, num_classes)
         else:
             names = _names(data_dir, class_file, form) if are_names([row.label for row in rows]) else None
             targets = ClassNumbers(class_numbers(rows, names, num_classes))
@@ -49,7 +42,7 @@ class Kinetics(VideoDataset):
 
 
 def _names(data_dir: str, class_file: str, form: tuple[str, int]) -> dict[str, int]:
-    """The numbers of the names that a list has for classes; `form` as for `read_rows`."""
+    """Return the numbers of the class names of a list; `form`: the arguments of `read_rows`."""
     names = find_class_names(data_dir, class_file)
     if names is None:
         train = require(os.path.join(data_dir, "train.csv"), data_dir)

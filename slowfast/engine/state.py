@@ -9,7 +9,6 @@ import torch
 from torch import nn
 
 from slowfast.datasets.build import build_dataset
-from slowfast.datasets.targets import check_multi_label
 from slowfast.engine.precision import Precision
 from slowfast.engine.progress import Progress
 from slowfast.models import build_model
@@ -58,7 +57,6 @@ class TrainingState:
         precision = Precision(device, cfg.TRAIN.MIXED_PRECISION)
         schedule = build_schedule(cfg)
         dataset = build_dataset(cfg.TRAIN.DATASET, cfg, "train")
-        check_multi_label(getattr(dataset, "targets", None), cfg.DATA.MULTI_LABEL)
         plan = schedule.plan(len(dataset), get_world_size())
         model = precision.place(build_model(cfg))
         if cfg.LOG_MODEL_INFO and is_master():

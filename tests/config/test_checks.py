@@ -44,11 +44,6 @@ GOOD = {
     "a long cycle": (SLOWFAST, LONG),
     "a long cycle under a cosine": (SLOWFAST, {"MULTIGRID.LONG_CYCLE": True}),
     "a short cycle of one size": (SLOWFAST, {"MULTIGRID.SHORT_CYCLE": True, "MULTIGRID.SHORT_CYCLE_FACTORS": []}),
-    "frame lists are resized to the crop": (
-        SLOWFAST,
-        {"TEST.DATASET": "ssv2", "TEST.NUM_SPATIAL_CROPS": 1, "DATA.TEST_CROP_SIZE": 300},
-    ),
-    "three crops are resized to the crop": (SLOWFAST, {"DATA.TEST_CROP_SIZE": 300}),
     "state of the published code": (SLOWFAST, {"MULTIGRID.DEFAULT_B": 64, "MULTIGRID.DEFAULT_T": 32}),
     "any published decoder": (SLOWFAST, {"DATA.DECODING_BACKEND": "pyav"}),
     "sync over more devices than there are": (
@@ -122,17 +117,6 @@ BAD = {
         (
             (RESNET, {"BN.NORM_TYPE": "sync_batchnorm", "BN.NUM_SYNC_DEVICES": 3, "NUM_GPUS": 8}),
             "BN.NUM_SYNC_DEVICES: 3 does not divide NUM_GPUS 8",
-        ),
-    ],
-    "check_train_space": [
-        ((RESNET, {"DATA.TRAIN_CROP_SIZE": 300}), "DATA.TRAIN_CROP_SIZE: 300 px is larger than the .*256"),
-        ((RESNET, {"DATA.TRAIN_JITTER_SCALES": [320, 256]}), "DATA.TRAIN_JITTER_SCALES: .* is not a range"),
-        ((RESNET, {"DATA.TRAIN_JITTER_SCALES": [256]}), "DATA.TRAIN_JITTER_SCALES: .* is not a range"),
-    ],
-    "check_test_space": [
-        (
-            (RESNET, {"TEST.NUM_SPATIAL_CROPS": 1, "DATA.TEST_CROP_SIZE": 300}),
-            "DATA.TEST_CROP_SIZE: 300 px is larger .*256 px; .*NUM_SPATIAL_CROPS 3",
         ),
     ],
     "check_steps": [

@@ -142,7 +142,7 @@ def bad_dir(tmp_path, video_dir):
 
 
 @pytest.mark.parametrize("video", range(5))
-def test_a_bad_video_is_replaced_in_training_and_said(bad_dir, video):
+def test_a_bad_video_is_replaced_in_training_and_reported(bad_dir, video):
     data = build_dataset("kinetics", small_cfg(bad_dir), "train")
     sample = data[ClipIndex(video, 3, 4, 32)]
     assert same(sample, data[ClipIndex(video, 3, 4, 32)])

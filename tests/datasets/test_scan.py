@@ -79,14 +79,14 @@ def test_the_data_sets_of_a_config_give_their_files(videos):
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_lists_of_images_are_looked_through_too(tmp_path, workers):
+def test_lists_of_images_are_checked_too(tmp_path, workers):
     names = {video: write_frames(tmp_path, video, 3) for video in "abc"}
     write_frame_list(tmp_path / "train.csv", [*frame_rows("a", 0, names["a"]), *frame_rows("b", 1, names["b"])])
     write_frame_list(tmp_path / "val.csv", frame_rows("c", 0, names["c"]))
     (tmp_path / names["b"][2]).write_text("not an image")
     (tmp_path / names["c"][1]).unlink()
     keys = {"TRAIN__DATASET": "charades", "TEST__DATASET": "charades", "DATA__PATH_PREFIX": str(tmp_path)}
-    cfg = small_cfg(tmp_path, **keys)
+    cfg = small_cfg(tmp_path, DATA__MULTI_LABEL=True, **keys)
     found = list(scan(videos_of_config(cfg, ["train", "val", "test"]), workers))
     assert [path.removeprefix(f"{tmp_path}/") for path, _ in found] == ["a", "b", "c"]
     assert [error.removeprefix(f"image {tmp_path}/") for _, error in found] == [
