@@ -3,10 +3,10 @@
 Pure functions of plain numbers and a random generator. `video` is anything with `num_frames` and `fps`.
 """
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from slowfast.datasets.draws import draw_integer
 from slowfast.datasets.interfaces import Frames
@@ -14,7 +14,7 @@ from slowfast.datasets.interfaces import Frames
 
 @dataclass(frozen=True)
 class TimedSpan:
-    """Frames at equal distances in time, for video files.
+    """T frames at equal distances in T strides of time, for video files.
 
     Attributes:
         target_fps: the frame rate that strides are counted at; 0 or less: that of the file.
@@ -42,14 +42,19 @@ class TimedSpan:
         return _equally_spaced(start, span, frames, video.num_frames)
 
     def span(self, video: Frames, frames: int, stride: int) -> float:
-        """Return how many frames of the file a clip spans."""
-        steps = stride * (frames - 1)
-        return max(1, math.ceil(steps / self.target_fps * video.fps) if self.target_fps > 0 else steps)
+        """Return how many frames of the file a clip spans: `frames` strides, a real number."""
+        span = stride * frames
+        return max(1, span / self.target_fps * video.fps if self.target_fps > 0 else span)
 
 
 def _equally_spaced(start: float, span: float, frames: int, num_frames: int) -> np.ndarray:
-    indices = np.linspace(start, start + span - 1, frames)
-    return np.clip(indices, 0, num_frames - 1).astype(np.int64)
+    """Return `frames` indices from `start` to `start` + `span` - 1, truncated to integers.
+
+    In single precision, as the published code computes them: one clip in a hundred has an index that is a whole
+    number but for rounding, and would be truncated to its neighbor in double precision.
+    """
+    indices = torch.linspace(start, start + span - 1, frames, dtype=torch.float32)
+    return indices.clamp(0, num_frames - 1).long().numpy()
 
 
 @dataclass(frozen=True)
