@@ -12,10 +12,11 @@ import torch
 
 from slowfast.config.node import CfgNode
 from slowfast.datasets.draws import rng_for
+from slowfast.datasets.files import one_line
 from slowfast.datasets.grid import SamplingGrid
 from slowfast.datasets.interfaces import FrameChooser, Frames, Medium, Targets
 from slowfast.datasets.spatial import SpatialChoice, apply_crop_flip, resized_size
-from slowfast.datasets.targets import check_multi_label
+from slowfast.datasets.targets import check_multi_label, warn_of_unused_classes
 from slowfast.datasets.temporal import TimedSpan
 from slowfast.datasets.video import VideoError
 from slowfast.errors import UserError
@@ -34,12 +35,14 @@ class Listing:
         targets: the labels of each video.
         time: the rule that chooses frames; None: by time, with the config's keys (see temporal.TimedSpan).
         fit_crop: with one spatial crop in testing, resize to the crop rather than to the short side of training.
+        class_names: the name of each class by its number; None where the list has numbers only.
     """
 
     media: Medium
     targets: Targets
     time: FrameChooser | None = None
     fit_crop: bool = False
+    class_names: list[str] | None = None
 
 
 class Views(NamedTuple):
@@ -72,6 +75,7 @@ class VideoDataset(torch.utils.data.Dataset):
         grid.check(split)
         self.media, self.targets = listing.media, listing.targets
         self.time = listing.time or TimedSpan()
+        self.class_names = listing.class_names
         self.split = split
         self.grid = grid
         self.seed = seed
@@ -81,6 +85,8 @@ class VideoDataset(torch.utils.data.Dataset):
     def from_cfg(cls, cfg: CfgNode, split: str) -> "VideoDataset":
         listing = cls.parse(cfg, split)
         check_multi_label(listing.targets, cfg.DATA.MULTI_LABEL)
+        if split == "train":
+            warn_of_unused_classes(listing.targets, cfg.MODEL.NUM_CLASSES)
         time = listing.time or TimedSpan(cfg.DATA.TARGET_FPS, cfg.DATA.USE_OFFSET_SAMPLING)
         grid = SamplingGrid.from_cfg(cfg, listing.fit_crop)
         return cls(replace(listing, time=time), split, grid, cfg.RNG_SEED, cfg.TEST.SKIP_BAD_VIDEOS)
@@ -112,7 +118,7 @@ class VideoDataset(torch.utils.data.Dataset):
             try:
                 return self._load(now, attempt, "\n".join(bad))
             except VideoError as error:
-                bad.append(f"{self.path_of(now.video)}\t{error}")
+                bad.append(f"{one_line(self.path_of(now.video))}\t{one_line(str(error))}")
         return self._give_up(wanted, bad)
 
     def _load(self, index: ClipIndex, attempt: int, bad: str) -> dict:

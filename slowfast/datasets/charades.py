@@ -12,6 +12,7 @@ from slowfast.datasets.build import DATASET_REGISTRY
 from slowfast.datasets.files import find_videos
 from slowfast.datasets.frame_media import listed_media
 from slowfast.datasets.interfaces import Medium
+from slowfast.datasets.layouts import wrong_folder
 from slowfast.datasets.lists.frame_list import FrameList
 from slowfast.datasets.media import CountAtRate, VideoFiles
 from slowfast.datasets.targets import ClassSets, check_range
@@ -43,10 +44,7 @@ class Charades(VideoDataset):
         elif os.path.isfile(official):
             media, targets = _read_official(official, cfg.DATA.PATH_PREFIX or data_dir, num_classes)
         else:
-            raise UserError(
-                f"neither {os.path.abspath(path)} nor {os.path.basename(official)} exists: DATA.PATH_TO_DATA_DIR is "
-                f"{data_dir!r}, the folder that must hold one of them"
-            )
+            raise wrong_folder(f"neither {os.path.abspath(path)} nor {os.path.basename(official)} exists", data_dir)
         return Listing(media, targets, FrameSpan(), fit_crop=True)
 
 

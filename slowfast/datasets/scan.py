@@ -7,10 +7,10 @@ from concurrent.futures import ProcessPoolExecutor
 
 from slowfast.config.node import CfgNode
 from slowfast.datasets.build import build_dataset
-from slowfast.datasets.files import walk_videos
+from slowfast.datasets.files import one_line, walk_videos
 from slowfast.datasets.frame_media import ImageLists
 from slowfast.datasets.interfaces import Medium
-from slowfast.datasets.lists.rows import read_lines, start_folder
+from slowfast.datasets.lists.rows import Format, Labels, read_rows, video_paths
 from slowfast.datasets.media import VideoFiles
 from slowfast.errors import UserError
 
@@ -43,24 +43,18 @@ def _first_file(medium: Medium, video: int) -> str:
     return medium.image_paths(video, [0])[0] if isinstance(medium, ImageLists) else medium.path_of(video)
 
 
-def videos_of_list(source: str, separator: str = " ", prefix: str = "") -> Videos:
+def videos_of_list(source: str, separator: str = " ", prefix: str = "", skip_rows: int = 0) -> Videos:
     """Return the video files of a list (with lines `path label` or `path`), or of a folder."""
-    return Videos([VideoFiles(_listed_paths(source, separator, prefix))])
+    return Videos([VideoFiles(_listed_paths(source, Format(separator, skip_rows, Labels.ANY), prefix))])
 
 
-def _listed_paths(source: str, separator: str, prefix: str) -> list[str]:
+def _listed_paths(source: str, form: Format, prefix: str) -> list[str]:
     if os.path.isdir(source):
         paths = walk_videos(source)
         if not paths:
             raise UserError(f"the folder {source} has no video files")
         return paths
-    paths = [_path_of(line, separator) for line, _ in read_lines(source)]
-    start = start_folder(prefix, os.path.dirname(source), paths[0])
-    return [os.path.join(start, path) for path in paths]
-
-
-def _path_of(line: str, separator: str) -> str:
-    return (line.rpartition(separator)[0] or line).strip()
+    return video_paths(read_rows(source, form), prefix, os.path.dirname(source))
 
 
 def videos_of_config(cfg: CfgNode, splits: Iterable[str]) -> Videos:
@@ -94,4 +88,4 @@ def _check_kept(place: int) -> str:
 def write_report(path: str, bad: list[tuple[str, str]]) -> None:
     """Write `path,error` lines: the same report as that of training."""
     with open(path, "w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([("path", "error"), *bad])
+        csv.writer(file).writerows([("path", "error"), *(map(one_line, row) for row in bad)])

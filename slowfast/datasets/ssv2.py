@@ -14,8 +14,9 @@ from slowfast.datasets.build import DATASET_REGISTRY
 from slowfast.datasets.files import find_videos
 from slowfast.datasets.frame_media import listed_media
 from slowfast.datasets.interfaces import Medium
+from slowfast.datasets.layouts import require
+from slowfast.datasets.lists.class_names import in_order
 from slowfast.datasets.lists.frame_list import FrameList
-from slowfast.datasets.lists.rows import require
 from slowfast.datasets.media import VideoFiles
 from slowfast.datasets.targets import ClassNumbers, check_range
 from slowfast.datasets.temporal import Segments
@@ -42,13 +43,14 @@ class Ssv2(VideoDataset):
                 "distinguish; the recipes set it False"
             )
         data_dir, num_classes = cfg.DATA.PATH_TO_DATA_DIR, cfg.MODEL.NUM_CLASSES
-        ids, numbers = _read_annotations(data_dir, split, num_classes)
+        ids, numbers, classes = _read_annotations(data_dir, split, num_classes)
         path = os.path.join(data_dir, "train.csv" if split == "train" else "val.csv")
         if os.path.isfile(path):
             media, found = _listed(FrameList(path, num_classes), ids, cfg.DATA.PATH_PREFIX)
         else:
             media, found = _video_files(cfg.DATA.PATH_PREFIX or data_dir, ids, path)
-        return Listing(media, ClassNumbers(numbers[found]), Segments(), fit_crop=True)
+        targets = ClassNumbers(numbers[found])
+        return Listing(media, targets, Segments(), fit_crop=True, class_names=in_order(classes))
 
 
 def _listed(frames: FrameList, ids: list[str], prefix: str) -> tuple[Medium, np.ndarray]:
@@ -80,8 +82,8 @@ def _found(ids: list[str], having: dict, what: str) -> np.ndarray:
     return found
 
 
-def _read_annotations(data_dir: str, split: str, num_classes: int) -> tuple[list[str], np.ndarray]:
-    """Return the ids and class numbers of a split."""
+def _read_annotations(data_dir: str, split: str, num_classes: int) -> tuple[list[str], np.ndarray, dict[str, int]]:
+    """Return the ids and class numbers of a split, and the number of each template."""
     labels_path = _json_path(data_dir, "labels")
     path = _json_path(data_dir, JSON_NAMES[split])
     classes = _class_numbers(labels_path)
@@ -98,7 +100,7 @@ def _read_annotations(data_dir: str, split: str, num_classes: int) -> tuple[list
         numbers.append(classes[template])
     if not ids:
         raise UserError(f"{path} lists no videos")
-    return ids, np.asarray(numbers, np.int64)
+    return ids, np.asarray(numbers, np.int64), classes
 
 
 def _class_numbers(path: str) -> dict[str, int]:

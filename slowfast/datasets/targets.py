@@ -1,5 +1,6 @@
 """Labels of videos (see interfaces.Targets): one class each, or a set of classes."""
 
+import logging
 from collections.abc import Sequence
 
 import numpy as np
@@ -7,6 +8,8 @@ from numpy.typing import ArrayLike
 
 from slowfast.datasets.interfaces import Targets
 from slowfast.errors import UserError
+
+logger = logging.getLogger(__name__)
 
 
 class ClassNumbers:
@@ -23,6 +26,10 @@ class ClassNumbers:
 
     def all(self) -> np.ndarray:
         return self._numbers
+
+    def num_used(self) -> int:
+        """Return how many different classes the videos have."""
+        return len(np.unique(self._numbers))
 
 
 class ClassSets:
@@ -68,6 +75,10 @@ class ClassSets:
     def all(self) -> np.ndarray:
         return np.stack([self.of(video) for video in range(len(self))])
 
+    def num_used(self) -> int:
+        """Return how many different classes the videos have."""
+        return len(np.unique(self._classes))
+
 
 def one_hot(classes: np.ndarray, num_classes: int) -> np.ndarray:
     """Return the 0/1 vector of a set of classes."""
@@ -87,6 +98,15 @@ def check_multi_label(targets: Targets, multi_label: bool) -> None:
         raise UserError(
             "DATA.MULTI_LABEL is True, and the videos of the list have one class each: set it False, with "
             "MODEL.LOSS_FUNC cross_entropy and MODEL.HEAD_ACT softmax"
+        )
+
+
+def warn_of_unused_classes(targets: Targets, num_classes: int) -> None:
+    """Log a warning where the model has more classes than the videos."""
+    if isinstance(targets, ClassNumbers | ClassSets) and targets.num_used() < num_classes:
+        logger.warning(
+            "MODEL.NUM_CLASSES is %d, and the training videos have %d classes: the other outputs stay untrained",
+            *(num_classes, targets.num_used()),
         )
 
 

@@ -35,6 +35,7 @@ def test_ids_are_matched_and_those_without_frames_left_out_and_counted(frames_di
         data = build_dataset("ssv2", ssv2_cfg(frames_dir), "train")
     assert "1 of 3 videos are left out" in caplog.text
     assert data.labels.tolist() == [0, 1]
+    assert data.class_names == ["Pushing something", "Pulling something", "Lifting something up"]
     assert data.path_of(1) == str(frames_dir / "frames" / "12")
 
 
