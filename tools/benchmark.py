@@ -23,7 +23,7 @@ import av
 import cv2
 import numpy as np
 
-from slowfast.datasets.transform import resized_size
+from slowfast.datasets.spatial import resized_size
 from slowfast.datasets.video import open_video
 from slowfast.errors import UserError
 from slowfast.utils.machine import processor_name

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""How long a list of extracted frames takes to load, and what it costs in memory, alone and in worker processes.
+"""Measure how long a list of extracted frames takes to load, and its memory, in one process and in workers.
 
 python tools/benchmark_frame_lists.py                          # Something-Something V2: 200,000 videos x 100 frames
 python tools/benchmark_frame_lists.py --videos 9848 --frames 700 --labels    # Charades
@@ -18,8 +18,8 @@ from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
 
-from slowfast.datasets.frame_list import COLUMNS, FrameList
-from slowfast.datasets.media import ImageLists
+from slowfast.datasets.frame_media import ImageLists
+from slowfast.datasets.lists.frame_list import COLUMNS, FrameList
 
 MB = 1 << 20
 
@@ -29,7 +29,9 @@ def main() -> None:
     print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, numpy {np.__version__}\n")
     with tempfile.TemporaryDirectory() as folder:
         path = args.list or write_list(os.path.join(folder, "list.csv"), args.videos, args.frames, args.labels)
-        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as fresh:  # to see the peak of loading alone
+        with ProcessPoolExecutor(
+            1, multiprocessing.get_context("spawn")
+        ) as fresh:  # to measure the peak of loading alone
             rows = fresh.submit(measure, path, args.classes, args.workers).result()
     print("| | |\n|---|---:|")
     for name, value in rows:
@@ -38,21 +40,21 @@ def main() -> None:
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--list", help="a frame list to load; default: one made for the purpose")
+    parser.add_argument("--list", help="a frame list to load; default: a generated one")
     parser.add_argument("--videos", type=int, default=200_000)
     parser.add_argument("--frames", type=int, default=100, help="of each video")
-    parser.add_argument("--labels", action="store_true", help="give frames labels, in stretches of about 50 frames")
+    parser.add_argument("--labels", action="store_true", help="give the frames labels, which change every 50 frames")
     parser.add_argument("--classes", type=int, default=174)
     parser.add_argument("--workers", type=int, default=4)
     return parser.parse_args()
 
 
-def write_list(list_path: str, videos: int, frames: int, labelled: bool) -> str:
+def write_list(list_path: str, videos: int, frames: int, labeled: bool) -> str:
     rng = np.random.default_rng(0)
     with open(list_path, "w") as file:
         file.write(" ".join(COLUMNS) + "\n")
         for video in range(videos):
-            sets = [",".join(map(str, rng.integers(0, 157, 3))) if labelled else "" for _ in range(frames // 50 + 1)]
+            sets = [",".join(map(str, rng.integers(0, 157, 3))) if labeled else "" for _ in range(frames // 50 + 1)]
             rows = ((k, f"{video + 1}/{video + 1}_{k + 1:06d}.jpg", sets[k // 50]) for k in range(frames))
             file.writelines(f'{video + 1} {video} {k} {path} "{labels}"\n' for k, path, labels in rows)
     return list_path
@@ -74,11 +76,11 @@ def measure(path: str, classes: int, workers: int) -> list[tuple[str, str]]:
         ("milliseconds to look up a clip's images", f"{1000 * look_up(media):.2f}"),
     ]
     own = in_workers(media, workers)
-    return [*rows, (f"memory of its own of each of {workers} workers after 1,000 look-ups, MB", f"{max(own):,.0f}")]
+    return [*rows, (f"private memory of each of {workers} workers after 1,000 look-ups, MB", f"{max(own):,.0f}")]
 
 
 def look_up(media: ImageLists, times: int = 1000) -> float:
-    """Seconds for one."""
+    """Return the seconds of one look-up."""
     rng = np.random.default_rng(0)
     start = time.perf_counter()
     for video in rng.integers(0, len(media), times):
@@ -87,7 +89,7 @@ def look_up(media: ImageLists, times: int = 1000) -> float:
 
 
 def in_workers(media: ImageLists, workers: int) -> list[float]:
-    """What each forked process adds while it reads the list, MB."""
+    """Return the memory that each forked process adds while it reads the list, MB."""
     context = multiprocessing.get_context("fork")
     results = context.Queue()
 
@@ -106,7 +108,7 @@ def in_workers(media: ImageLists, workers: int) -> list[float]:
 
 
 def private_mb() -> float:
-    """Memory that no other process shares (Linux)."""
+    """Return the memory that no other process shares (Linux), MB."""
     with open("/proc/self/smaps_rollup") as file:
         return sum(int(line.split()[1]) for line in file if line.startswith("Private_Dirty")) / 1024
 

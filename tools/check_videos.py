@@ -1,21 +1,22 @@
 #!/usr/bin/env python3
-"""Read every video of a list whole, and report those that can't be used.
+"""Decode every video of a list, and report those that cannot be used.
 
 check_videos.py LIST                        a list of `path label` lines, or a folder of video files
-check_videos.py --cfg YAML [KEY VALUE ...]  the data sets of a config, of any kind: lists of images, too
+check_videos.py --cfg YAML [KEY VALUE ...]  the data sets of a config, lists of images included
 
-The report has a line `path,error` for each bad video. Exit status: 1 if there is any, 2 for a mistake in the command.
+The report has a line `path,error` for each bad video. Exit status: 1 if there is one, 2 for a mistake in the command.
 """
 
 import argparse
 import os
 import sys
 
+from slowfast.datasets.files import one_line
 from slowfast.datasets.scan import Videos, scan, videos_of_config, videos_of_list, write_report
 from slowfast.utils.logging import progress_bar
 from slowfast.utils.parser import fail_cleanly, load_config, parse_args
 
-LINES = 20  # of progress, where there is no terminal to draw a bar on
+LINES = 20  # of progress, where there is no terminal for a bar
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -26,7 +27,7 @@ def main(argv: list[str] | None = None) -> int:
     if args.cfg:
         videos = videos_of_config(load_config(args, args.cfg), args.splits)
     else:
-        videos = videos_of_list(args.list, args.separator, args.prefix)
+        videos = videos_of_list(args.list, args.separator, args.prefix, args.skip_rows)
     bad = find_bad(videos, args.workers)
     write_report(args.output, bad)
     print(f"{len(videos) - len(bad)} of {len(videos)} videos are fine; {len(bad)} are listed in {args.output}")
@@ -36,8 +37,9 @@ def main(argv: list[str] | None = None) -> int:
 def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("list", metavar="LIST", nargs="?")
-    parser.add_argument("--separator", default=" ", help="between path and label")
-    parser.add_argument("--prefix", default="", help="the folder that the paths of the list start from")
+    parser.add_argument("--separator", default=" ", help="between path and label: DATA.PATH_LABEL_SEPARATOR")
+    parser.add_argument("--skip-rows", type=int, default=0, help="at the start of the list: DATA.SKIP_ROWS")
+    parser.add_argument("--prefix", default="", help="the folder that the paths start from: DATA.PATH_PREFIX")
     parser.add_argument("--cfg", metavar="YAML")
     parser.add_argument("--splits", nargs="+", default=["train", "val", "test"], help="of the config's data sets")
     parser.add_argument("--output", default="bad_videos.csv", help="the report (bad_videos.csv)")
@@ -46,13 +48,13 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def find_bad(videos: Videos, workers: int) -> list[tuple[str, str]]:
-    """(path, error) of the bad ones."""
+    """Return (path, error) of the bad videos."""
     bad: list[tuple[str, str]] = []
     bar = progress_bar(len(videos), unit="video")
     for done, (path, error) in enumerate(scan(videos, workers), start=1):
         if error:
             bad.append((path, error))
-            print(f"{path}: {error}", flush=True)
+            print(one_line(f"{path}: {error}"), flush=True)
         bar.update()
         if not sys.stderr.isatty() and done * LINES // len(videos) > (done - 1) * LINES // len(videos):
             print(f"{done} of {len(videos)} videos, {len(bad)} bad", flush=True)

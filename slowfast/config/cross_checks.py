@@ -11,7 +11,6 @@ STOCK_MODELS = {  # their ARCH
     "ResNet_nopool": ("2d", "c2d", "i3d", "slow"),
 }
 PUBLISHED_ELSEWHERE = ("X3D", "MViT", "MaskMViT", "ContrastiveModel", "PTVResNet", "PTVSlowFast", "PTVX3D", "PTVMViT")
-FRAME_LIST_DATASETS = ("charades", "ssv2")  # their one-crop tests bring the short side to the crop itself
 STEP_POLICY = "steps_with_relative_lrs"
 BINARY_LOSSES = ("bce", "bce_logit")
 
@@ -105,26 +104,6 @@ def check_head_and_loss(cfg: CfgNode) -> None:
         refuse("MODEL.HEAD_ACT", head, problem, "give 'sigmoid'")
 
 
-def check_train_space(cfg: CfgNode) -> None:
-    """The training crop fits into every short side that can be drawn."""
-    scales, crop = cfg.DATA.TRAIN_JITTER_SCALES, cfg.DATA.TRAIN_CROP_SIZE
-    if len(scales) != 2 or scales[0] > scales[1]:
-        refuse("DATA.TRAIN_JITTER_SCALES", scales, "is not a range", "give [lowest, highest] short side in px")
-    if crop > scales[0]:
-        problem = f"px is larger than the resized short side, {scales[0]} px in DATA.TRAIN_JITTER_SCALES {scales}"
-        refuse("DATA.TRAIN_CROP_SIZE", crop, problem, f"give at most {scales[0]} or raise the scales")
-
-
-def check_test_space(cfg: CfgNode) -> None:
-    """The one crop of a test on video files fits into their short side."""
-    crop, short_side = cfg.DATA.TEST_CROP_SIZE, cfg.DATA.TRAIN_JITTER_SCALES[0]
-    resized_to_crop = cfg.TEST.NUM_SPATIAL_CROPS == 3 or cfg.TEST.DATASET.lower() in FRAME_LIST_DATASETS
-    if cfg.TEST.ENABLE and not resized_to_crop and crop > short_side:
-        problem = f"px is larger than the resized short side of one-crop tests, {short_side} px"
-        mend = f"give at most {short_side}, raise DATA.TRAIN_JITTER_SCALES or set TEST.NUM_SPATIAL_CROPS 3"
-        refuse("DATA.TEST_CROP_SIZE", crop, problem, mend)
-
-
 def check_steps(cfg: CfgNode) -> None:
     """STEPS starts at 0 and rises: always under the step policy, where given for a long cycle under a cosine."""
     steps, policy = cfg.SOLVER.STEPS, cfg.SOLVER.LR_POLICY
@@ -205,8 +184,6 @@ CHECKS = (
     check_labels_and_loss,
     check_loss_of_logits,
     check_head_and_loss,
-    check_train_space,
-    check_test_space,
     check_steps,
     check_rates,
     check_long_cycle_shapes,

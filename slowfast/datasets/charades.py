@@ -1,4 +1,4 @@
-"""Charades: several actions a video, each for a part of it; frames as images or in video files."""
+"""Charades: several actions in each video, each for a part of it; frames as images or in video files."""
 
 import csv
 import os
@@ -6,17 +6,21 @@ import re
 
 import numpy as np
 
+from slowfast.config.node import CfgNode
 from slowfast.datasets.base import Listing, VideoDataset
 from slowfast.datasets.build import DATASET_REGISTRY
-from slowfast.datasets.frame_list import FrameList
+from slowfast.datasets.files import find_videos
 from slowfast.datasets.frame_media import listed_media
-from slowfast.datasets.media import CountAtRate, VideoFiles, find_videos
+from slowfast.datasets.interfaces import Medium
+from slowfast.datasets.layouts import wrong_folder
+from slowfast.datasets.lists.frame_list import FrameList
+from slowfast.datasets.media import CountAtRate, VideoFiles
 from slowfast.datasets.targets import ClassSets, check_range
 from slowfast.datasets.temporal import FrameSpan
 from slowfast.errors import UserError
 
 ACTION = r"c(\d+) +(\d+\.?\d*) +(\d+\.?\d*)"  # class, seconds from and to
-EXTRACTED_FPS = 24.0  # of the published frames; strides count them
+EXTRACTED_FPS = 24.0  # of the published frames, which strides count
 
 
 @DATASET_REGISTRY.register()
@@ -25,29 +29,27 @@ class Charades(VideoDataset):
     `frame_media.listed_media`) under DATA.PATH_PREFIX; without them the data set's own Charades_v1_{train,test}.csv,
     with the video files DATA.PATH_PREFIX/<id>.mp4, whose frames are counted at 24 a second as the published ones are.
 
-    The target is the set of labels inside the clip's span in training, of the whole video otherwise.
+    The target is the set of labels inside the clip's span in training, and of the entire video otherwise.
     """
 
     @classmethod
-    def parse(cls, cfg, split: str) -> Listing:
+    def parse(cls, cfg: CfgNode, split: str) -> Listing:
         data_dir, num_classes = cfg.DATA.PATH_TO_DATA_DIR, cfg.MODEL.NUM_CLASSES
         path = os.path.join(data_dir, "train.csv" if split == "train" else "val.csv")
         official = os.path.join(data_dir, f"Charades_v1_{'train' if split == 'train' else 'test'}.csv")
         if os.path.isfile(path):
             frames = FrameList(path, num_classes)
-            media, targets = listed_media(frames, cfg.DATA.PATH_PREFIX, np.arange(len(frames))), frames.labels
+            media: Medium = listed_media(frames, cfg.DATA.PATH_PREFIX, np.arange(len(frames)))
+            targets = frames.labels
         elif os.path.isfile(official):
             media, targets = _read_official(official, cfg.DATA.PATH_PREFIX or data_dir, num_classes)
         else:
-            raise UserError(
-                f"neither {os.path.abspath(path)} nor {os.path.basename(official)} exists: DATA.PATH_TO_DATA_DIR is "
-                f"{data_dir!r}, the folder that must hold one of them"
-            )
+            raise wrong_folder(f"neither {os.path.abspath(path)} nor {os.path.basename(official)} exists", data_dir)
         return Listing(media, targets, FrameSpan(), fit_crop=True)
 
 
 def _read_official(path: str, folder: str, num_classes: int) -> tuple[VideoFiles, ClassSets]:
-    """Columns `id`, `actions` ("c092 11.90 21.20;c147 0.00 12.60", in seconds) and others."""
+    """Read the columns `id` and `actions` ("c092 11.90 21.20;c147 0.00 12.60", in seconds)."""
     names, actions = [], []
     with open(path, encoding="utf-8-sig", newline="") as file:
         reader = csv.DictReader(file)
@@ -68,7 +70,7 @@ def _read_official(path: str, folder: str, num_classes: int) -> tuple[VideoFiles
 
 
 def _actions(text: str, num_classes: int, where: str) -> list[tuple[int, float, float]]:
-    """(class, start_sec, end_sec) of each action."""
+    """Return (class, start_sec, end_sec) of each action."""
     found = []
     for action in filter(None, text.split(";")):
         match = re.fullmatch(ACTION, action.strip())

@@ -1,12 +1,16 @@
-"""A folder of video files for each class: no list to write."""
+"""A folder of video files for each class, without a list."""
 
 import logging
 import os
 
+from slowfast.config.node import CfgNode
 from slowfast.datasets.base import Listing, VideoDataset
 from slowfast.datasets.build import DATASET_REGISTRY
-from slowfast.datasets.lists import Row, class_numbers, find_class_names, number_names
-from slowfast.datasets.media import VIDEO_SUFFIXES, VideoFiles, is_video
+from slowfast.datasets.files import VIDEO_SUFFIXES, one_line, subfolders, walk_videos
+from slowfast.datasets.layouts import wrong_folder
+from slowfast.datasets.lists.class_names import class_numbers, find_class_names, in_order, number_names
+from slowfast.datasets.lists.rows import Row, is_number
+from slowfast.datasets.media import VideoFiles
 from slowfast.datasets.targets import ClassNumbers
 from slowfast.errors import UserError
 
@@ -15,44 +19,63 @@ logger = logging.getLogger(__name__)
 
 @DATASET_REGISTRY.register()
 class Folder(VideoDataset):
-    """DATA.PATH_TO_DATA_DIR/{train,val,test}/<class>/*.mp4, or other video files, also in folders below.
+    """DATA.PATH_TO_DATA_DIR/{train,val,test}/<class>/*.mp4, or other video files, also in folders below these.
 
-    Classes are numbered by the file of class names, if there is one (see `lists.find_class_names`), else in the
-    alphabetical order of the folders of train. Testing takes val where there is no test.
+    Classes are numbered by the file of class names, if there is one (see `class_names.find_class_names`), else in the
+    order of the folders of train (see `class_names.number_names`). Testing takes val where there is no test.
     """
 
     @classmethod
-    def parse(cls, cfg, split: str) -> Listing:
+    def parse(cls, cfg: CfgNode, split: str) -> Listing:
         return list_folders(cfg.DATA.PATH_TO_DATA_DIR, split, cfg.MODEL.NUM_CLASSES, cfg.TENSORBOARD.CLASS_NAMES_PATH)
 
 
 def list_folders(data_dir: str, split: str, num_classes: int, class_file: str = "") -> Listing:
-    """The video files of a split; `class_file`: of the names, where it does not lie in `data_dir`."""
+    """Return the video files of a split; `class_file`: the file of class names, where it is not in `data_dir`."""
     root = _split_folder(data_dir, split)
     names = find_class_names(data_dir, class_file)
     if names is None:
-        train = os.path.join(data_dir, "train")
-        names = number_names(_classes(train if os.path.isdir(train) else root))
+        names = _number_folders(os.path.join(data_dir, "train"), root)
     rows = [
         Row(path, name, os.path.join(root, name))
-        for name in _classes(root)
-        for path in _video_paths(os.path.join(root, name))
+        for name in subfolders(root)
+        for path in walk_videos(os.path.join(root, name))
     ]
     if not rows:
         raise UserError(f"{root} has no video files in folders of classes (looked for {' '.join(VIDEO_SUFFIXES)})")
-    _say_empty_classes(root, {row.label for row in rows})
+    _warn_of_empty_classes(root, {row.label for row in rows})
     targets = ClassNumbers(class_numbers(rows, names, num_classes))
-    return Listing(VideoFiles([row.path for row in rows]), targets)
+    return Listing(VideoFiles([row.path for row in rows]), targets, class_names=in_order(names))
 
 
-def _say_empty_classes(root: str, filled: set[str]) -> None:
-    empty = [name for name in _classes(root) if name not in filled]
+def _number_folders(train: str, root: str) -> dict[str, int]:
+    """Number the classes by the folders of train, or where it does not exist by those of the split itself."""
+    numbered = train if os.path.isdir(train) else root
+    names = number_names(subfolders(numbered))
+    order = "numbers by value, then names alphabetically" if any(map(is_number, names)) else "alphabetically"
+    logger.info("%d classes, numbered by the folders of %s, %s: %s", len(names), numbered, order, _summary(names))
+    if numbered == root and root != train:
+        logger.warning("%s does not exist: make sure that %s has the folders of all classes", train, root)
+    return names
+
+
+def _summary(names: dict[str, int]) -> str:
+    """Return the first classes and the last one with their numbers."""
+    listed = [f"{number} {one_line(name)}" for name, number in names.items()]
+    return ", ".join(listed if len(listed) <= 12 else [*listed[:10], "...", listed[-1]])
+
+
+def _warn_of_empty_classes(root: str, filled: set[str]) -> None:
+    empty = [name for name in subfolders(root) if name not in filled]
     if empty:
-        logger.warning("%s has no video files for %s", root, ", ".join(empty))
+        logger.warning("%s has no video files for %s", root, one_line(", ".join(empty)))
 
 
 def has_folders(data_dir: str, split: str) -> bool:
-    """Whether a split is given by folders rather than by a list. Beside other lists, testing does not take val's."""
+    """Return whether a split is given by folders rather than by a list.
+
+    Testing takes the folder of val only where there are no lists of the other splits.
+    """
     lists = (os.path.join(data_dir, f"{name}.csv") for name in ("train", "val"))
     if any(map(os.path.isfile, lists)):
         return os.path.isdir(os.path.join(data_dir, split))
@@ -69,16 +92,4 @@ def _split_folder(data_dir: str, split: str) -> str:
     folder = _find_split(data_dir, split)
     if folder is not None:
         return folder
-    raise UserError(
-        f"{os.path.abspath(os.path.join(data_dir, split))} does not exist: DATA.PATH_TO_DATA_DIR is {data_dir!r}, and "
-        f"must hold {split}/<class>/*.mp4"
-    )
-
-
-def _classes(root: str) -> list[str]:
-    return sorted(entry.name for entry in os.scandir(root) if entry.is_dir() and not entry.name.startswith("."))
-
-
-def _video_paths(folder: str) -> list[str]:
-    walk = os.walk(folder, followlinks=True)
-    return sorted(os.path.join(place, name) for place, _, names in walk for name in names if is_video(name))
+    raise wrong_folder(f"{os.path.abspath(os.path.join(data_dir, split))} does not exist", data_dir)

@@ -1,35 +1,39 @@
-"""From a data set to batches."""
+"""Loaders: from a data set to batches."""
 
 import os
 import signal
 import sys
 import threading
 import warnings
+from collections.abc import Iterable
 
 import cv2
 import torch
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
+from slowfast.config.node import CfgNode
 from slowfast.datasets.build import build_dataset
 from slowfast.multigrid import Recipe, ShortCycleBatchSampler, baseline_schedule, build_plan
 from slowfast.multigrid.build import default_shape
 from slowfast.utils.distributed import get_rank, get_world_size
 from slowfast.utils.world import World
 
-# More workers than cores are the user's choice, and the training says when data keeps it waiting.
+# More workers than cores are the user's choice, and the training logs it when it waits for data.
 warnings.filterwarnings("ignore", "This DataLoader will create", UserWarning)
 
 
-def construct_loader(cfg, split: str, dataset=None, batch_sampler=None) -> DataLoader:
-    """This rank's batches of "train", "val" or "test".
+def construct_loader(
+    cfg: CfgNode, split: str, dataset: Dataset | None = None, batch_sampler: Iterable[list] | None = None
+) -> DataLoader:
+    """Return a loader of this rank's batches of "train", "val" or "test".
 
     Batches are dicts of the samples' values: `clip` (N, T, H, W, C) uint8, for "test" (N, V, T, H, W, C) with all
     V views of a video; `label`; `video`; `bad`, a list of texts.
 
     Args:
-        dataset: to read from; default the one the config names.
-        batch_sampler: of lists of indices; default for "train" one epoch at the default grid, for "val" and "test"
-            every video once, dealt out to the ranks.
+        dataset: to read from; default: the one that the config names.
+        batch_sampler: of lists of indices; default: for "train" one epoch at the default grid, for "val" and "test"
+            every video once, divided among the ranks.
     """
     if dataset is None:
         dataset = build_dataset(cfg.TRAIN.DATASET if split != "test" else cfg.TEST.DATASET, cfg, split)
@@ -40,27 +44,31 @@ def construct_loader(cfg, split: str, dataset=None, batch_sampler=None) -> DataL
         dataset,
         batch_sampler=batch_sampler,
         num_workers=workers,
-        prefetch_factor=(1 if split == "test" else 2) if workers else None,  # all views of a video are many
+        prefetch_factor=(1 if split == "test" else 2) if workers else None,  # a video has many views
         pin_memory=cfg.DATA_LOADER.PIN_MEMORY and torch.cuda.is_available(),
         worker_init_fn=prepare_worker,
         multiprocessing_context="fork" if workers and sys.platform == "linux" else None,  # lists are shared, not sent
-        generator=torch.Generator().manual_seed(cfg.RNG_SEED),  # leaves the global one as it is
+        generator=torch.Generator().manual_seed(cfg.RNG_SEED),  # does not draw from the global one
     )
 
 
 def prepare_worker(worker: int) -> None:
-    """One thread for the work; the main process decides what Ctrl-C and SIGTERM mean."""
+    """Use one thread, and leave Ctrl-C and SIGTERM to the main process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     if hasattr(signal, "sigwaitinfo"):
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-        threading.Thread(target=_end_when_the_main_process_says, daemon=True).start()
+        threading.Thread(target=_exit_when_the_main_process_asks, daemon=True).start()
     torch.set_num_threads(1)
     cv2.setNumThreads(0)
 
 
-def _end_when_the_main_process_says() -> None:
-    """Schedulers send SIGTERM to every process of a job, and the main one may need a batch yet to save its state."""
+def _exit_when_the_main_process_asks() -> None:
+    """Exit on SIGTERM from the main process only.
+
+    Schedulers send SIGTERM to every process of a job, and the main one may need another batch before it saves its
+    state.
+    """
     while signal.sigwaitinfo({signal.SIGTERM}).si_pid != os.getppid():
         continue
     os._exit(1)

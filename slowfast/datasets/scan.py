@@ -1,20 +1,24 @@
-"""Looking through the videos of lists ahead of time."""
+"""Checking the videos of lists and data sets before training."""
 
 import csv
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 
+from slowfast.config.node import CfgNode
 from slowfast.datasets.build import build_dataset
-from slowfast.datasets.lists import read_lines, start_folder
-from slowfast.datasets.media import ImageLists, VideoFiles, is_video
+from slowfast.datasets.files import one_line, walk_videos
+from slowfast.datasets.frame_media import ImageLists
+from slowfast.datasets.interfaces import Medium
+from slowfast.datasets.lists.rows import Format, Labels, read_rows, video_paths
+from slowfast.datasets.media import VideoFiles
 from slowfast.errors import UserError
 
 
 class Videos:
-    """The videos of several media (see media.py) in a row, each once."""
+    """The videos of several media, one after the other, each once."""
 
-    def __init__(self, media: Sequence):
+    def __init__(self, media: Sequence[Medium]):
         self._media = media
         places: dict[str, tuple[int, int]] = {}
         for number, medium in enumerate(media):
@@ -34,40 +38,33 @@ class Videos:
         return self._media[number].check(video)
 
 
-def _first_file(medium, video: int) -> str:
-    """What tells a video from others: images of several may lie in one folder."""
+def _first_file(medium: Medium, video: int) -> str:
+    """Return a file that no other video has; the images of several videos may be in one folder."""
     return medium.image_paths(video, [0])[0] if isinstance(medium, ImageLists) else medium.path_of(video)
 
 
-def videos_of_list(source: str, separator: str = " ", prefix: str = "") -> Videos:
-    """The video files that a list names (`path label` or `path` a line), or that are in a folder."""
-    return Videos([VideoFiles(_listed_paths(source, separator, prefix))])
+def videos_of_list(source: str, separator: str = " ", prefix: str = "", skip_rows: int = 0) -> Videos:
+    """Return the video files of a list (with lines `path label` or `path`), or of a folder."""
+    return Videos([VideoFiles(_listed_paths(source, Format(separator, skip_rows, Labels.ANY), prefix))])
 
 
-def _listed_paths(source: str, separator: str, prefix: str) -> list[str]:
+def _listed_paths(source: str, form: Format, prefix: str) -> list[str]:
     if os.path.isdir(source):
-        walk = os.walk(source, followlinks=True)
-        paths = sorted(os.path.join(folder, name) for folder, _, names in walk for name in names if is_video(name))
+        paths = walk_videos(source)
         if not paths:
             raise UserError(f"the folder {source} has no video files")
         return paths
-    paths = [_path_of(line, separator) for line, _ in read_lines(source)]
-    start = start_folder(prefix, os.path.dirname(source), paths[0])
-    return [os.path.join(start, path) for path in paths]
+    return video_paths(read_rows(source, form), prefix, os.path.dirname(source))
 
 
-def _path_of(line: str, separator: str) -> str:
-    return (line.rpartition(separator)[0] or line).strip()
-
-
-def videos_of_config(cfg, splits: Iterable[str]) -> Videos:
-    """The videos of a config's data sets: files or lists of images."""
+def videos_of_config(cfg: CfgNode, splits: Iterable[str]) -> Videos:
+    """Return the videos of a config's data sets: files or lists of images."""
     names = ((cfg.TEST.DATASET if split == "test" else cfg.TRAIN.DATASET, split) for split in splits)
     return Videos([build_dataset(name, cfg, split).media for name, split in names])
 
 
 def scan(videos: Videos, workers: int = 1) -> Iterator[tuple[str, str]]:
-    """(path, error) of every video, read whole; the error is empty where nothing is wrong."""
+    """Decode every video, and yield (path, error); the error is empty where nothing is wrong."""
     places = range(len(videos))
     if workers <= 1:
         yield from ((videos.path_of(place), videos.check(place)) for place in places)
@@ -77,7 +74,7 @@ def scan(videos: Videos, workers: int = 1) -> Iterator[tuple[str, str]]:
         yield from ((videos.path_of(place), error) for place, error in zip(places, errors, strict=True))
 
 
-_kept: list[Videos] = []  # of a worker process: sent once, not with every task
+_kept: list[Videos] = []  # of a worker process: sent once, rather than with every task
 
 
 def _keep(videos: Videos) -> None:
@@ -89,6 +86,6 @@ def _check_kept(place: int) -> str:
 
 
 def write_report(path: str, bad: list[tuple[str, str]]) -> None:
-    """The report that training writes, too: `path,error` lines."""
+    """Write `path,error` lines: the same report as that of training."""
     with open(path, "w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([("path", "error"), *bad])
+        csv.writer(file).writerows([("path", "error"), *(map(one_line, row) for row in bad)])

@@ -3,33 +3,34 @@
 import os
 from glob import escape, glob
 
+from slowfast.config.node import CfgNode
 from slowfast.datasets.base import Listing, VideoDataset
 from slowfast.datasets.build import DATASET_REGISTRY
-from slowfast.datasets.lists import Row, class_numbers, number_names, read_lines, require, start_folder
+from slowfast.datasets.layouts import require, wrong_folder
+from slowfast.datasets.lists.class_names import class_numbers, in_order, normalized, number_names
+from slowfast.datasets.lists.rows import Row, read_lines, video_paths
 from slowfast.datasets.media import VideoFiles
 from slowfast.datasets.targets import ClassNumbers
 from slowfast.errors import UserError
-
-SPLITS_HINT = "DATA.PATH_TO_DATA_DIR is the folder of the official split files"
 
 
 @DATASET_REGISTRY.register()
 class Ucf101(VideoDataset):
     """classInd.txt, trainlist01.txt and testlist01.txt in DATA.PATH_TO_DATA_DIR; videos under DATA.PATH_PREFIX.
 
-    Lines are `Class/video.avi`, in train lists with the class's number after it; classes count from 1 in the files.
+    Lines are `Class/video.avi`, followed in train lists by the number of the class. The files number classes from 1.
     """
 
     fold = 1
 
     @classmethod
-    def parse(cls, cfg, split: str) -> Listing:
+    def parse(cls, cfg: CfgNode, split: str) -> Listing:
         data_dir = cfg.DATA.PATH_TO_DATA_DIR
         names = _class_index(require(os.path.join(data_dir, "classInd.txt"), data_dir))
         name = f"{'train' if split == 'train' else 'test'}list{cls.fold:02d}.txt"
         lines = read_lines(require(os.path.join(data_dir, name), data_dir))
         rows = [Row(line.split()[0], line.split("/")[0], where) for line, where in lines]
-        return list_rows(rows, names, cfg.MODEL.NUM_CLASSES, start_folder(cfg.DATA.PATH_PREFIX, data_dir, rows[0].path))
+        return list_rows(rows, names, cfg)
 
 
 @DATASET_REGISTRY.register()
@@ -50,23 +51,23 @@ class Ucf101_3(Ucf101):
 class Hmdb51(VideoDataset):
     """<class>_test_split1.txt in DATA.PATH_TO_DATA_DIR; videos at <class>/<video> under DATA.PATH_PREFIX.
 
-    Lines are `video.avi flag`: 1 trains, 2 tests, 0 does neither. Classes are numbered in alphabetical order.
+    Lines are `video.avi flag`: 1 is for training, 2 for testing, 0 for neither. Classes are numbered alphabetically.
     """
 
     fold = 1
 
     @classmethod
-    def parse(cls, cfg, split: str) -> Listing:
+    def parse(cls, cfg: CfgNode, split: str) -> Listing:
         data_dir, ending = cfg.DATA.PATH_TO_DATA_DIR, f"_test_split{cls.fold}.txt"
         files = sorted(glob(os.path.join(escape(data_dir), f"*{ending}")))
         if not files:
-            raise UserError(f"no <class>{ending} in {os.path.abspath(data_dir)}: {SPLITS_HINT}")
+            raise wrong_folder(f"no <class>{ending} in {os.path.abspath(data_dir)}", data_dir)
         flag = "1" if split == "train" else "2"
         rows = [row for file in files for row in _flagged(file, os.path.basename(file).removesuffix(ending), flag)]
         if not rows:
             raise UserError(f"no video of {len(files)} files *{ending} in {data_dir} has the flag {flag} ({split})")
         names = number_names(os.path.basename(file).removesuffix(ending) for file in files)
-        return list_rows(rows, names, cfg.MODEL.NUM_CLASSES, start_folder(cfg.DATA.PATH_PREFIX, data_dir, rows[0].path))
+        return list_rows(rows, names, cfg)
 
 
 @DATASET_REGISTRY.register()
@@ -83,20 +84,21 @@ class Hmdb51_3(Hmdb51):
     fold = 3
 
 
-def list_rows(rows: list[Row], names: dict[str, int], num_classes: int, start: str) -> Listing:
-    """Video files whose paths begin at the folder `start`."""
-    targets = ClassNumbers(class_numbers(rows, names, num_classes))
-    return Listing(VideoFiles([os.path.join(start, row.path) for row in rows]), targets)
+def list_rows(rows: list[Row], names: dict[str, int], cfg: CfgNode) -> Listing:
+    """Return video files with their classes."""
+    targets = ClassNumbers(class_numbers(rows, names, cfg.MODEL.NUM_CLASSES))
+    media = VideoFiles(video_paths(rows, cfg.DATA.PATH_PREFIX, cfg.DATA.PATH_TO_DATA_DIR))
+    return Listing(media, targets, class_names=in_order(names))
 
 
 def _class_index(path: str) -> dict[str, int]:
-    """Lines `1 ApplyEyeMakeup`, numbered from 0 here."""
+    """Read lines `1 ApplyEyeMakeup`. The numbers returned start from 0."""
     names = {}
     for line, where in read_lines(path):
         number, _, name = line.partition(" ")
         if not number.isdecimal() or not name:
             raise UserError(f"{where}: expected '1 ApplyEyeMakeup', not {line!r}")
-        names[name.strip()] = int(number) - 1
+        names[normalized(name.strip())] = int(number) - 1
     return names
 
 

@@ -1,20 +1,21 @@
-"""What a clip is labelled with: a class number, or a 0/1 vector of classes.
+"""Labels of videos (see interfaces.Targets): one class each, or a set of classes."""
 
-Each kind answers `of(video)` for a whole video, `of(video, first, last)` for its frames first..last (both included),
-and `all()` for all videos, which is also what `dataset.labels` gives.
-"""
-
-from collections.abc import Iterable, Sequence
+import logging
+from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike
 
+from slowfast.datasets.interfaces import Targets
 from slowfast.errors import UserError
+
+logger = logging.getLogger(__name__)
 
 
 class ClassNumbers:
-    """One class a video."""
+    """One class for each video."""
 
-    def __init__(self, numbers: Iterable[int]):
+    def __init__(self, numbers: ArrayLike):
         self._numbers = np.asarray(numbers, np.int64)
 
     def __len__(self) -> int:
@@ -26,23 +27,38 @@ class ClassNumbers:
     def all(self) -> np.ndarray:
         return self._numbers
 
+    def num_used(self) -> int:
+        """Return how many different classes the videos have."""
+        return len(np.unique(self._numbers))
+
 
 class ClassSets:
-    """Any number of classes a video, each for some of its frames: interval i of `classes[i]` holds in the frames
-    from `begin[i]` to `end[i]` (both included, whole numbers or not)."""
+    """Any number of classes for each video, each for some of its frames.
 
-    def __init__(self, offsets: Sequence[int], classes: Sequence[int], num_classes: int, begin=None, end=None):
-        self._offsets = np.asarray(offsets, np.int64)  # intervals of video v: offsets[v]..offsets[v + 1]
+    Args:
+        offsets: the intervals of video v have the numbers offsets[v] to offsets[v + 1] - 1.
+        classes: the class of each interval.
+        begin, end: the first and last frame of each interval, whole numbers or not; default: the entire video.
+    """
+
+    def __init__(
+        self,
+        offsets: ArrayLike,
+        classes: ArrayLike,
+        num_classes: int,
+        begin: ArrayLike | None = None,
+        end: ArrayLike | None = None,
+    ):
+        self._offsets = np.asarray(offsets, np.int64)
         self._classes = np.asarray(classes, np.int32)
         self._num_classes = num_classes
-        self._begin = (
-            np.full(len(self._classes), -np.inf, np.float32) if begin is None else np.asarray(begin, np.float32)
-        )
-        self._end = np.full(len(self._classes), np.inf, np.float32) if end is None else np.asarray(end, np.float32)
+        always = np.full(len(self._classes), np.inf, np.float32)
+        self._begin = -always if begin is None else np.asarray(begin, np.float32)
+        self._end = always if end is None else np.asarray(end, np.float32)
 
     @classmethod
     def of_videos(cls, sets: Sequence[Sequence[int]], num_classes: int) -> "ClassSets":
-        """Labels that hold in the whole video."""
+        """Return labels that hold in the entire video."""
         offsets = np.concatenate([[0], np.cumsum([len(classes) for classes in sets])])
         return cls(offsets, [number for classes in sets for number in classes], num_classes)
 
@@ -50,25 +66,29 @@ class ClassSets:
         return len(self._offsets) - 1
 
     def of(self, video: int, first: int | None = None, last: int | None = None) -> np.ndarray:
-        mine = slice(self._offsets[video], self._offsets[video + 1])
-        classes = self._classes[mine]
-        if first is not None:
-            classes = classes[(self._begin[mine] <= last) & (self._end[mine] >= first)]
-        return one_hot(classes, self._num_classes)
+        own = slice(self._offsets[video], self._offsets[video + 1])
+        lowest = -np.inf if first is None else first
+        highest = np.inf if last is None else last
+        holds = (self._begin[own] <= highest) & (self._end[own] >= lowest)
+        return one_hot(self._classes[own][holds], self._num_classes)
 
     def all(self) -> np.ndarray:
         return np.stack([self.of(video) for video in range(len(self))])
 
+    def num_used(self) -> int:
+        """Return how many different classes the videos have."""
+        return len(np.unique(self._classes))
+
 
 def one_hot(classes: np.ndarray, num_classes: int) -> np.ndarray:
-    """The 0/1 vector of a set of classes."""
+    """Return the 0/1 vector of a set of classes."""
     vector = np.zeros(num_classes, np.float32)
     vector[classes] = 1
     return vector
 
 
-def check_multi_label(targets, multi_label: bool) -> None:
-    """Refuse sets of labels where the config expects one class a video, and the other way round."""
+def check_multi_label(targets: Targets, multi_label: bool) -> None:
+    """Raise UserError where the labels are sets and the config expects one class for each video, or vice versa."""
     if isinstance(targets, ClassSets) and not multi_label:
         raise UserError(
             "DATA.MULTI_LABEL is False, and the videos of the list have sets of labels: set it True, with "
@@ -81,11 +101,20 @@ def check_multi_label(targets, multi_label: bool) -> None:
         )
 
 
+def warn_of_unused_classes(targets: Targets, num_classes: int) -> None:
+    """Log a warning where the model has more classes than the videos."""
+    if isinstance(targets, ClassNumbers | ClassSets) and targets.num_used() < num_classes:
+        logger.warning(
+            "MODEL.NUM_CLASSES is %d, and the training videos have %d classes: the other outputs stay untrained",
+            *(num_classes, targets.num_used()),
+        )
+
+
 def check_range(number: int, num_classes: int, where: str) -> None:
-    """Refuse a label the model has no output for."""
+    """Raise UserError for a label that the model has no output for; `where` names its file and line."""
     if not 0 <= number < num_classes:
-        mend = f"set MODEL.NUM_CLASSES to at least {number + 1}, or mend the label" if number >= 0 else "mend it"
+        fix = f"set MODEL.NUM_CLASSES to at least {number + 1}, or correct the label" if number >= 0 else "correct it"
         raise UserError(
             f"{where}: label {number} is out of range: MODEL.NUM_CLASSES is {num_classes}, so labels run from 0 "
-            f"to {num_classes - 1}: {mend}"
+            f"to {num_classes - 1}: {fix}"
         )

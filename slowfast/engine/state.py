@@ -9,7 +9,6 @@ import torch
 from torch import nn
 
 from slowfast.datasets.build import build_dataset
-from slowfast.datasets.targets import check_multi_label
 from slowfast.engine.precision import Precision
 from slowfast.engine.progress import Progress
 from slowfast.engine.schedule import build_schedule
@@ -60,7 +59,6 @@ class TrainingState:
         precision = Precision(device, cfg.TRAIN.MIXED_PRECISION)
         schedule = build_schedule(cfg, World.from_cfg(cfg))
         dataset = build_dataset(cfg.TRAIN.DATASET, cfg, "train")
-        check_multi_label(getattr(dataset, "targets", None), cfg.DATA.MULTI_LABEL)
         plan = build_plan(schedule, len(dataset), get_world_size())
         model = precision.place(build_model(cfg))
         if cfg.LOG_MODEL_INFO and is_master():

@@ -43,11 +43,6 @@ GOOD = {
     "a long cycle": (SLOWFAST, LONG),
     "a long cycle under a cosine": (SLOWFAST, {"MULTIGRID.LONG_CYCLE": True}),
     "a short cycle of one size": (SLOWFAST, {"MULTIGRID.SHORT_CYCLE": True, "MULTIGRID.SHORT_CYCLE_FACTORS": []}),
-    "frame lists are resized to the crop": (
-        SLOWFAST,
-        {"TEST.DATASET": "ssv2", "TEST.NUM_SPATIAL_CROPS": 1, "DATA.TEST_CROP_SIZE": 300},
-    ),
-    "three crops are resized to the crop": (SLOWFAST, {"DATA.TEST_CROP_SIZE": 300}),
     "state of the published code": (SLOWFAST, {"MULTIGRID.DEFAULT_B": 64, "MULTIGRID.DEFAULT_T": 32}),
     "any published decoder": (SLOWFAST, {"DATA.DECODING_BACKEND": "pyav"}),
     "a model of the user's own": ({"MODEL.MODEL_NAME": "Mine", "MODEL.ARCH": "mine", "DATA.INPUT_CHANNEL_NUM": [3]},),
@@ -92,17 +87,6 @@ BAD = {
     "check_loss_of_logits": [((SLOWFAST, MULTI_LABEL, {"MODEL.LOSS_FUNC": "bce"}), "MODEL.LOSS_FUNC: 'bce' .*logits")],
     "check_head_and_loss": [
         ((SLOWFAST, MULTI_LABEL, {"MODEL.HEAD_ACT": "softmax"}), "MODEL.HEAD_ACT: 'softmax' .*; give 'sigmoid'"),
-    ],
-    "check_train_space": [
-        ((RESNET, {"DATA.TRAIN_CROP_SIZE": 300}), "DATA.TRAIN_CROP_SIZE: 300 px is larger than the .*256"),
-        ((RESNET, {"DATA.TRAIN_JITTER_SCALES": [320, 256]}), "DATA.TRAIN_JITTER_SCALES: .* is not a range"),
-        ((RESNET, {"DATA.TRAIN_JITTER_SCALES": [256]}), "DATA.TRAIN_JITTER_SCALES: .* is not a range"),
-    ],
-    "check_test_space": [
-        (
-            (RESNET, {"TEST.NUM_SPATIAL_CROPS": 1, "DATA.TEST_CROP_SIZE": 300}),
-            "DATA.TEST_CROP_SIZE: 300 px is larger .*256 px; .*NUM_SPATIAL_CROPS 3",
-        ),
     ],
     "check_steps": [
         ((RESNET, STEPS, {"SOLVER.STEPS": []}), r"SOLVER.STEPS: \[\] is empty"),

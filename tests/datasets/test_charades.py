@@ -9,8 +9,9 @@ from tests.videos import read_numbers, write_video
 
 def charades_cfg(folder, **overrides):
     keys = {"DATA__TRAIN_JITTER_SCALES": [48, 48], "DATA__TRAIN_CROP_SIZE": 48, "DATA__TEST_CROP_SIZE": 48}
-    keys |= {"DATA__RANDOM_FLIP": False, "MODEL__NUM_CLASSES": 5, "DATA__PATH_PREFIX": str(folder / "frames")}
-    return small_cfg(folder, **(keys | {"TEST__NUM_SPATIAL_CROPS": 1} | overrides))
+    keys |= {"DATA__MULTI_LABEL": True, "DATA__RANDOM_FLIP": False, "MODEL__NUM_CLASSES": 5}
+    keys |= {"DATA__PATH_PREFIX": str(folder / "frames"), "TEST__NUM_SPATIAL_CROPS": 1}
+    return small_cfg(folder, **(keys | overrides))
 
 
 LABELS = [""] * 5 + ["1"] * 10 + ["1,3"] * 5 + [""] * 10  # of 30 frames
@@ -18,7 +19,7 @@ LABELS = [""] * 5 + ["1"] * 10 + ["1,3"] * 5 + [""] * 10  # of 30 frames
 
 @pytest.fixture
 def frames_dir(tmp_path):
-    """One video of 30 labelled frames, and one of 3."""
+    """One video of 30 labeled frames, and one of 3."""
     rows = frame_rows("AAAAA", 0, write_frames(tmp_path / "frames", "AAAAA", 30, size=(48, 48)), LABELS)
     rows += frame_rows("BBBBB", 1, write_frames(tmp_path / "frames", "BBBBB", 3, size=(48, 48)), ["4"] * 3)
     write_frame_list(tmp_path / "train.csv", rows)

@@ -1,7 +1,12 @@
+import logging
+import os
+import unicodedata
+
 import pytest
 
 from slowfast.datasets.build import build_dataset
 from tests.datasets.data import small_cfg, write_list
+from tests.videos import write_video
 
 
 def touch(root, *names):
@@ -28,6 +33,52 @@ def test_a_folder_for_each_class_needs_no_list(tmp_path, name):
 def test_testing_folders_takes_val_where_there_is_no_test(tmp_path, name):
     touch(tmp_path, "train/a/1.mp4", "val/a/2.mp4")
     assert paths(build_dataset(name, small_cfg(tmp_path), "test"), tmp_path) == ["val/a/2.mp4"]
+
+
+def test_folders_named_by_numbers_are_classes_in_the_order_of_the_numbers(tmp_path, caplog):
+    touch(tmp_path, *(f"train/{name}/1.mp4" for name in ("10", "9", "007", "dog", "360", "cat")))
+    with caplog.at_level(logging.INFO):
+        data = build_dataset("folder", small_cfg(tmp_path, MODEL__NUM_CLASSES=6), "train")
+    assert data.class_names == ["007", "9", "10", "360", "cat", "dog"]
+    assert paths(data, tmp_path)[data.labels.tolist().index(3)] == "train/360/1.mp4"
+    assert "numbers by value, then names alphabetically: 0 007, 1 9, 2 10, 3 360, 4 cat, 5 dog" in caplog.text
+
+
+def test_classes_numbered_without_a_train_folder_are_warned_of(tmp_path, caplog):
+    touch(tmp_path, "test/b/1.mp4", "test/a/1.mp4")
+    assert build_dataset("folder", small_cfg(tmp_path), "test").class_names == ["a", "b"]
+    assert "train does not exist: make sure that" in caplog.text
+
+
+def test_hidden_files_and_folders_are_never_videos(tmp_path):
+    touch(tmp_path, "train/a/1.mp4", "train/a/._1.mp4", "train/a/.ipynb_checkpoints/1.mp4", "train/.git/2.mp4")
+    assert paths(build_dataset("folder", small_cfg(tmp_path), "train"), tmp_path) == ["train/a/1.mp4"]
+
+
+def test_every_folder_is_listed_once_whatever_links_lead_to_it(tmp_path):
+    touch(tmp_path, "train/a/1.mp4", "train/a/deep/2.mp4", "train/b/3.mp4", "elsewhere/4.mp4")
+    (tmp_path / "train/a/again").symlink_to(".")
+    (tmp_path / "train/a/up").symlink_to("..")
+    (tmp_path / "train/a/a_link").symlink_to("deep")
+    (tmp_path / "train/b/linked").symlink_to(tmp_path / "elsewhere")
+    found = paths(build_dataset("folder", small_cfg(tmp_path), "train"), tmp_path)
+    assert found == ["train/a/1.mp4", "train/a/deep/2.mp4", "train/b/3.mp4", "train/b/linked/4.mp4"]
+
+
+def test_names_of_folders_are_the_same_in_any_unicode_form(tmp_path):
+    touch(tmp_path, "train/bar/1.mp4", f"train/{unicodedata.normalize('NFC', 'café')}/1.mp4")
+    touch(tmp_path, f"val/{unicodedata.normalize('NFD', 'café')}/1.mp4")
+    assert build_dataset("folder", small_cfg(tmp_path), "val").labels.tolist() == [1]
+
+
+def test_names_that_are_not_utf8_are_read_and_reported(tmp_path):
+    touch(tmp_path, os.fsdecode(b"train/caf\xe9/1\t\xff.mp4"), "train/bar/2.mp4")
+    write_video(tmp_path / "train/bar/2.mp4", 9)
+    data = build_dataset("folder", small_cfg(tmp_path), "train")
+    assert os.fsencode(data.path_of(1)).endswith(b"caf\xe9/1\t\xff.mp4")
+    path, _, error = data[1]["bad"].splitlines()[0].partition("\t")
+    assert path == rf"{tmp_path}/train/caf\xe9/1\t\xff.mp4"
+    assert "empty" in error
 
 
 @pytest.mark.parametrize("beside", ["train.csv", "val.csv"])
@@ -62,6 +113,7 @@ def test_the_split_files_of_ucf101_are_read(tmp_path):
     train = build_dataset("ucf101", cfg, "train")
     assert paths(train, "/ucf") == ["Bowling/v_1.avi", "Archery/v_2.avi"]
     assert train.labels.tolist() == [2, 0]
+    assert train.class_names == ["Archery", "Basketball", "Bowling"]
     assert build_dataset("ucf101", cfg, "val").labels.tolist() == [1]
     assert paths(build_dataset("ucf101_2", cfg, "test"), "/ucf") == ["Bowling/v_4.avi"]
     with pytest.raises(ValueError, match="trainlist03.txt does not exist"):
@@ -85,6 +137,7 @@ def test_the_split_files_of_hmdb51_are_read(tmp_path):
     cfg = small_cfg(tmp_path, DATA__PATH_PREFIX="/hmdb")
     train = build_dataset("hmdb51", cfg, "train")
     assert paths(train, "/hmdb") == ["brush_hair/b1.avi", "wave/w 1.avi"]
+    assert train.class_names == ["brush_hair", "wave"]
     assert train.labels.tolist() == [0, 1]
     assert paths(build_dataset("hmdb51", cfg, "test"), "/hmdb") == ["wave/w2.avi"]
     assert paths(build_dataset("hmdb51_2", cfg, "train"), "/hmdb") == ["wave/w3.avi"]

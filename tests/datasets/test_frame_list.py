@@ -3,8 +3,8 @@ import pickle
 import numpy as np
 import pytest
 
-from slowfast.datasets import frame_list
-from slowfast.datasets.frame_list import FrameList
+from slowfast.datasets.lists import frame_list
+from slowfast.datasets.lists.frame_list import FrameList
 from tests.datasets.data import HEADER, frame_rows, write_frame_list, write_list
 
 

@@ -1,8 +1,10 @@
 import json
+import unicodedata
 
 import pytest
 
 from slowfast.datasets.build import build_dataset
+from slowfast.errors import UserError
 from tests.datasets.data import small_cfg, write_list
 
 
@@ -55,16 +57,31 @@ def test_a_wrong_line_is_named(tmp_path, lines, message):
         kinetics(tmp_path, lines)
 
 
-def test_a_missing_list_says_where_it_was_looked_for(tmp_path):
-    message = f"{tmp_path}/test.csv does not exist: DATA.PATH_TO_DATA_DIR is .*hold test.csv"
-    with pytest.raises(ValueError, match=message):
+@pytest.mark.parametrize("name", ["kinetics", "folder", "ucf101", "hmdb51", "ssv2", "charades"])
+def test_a_wrong_folder_is_an_error_that_lists_all_layouts(tmp_path, name):
+    (tmp_path / "videos").mkdir()
+    with pytest.raises(UserError) as raised:
+        build_dataset(name, small_cfg(tmp_path), "test")
+    message = str(raised.value)
+    assert f"DATA.PATH_TO_DATA_DIR is {str(tmp_path)!r}, which has videos. Set it" in message
+    layouts = ["test.csv with lines 'path label'", "train/<class>/*.mp4", "classInd.txt", "<class>_test_split1.txt"]
+    for layout in [*layouts, "something-something-v2-labels.json", "Charades_v1_train.csv"]:
+        assert layout in message
+
+
+def test_a_missing_list_and_a_missing_folder_are_named(tmp_path):
+    with pytest.raises(UserError, match=f"{tmp_path}/test.csv does not exist: DATA.PATH_TO_DATA_DIR is .*no files"):
         build_dataset("kinetics", small_cfg(tmp_path), "test")
+    with pytest.raises(UserError, match="/nowhere', which is not a folder"):
+        build_dataset("kinetics", small_cfg(tmp_path / "nowhere"), "test")
 
 
 def test_class_names_are_numbered_in_the_order_of_the_alphabet_from_the_train_list(tmp_path):
     write_list(tmp_path / "train.csv", ["a.mp4,dog", "b.mp4,cat", "c.mp4,riding a bike"])
     cfg = small_cfg(tmp_path, DATA__PATH_LABEL_SEPARATOR=",")
-    assert build_dataset("kinetics", cfg, "train").labels.tolist() == [1, 0, 2]
+    data = build_dataset("kinetics", cfg, "train")
+    assert data.labels.tolist() == [1, 0, 2]
+    assert data.class_names == ["cat", "dog", "riding a bike"]
     write_list(tmp_path / "val.csv", ["d.mp4,riding a bike", "e.mp4,dog"])
     assert build_dataset("kinetics", cfg, "val").labels.tolist() == [2, 1]
     write_list(tmp_path / "val.csv", ["d.mp4,dogg"])
@@ -89,7 +106,62 @@ def test_a_file_of_class_names_beside_the_list_numbers_them(tmp_path, file, cont
 def test_labels_may_be_sets(tmp_path):
     data = kinetics(tmp_path, ["a.mp4 0,2", 'b.mp4 "1"'], DATA__MULTI_LABEL=True)
     assert data.labels.tolist() == [[1, 0, 1], [0, 1, 0]]
-    with pytest.raises(ValueError, match="line 1: expected 'path 3,17'"):
+    with pytest.raises(ValueError, match="line 1: expected labels like 3,17 .DATA.MULTI_LABEL., not 'x'"):
         kinetics(tmp_path, ["a.mp4 x"], DATA__MULTI_LABEL=True)
     with pytest.raises(ValueError, match="line 1: label 7 is out of range"):
         kinetics(tmp_path, ["a.mp4 1,7"], DATA__MULTI_LABEL=True)
+
+
+@pytest.mark.parametrize(
+    ("lines", "separator", "expected"),
+    [
+        (["a.mp4 0,2", 'b.mp4 ""', 'c.mp4 "1"'], " ", [[1, 0, 1], [0, 0, 0], [0, 1, 0]]),
+        (["a.mp4,0,2", "b.mp4,", 'c.mp4,""'], ",", [[1, 0, 1], [0, 0, 0], [0, 0, 0]]),
+        (['"a b.mp4" 0.0,2', "c.mp4 1"], " ", [[1, 0, 1], [0, 1, 0]]),
+    ],
+)
+def test_a_set_of_labels_may_be_empty(tmp_path, lines, separator, expected):
+    keys = {"DATA__MULTI_LABEL": True, "DATA__PATH_LABEL_SEPARATOR": separator}
+    assert kinetics(tmp_path, lines, **keys).labels.tolist() == expected
+
+
+def test_a_path_alone_is_not_an_empty_set(tmp_path):
+    with pytest.raises(UserError, match='line 2: .* for a video without labels, write path ""'):
+        kinetics(tmp_path, ["a.mp4 1", "b.mp4"], DATA__MULTI_LABEL=True)
+
+
+def test_whole_numbers_with_a_fraction_of_zero_are_labels(tmp_path):
+    lines = [f"{number}.mp4 {number}.0" for number in range(11)]
+    data = kinetics(tmp_path, lines, MODEL__NUM_CLASSES=11)
+    assert data.labels.tolist() == list(range(11))  # not in alphabetical order: 0, 1, 10, 2, ...
+    assert data.class_names is None
+
+
+def test_a_fraction_is_not_a_label(tmp_path):
+    with pytest.raises(UserError, match="line 2: label '1.5' is not a whole number"):
+        kinetics(tmp_path, ["a.mp4 1", "b.mp4 1.5"])
+
+
+def test_more_classes_in_the_model_than_in_the_training_list_are_warned_of_with_both_numbers(tmp_path, caplog):
+    kinetics(tmp_path, ["a.mp4 0", "b.mp4 2"], MODEL__NUM_CLASSES=12)
+    assert "MODEL.NUM_CLASSES is 12, and the training videos have 2 classes" in caplog.text
+    caplog.clear()
+    kinetics(tmp_path, ["a.mp4 0"], "val", MODEL__NUM_CLASSES=12)
+    kinetics(tmp_path, ["a.mp4 0", "b.mp4 2", "c.mp4 1"])
+    kinetics(tmp_path, ["a.mp4 0,1", "b.mp4 2"], DATA__MULTI_LABEL=True)
+    assert not caplog.text
+
+
+def test_names_of_classes_are_the_same_in_any_unicode_form(tmp_path):
+    composed, decomposed = unicodedata.normalize("NFC", "café"), unicodedata.normalize("NFD", "café")
+    write_list(tmp_path / "train.csv", [f"a.mp4 {composed}", "b.mp4 bar"])
+    data = kinetics(tmp_path, [f"c.mp4 {decomposed}", "d.mp4 bar"], "val")
+    assert data.labels.tolist() == [1, 0]
+    assert data.class_names == ["bar", composed]
+
+
+@pytest.mark.parametrize("content", ['{"a": }', '{"a": "b", "c": 1}', "3", '{"a": 1.5}', "[1, 2]"])
+def test_a_file_of_class_names_that_cannot_be_understood_is_named(tmp_path, content):
+    (tmp_path / "classes.json").write_text(content)
+    with pytest.raises(UserError, match="the file of class names .*classes.json"):
+        kinetics(tmp_path, ["a.mp4 a"])

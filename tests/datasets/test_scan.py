@@ -79,14 +79,14 @@ def test_the_data_sets_of_a_config_give_their_files(videos):
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_lists_of_images_are_looked_through_too(tmp_path, workers):
+def test_lists_of_images_are_checked_too(tmp_path, workers):
     names = {video: write_frames(tmp_path, video, 3) for video in "abc"}
     write_frame_list(tmp_path / "train.csv", [*frame_rows("a", 0, names["a"]), *frame_rows("b", 1, names["b"])])
     write_frame_list(tmp_path / "val.csv", frame_rows("c", 0, names["c"]))
     (tmp_path / names["b"][2]).write_text("not an image")
     (tmp_path / names["c"][1]).unlink()
     keys = {"TRAIN__DATASET": "charades", "TEST__DATASET": "charades", "DATA__PATH_PREFIX": str(tmp_path)}
-    cfg = small_cfg(tmp_path, **keys)
+    cfg = small_cfg(tmp_path, DATA__MULTI_LABEL=True, **keys)
     found = list(scan(videos_of_config(cfg, ["train", "val", "test"]), workers))
     assert [path.removeprefix(f"{tmp_path}/") for path, _ in found] == ["a", "b", "c"]
     assert [error.removeprefix(f"image {tmp_path}/") for _, error in found] == [
@@ -104,16 +104,34 @@ def test_the_tool_reports_bad_files_and_fails(main, videos, capsys):
     assert rows[1].startswith(f"{videos / 'bad.mp4'},")
 
 
-def test_the_tool_is_content_with_good_files(main, videos):
-    (videos / "good.csv").write_text("a.mp4 1\nc d.mp4 2\n")
+def test_the_tool_succeeds_with_good_files(main, videos):
+    (videos / "good.csv").write_text('a.mp4 1\n"c d.mp4" 2\n')
     assert main(["good.csv", "--workers", "1", "--output", "out.csv"]) == 0
     assert (videos / "out.csv").read_text().splitlines() == ["path,error"]
 
 
-def test_the_tool_is_clear_about_a_missing_list(tmp_path):
+def test_the_tool_names_a_missing_list(tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     words = [sys.executable, str(TOOL), "nothing.csv"]
     done = subprocess.run(words, capture_output=True, text=True, cwd=tmp_path, env=environment)
     assert done.returncode == 2
     assert "nothing.csv" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_path_with_a_newline_or_bytes_that_are_not_utf8_is_one_line_of_the_report(main, videos, capsys):
+    names = ["two\nlines.mp4", "a\ttab.mp4", os.fsdecode(b"caf\xe9.mp4")]
+    (videos / "odd").mkdir()
+    for name in names:
+        (videos / "odd" / name).touch()
+    assert main(["odd", "--workers", "1"]) == 1
+    assert "0 of 3 videos are fine" in capsys.readouterr().out
+    rows = (videos / "bad_videos.csv").read_text(encoding="utf-8").splitlines()
+    assert [row.split(",")[0] for row in rows] == ["path", r"odd/a\ttab.mp4", r"odd/caf\xe9.mp4", r"odd/two\nlines.mp4"]
+
+
+def test_header_lines_are_skipped_as_in_training(main, videos):
+    (videos / "good.csv").write_text("path label\na.mp4 1\n")
+    with pytest.raises(ValueError, match="good.csv, line 1: .* is a header: set DATA.SKIP_ROWS to 1"):
+        main(["good.csv", "--workers", "1"])
+    assert main(["good.csv", "--workers", "1", "--skip-rows", "1"]) == 0

@@ -35,6 +35,7 @@ def test_ids_are_matched_and_those_without_frames_left_out_and_counted(frames_di
         data = build_dataset("ssv2", ssv2_cfg(frames_dir), "train")
     assert "1 of 3 videos are left out" in caplog.text
     assert data.labels.tolist() == [0, 1]
+    assert data.class_names == ["Pushing something", "Pulling something", "Lifting something up"]
     assert data.path_of(1) == str(frames_dir / "frames" / "12")
 
 
@@ -103,11 +104,11 @@ def test_wrong_json_is_named(frames_dir):
     with pytest.raises(ValueError, match="train.json, id 10: the template 'Juggling something' is not in"):
         build_dataset("ssv2", ssv2_cfg(frames_dir), "train")
     (frames_dir / "something-something-v2-train.json").write_text("[\n{")
-    with pytest.raises(ValueError, match="train.json, line 2: not valid json"):
+    with pytest.raises(ValueError, match="train.json, line 2: not valid JSON"):
         build_dataset("ssv2", ssv2_cfg(frames_dir), "train")
     for content, message in (
         ('[{"id": "10"}]', "train.json, entry 0: no id and template: {'id': '10'}"),
-        ('{"10": "Pushing"}', "train.json: holds a dict, not a list"),
+        ('{"10": "Pushing"}', "train.json: expected a JSON list, not a dict"),
     ):
         (frames_dir / "something-something-v2-train.json").write_text(content)
         with pytest.raises(ValueError, match=message):
@@ -117,9 +118,9 @@ def test_wrong_json_is_named(frames_dir):
         build_dataset("ssv2", ssv2_cfg(frames_dir), "train")
 
 
-def test_labels_in_the_json_that_are_no_numbers_are_named(frames_dir):
+def test_labels_in_the_json_that_are_not_numbers_are_named(frames_dir):
     (frames_dir / "something-something-v2-labels.json").write_text('{"Pushing something": "first"}')
-    with pytest.raises(ValueError, match="labels.json: the template 'Pushing something' has 'first' for a number"):
+    with pytest.raises(ValueError, match="labels.json: the template 'Pushing something' has the number 'first'"):
         build_dataset("ssv2", ssv2_cfg(frames_dir), "train")
 
 

@@ -3,7 +3,7 @@ import pickle
 import numpy as np
 import pytest
 
-from slowfast.datasets.packed import PackedStrings
+from slowfast.datasets.packed_strings import PackedStrings
 from slowfast.datasets.targets import ClassNumbers, ClassSets, check_range
 
 
@@ -37,6 +37,6 @@ def test_an_interval_counts_when_it_touches_the_span():
     assert targets.of(0, 21, 30).tolist() == [0, 0]
 
 
-def test_a_label_out_of_range_names_the_mend():
+def test_a_label_out_of_range_names_the_fix():
     with pytest.raises(ValueError, match="x.csv, line 3: label 5 .* MODEL.NUM_CLASSES to at least 6"):
         check_range(5, 5, "x.csv, line 3")

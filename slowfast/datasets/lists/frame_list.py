@@ -1,22 +1,23 @@
-"""Lists of extracted frames, one line a frame:
+"""Lists of extracted frames, one line for each frame:
 
     original_vido_id video_id frame_id path labels
     7UPGT 0 0 7UPGT/7UPGT-000001.jpg "3,17"
 
-The spelling is the format's. Such lists have tens of millions of lines, so they are scanned by numpy in blocks, and
-what stays in memory is a few numbers for each video: where its lines stand in the file, and which labels hold in
-which of its frames. Image paths are read from the mapped file when a clip is drawn; the pages are the file cache's,
-shared by all processes.
+The spelling is the format's. Such lists have tens of millions of lines, so NumPy scans them in blocks. Only a few
+numbers for each video stay in memory: where its lines are in the file, and which labels hold in which of its frames.
+Image paths are read from the memory-mapped file when a clip is drawn; all processes share these pages.
 
-The rows of a video may stand apart; they count in the order of the file. A *run* is a stretch of rows of one video.
+The rows of a video need not be adjacent; they count in the order of the file. A *run* is a stretch of adjacent rows of
+one video.
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 
-from slowfast.datasets.packed import PackedStrings
+from slowfast.datasets.interfaces import Indices
+from slowfast.datasets.packed_strings import PackedStrings
 from slowfast.datasets.targets import ClassSets, check_range
 from slowfast.errors import UserError
 
@@ -29,8 +30,8 @@ class FrameList:
     """The videos of a frame list, in the order of their first rows.
 
     Attributes:
-        names: of the videos.
-        num_frames: of each video.
+        names: the names of the videos.
+        num_frames: the number of frames of each video.
         labels: the classes of each video, frame by frame; numbers from 0 to `num_classes` - 1.
 
     Raises UserError, with file and line, when a row does not have the format.
@@ -49,7 +50,7 @@ class FrameList:
         self._text = np.memmap(path, np.uint8, mode="r")
 
     def _arrange_runs(self, scan: "_Scan") -> np.ndarray:
-        """Sort the runs by video. Returns frame of the video - row of the list, for each run in the file's order."""
+        """Sort the runs by video. Return (frame of the video - row of the list) of each run, in file order."""
         video, row = np.asarray(scan.run_video), np.asarray([*scan.run_row, scan.num_rows])
         start = np.asarray(scan.run_byte)
         order = np.argsort(video, kind="stable")
@@ -65,8 +66,8 @@ class FrameList:
     def __len__(self) -> int:
         return len(self.names)
 
-    def image_paths(self, video: int, frames: Sequence[int]) -> list[str]:
-        """The paths of some frames of a video, by their place in it."""
+    def image_paths(self, video: int, frames: Indices) -> list[str]:
+        """Return the paths of some frames of a video, by their index in it."""
         runs = self._run_bytes[self._first_run[video] : self._first_run[video + 1]]
         lines = [line for start, end in runs for line in self._text[start:end].tobytes().split(b"\n") if line.strip()]
         return [os.fsdecode(lines[frame].split(b" ")[3]) for frame in frames]
@@ -79,7 +80,7 @@ class FrameList:
 
 
 def _blocks(path: str) -> Iterator[tuple[int, np.ndarray]]:
-    """The lines after the header, in blocks of whole lines: (place of its first byte in the file, bytes)."""
+    """Yield the lines after the header in blocks that end with a line: (offset of the block in the file, its bytes)."""
     with open(path, "rb") as file:
         header = file.readline()
         if header.split()[1:] != [name.encode() for name in COLUMNS[1:]]:
@@ -94,14 +95,17 @@ def _blocks(path: str) -> Iterator[tuple[int, np.ndarray]]:
 
 
 class _Scan:
-    """What has been read of a list so far: runs of rows of one video, and runs of rows with the same labels."""
+    """The rows of a list read so far: runs of rows of one video, and runs of rows with the same labels."""
 
     def __init__(self, path: str, num_classes: int):
         self.path, self.num_classes = path, num_classes
         self.num_rows = self.num_bytes = self.num_lines = 0
         self.videos: dict[str, int] = {}
-        self.run_video, self.run_row, self.run_byte = [], [], []
-        self.label_set, self.label_row = [], []
+        self.run_video: list[int] = []  # of each run: its video, its first row and first byte
+        self.run_row: list[int] = []
+        self.run_byte: list[int] = []
+        self.label_set: list[int] = []  # of each run of equal labels: the number of the set and the first row
+        self.label_row: list[int] = []
         self.sets: list[tuple[int, ...]] = []
         self._set_numbers: dict[bytes, int] = {}
 
@@ -125,7 +129,7 @@ class _Scan:
         self.num_bytes = first_byte + len(block)
 
     def _spaces(self, block: np.ndarray, starts: np.ndarray, ends: np.ndarray, lines: np.ndarray) -> np.ndarray:
-        """Where the four separators of each line are: (lines, 4)."""
+        """Return the positions of the four separators of each line: (lines, 4)."""
         spaces = np.flatnonzero(block == SPACE)
         if len(spaces) == 4 * len(starts):
             columns = spaces.reshape(-1, 4)
@@ -159,7 +163,7 @@ class _Scan:
 
 
 def _label_intervals(scan: _Scan, shift: np.ndarray) -> ClassSets:
-    """One interval of frames for each class of each run of rows with the same labels."""
+    """Return one interval of frames for each class of each run of rows with the same labels."""
     row = np.asarray([*scan.label_row, scan.num_rows])
     run = np.searchsorted(np.asarray(scan.run_row), row[:-1], "right") - 1
     video = np.asarray(scan.run_video)[run]
@@ -178,7 +182,7 @@ def _label_intervals(scan: _Scan, shift: np.ndarray) -> ClassSets:
 
 
 def _lines(block: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Starts and ends of the lines that are not blank, and their numbers in the block."""
+    """Return starts, ends and numbers in the block of the lines that are not blank."""
     ends = np.flatnonzero(block == NEWLINE)
     if not len(ends) or ends[-1] != len(block) - 1:
         ends = np.append(ends, len(block))
@@ -189,10 +193,13 @@ def _lines(block: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _changes(block: np.ndarray, starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    """Whether a field, given by its starts and lengths, differs from that of the line before. True for the first."""
+    """Return for each line whether a field differs from that of the line before; True for the first.
+
+    The field is given by its starts and lengths.
+    """
     changed = np.ones(len(starts), bool)
     changed[1:] = lengths[1:] != lengths[:-1]
-    same = np.flatnonzero(~changed)  # as far as compared
+    same = np.flatnonzero(~changed)  # equal in all bytes compared so far
     for place in range(lengths.max(initial=0)):
         same = same[lengths[same] > place]
         differ = block[starts[same] + place] != block[starts[same - 1] + place]

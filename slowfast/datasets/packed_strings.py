@@ -1,16 +1,16 @@
 """Many strings in two arrays.
 
-A Python list of 200,000 strings is 200,000 objects: every worker process that reads one writes its reference count,
-and so copies the page it lies on. Arrays have one count, so forked workers share them for good.
+A Python list of 200,000 strings is 200,000 objects. A worker process that reads one writes its reference count and so
+copies the memory page that holds it. Arrays have one count each, so forked workers keep sharing them.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
 
-class PackedStrings(Sequence):
-    """A read-only list of strings, kept as one block of bytes and the offsets into it."""
+class PackedStrings:
+    """A read-only list of strings, stored as one block of bytes and the offsets into it."""
 
     def __init__(self, strings: Iterable[str]):
         encoded = [string.encode("utf-8", "surrogateescape") for string in strings]
@@ -25,3 +25,6 @@ class PackedStrings(Sequence):
         index = range(len(self))[index]
         start, end = self._offsets[index : index + 2]
         return self._bytes[start:end].tobytes().decode("utf-8", "surrogateescape")
+
+    def __iter__(self) -> Iterator[str]:
+        return (self[index] for index in range(len(self)))
