@@ -4,6 +4,8 @@ The number is a field of 8 x 2 blocks, one per bit, over the whole picture: it s
 resizing, but not cropping or flipping. Red is above blue in every block, so channel order shows too.
 """
 
+import os
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 
@@ -40,6 +42,23 @@ def read_numbers(frames: np.ndarray) -> list[int]:
     return [read_number(frame) for frame in frames]
 
 
+@contextmanager
+def unchanged_priority():
+    """Restore the scheduling of the process: the encoder SVT-AV1 raises it to real time where it may (as root).
+
+    Processes that a later test starts would inherit it, and keep the cores from those that they wait for.
+    """
+    if not hasattr(os, "sched_getscheduler"):
+        yield
+        return
+    policy, parameters = os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        yield
+    finally:
+        os.sched_setscheduler(0, policy, parameters)
+
+
+@unchanged_priority()
 def write_video(
     path,
     num_frames: int = 30,

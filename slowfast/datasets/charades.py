@@ -1,6 +1,7 @@
 """Charades: several actions in each video, each for a part of it; frames as images or in video files."""
 
 import csv
+import io
 import os
 import re
 
@@ -14,6 +15,7 @@ from slowfast.datasets.frame_media import listed_media
 from slowfast.datasets.interfaces import Medium
 from slowfast.datasets.layouts import wrong_folder
 from slowfast.datasets.lists.frame_list import FrameList
+from slowfast.datasets.lists.rows import read_text
 from slowfast.datasets.media import CountAtRate, VideoFiles
 from slowfast.datasets.targets import ClassSets, check_range
 from slowfast.datasets.temporal import FrameSpan
@@ -51,13 +53,12 @@ class Charades(VideoDataset):
 def _read_official(path: str, folder: str, num_classes: int) -> tuple[VideoFiles, ClassSets]:
     """Read the columns `id` and `actions` ("c092 11.90 21.20;c147 0.00 12.60", in seconds)."""
     names, actions = [], []
-    with open(path, encoding="utf-8-sig", newline="") as file:
-        reader = csv.DictReader(file)
-        if not {"id", "actions"} <= set(reader.fieldnames or ()):
-            raise UserError(f"{path}, line 1: the header has no columns id and actions: {reader.fieldnames}")
-        for row in reader:
-            names.append(row["id"])
-            actions.append(_actions(row["actions"] or "", num_classes, f"{path}, line {reader.line_num}"))
+    reader = csv.DictReader(io.StringIO(read_text(path), newline=""))
+    if not {"id", "actions"} <= set(reader.fieldnames or ()):
+        raise UserError(f"{path}, line 1: the header has no columns id and actions: {reader.fieldnames}")
+    for row in reader:
+        names.append(row["id"])
+        actions.append(_actions(row["actions"] or "", num_classes, f"{path}, line {reader.line_num}"))
     if not names:
         raise UserError(f"{path} lists no videos")
     flat = np.asarray([action for video in actions for action in video], np.float64).reshape(-1, 3)

@@ -17,6 +17,7 @@ from slowfast.datasets.interfaces import Medium
 from slowfast.datasets.layouts import require
 from slowfast.datasets.lists.class_names import in_order
 from slowfast.datasets.lists.frame_list import FrameList
+from slowfast.datasets.lists.rows import read_text
 from slowfast.datasets.media import VideoFiles
 from slowfast.datasets.targets import ClassNumbers, check_range
 from slowfast.datasets.temporal import Segments
@@ -117,11 +118,10 @@ def _json_path(data_dir: str, name: str) -> str:
 
 
 def _load(path: str, kind: type) -> Any:
-    with open(path, encoding="utf-8") as file:
-        try:
-            content = json.load(file)
-        except json.JSONDecodeError as error:
-            raise UserError(f"{path}, line {error.lineno}: not valid JSON: {error.msg}") from error
+    try:
+        content = json.loads(read_text(path))
+    except json.JSONDecodeError as error:
+        raise UserError(f"{path}, line {error.lineno}: not valid JSON: {error.msg}") from error
     if not isinstance(content, kind):
         raise UserError(f"{path}: expected a JSON {kind.__name__}, not a {type(content).__name__}")
     return content

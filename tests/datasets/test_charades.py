@@ -141,6 +141,8 @@ def test_the_lists_of_the_data_set_itself_count_frames_at_24_a_second(tmp_path):
         first, last = numbers[0] / 48, numbers[-1] / 48
         assert sample["label"].tolist() == [0, first <= 1, 0, last >= 1.5, 0]
     assert build_dataset("charades", cfg, "val").labels.tolist() == [[0, 1, 0, 1, 0], [0] * 5]
+    (tmp_path / "Charades_v1_test.csv").write_bytes("\r\n".join(lines).encode("utf-16"))  # as spreadsheets save it
+    assert build_dataset("charades", cfg, "val").labels.tolist() == [[0, 1, 0, 1, 0], [0] * 5]
 
 
 def test_wrong_lists_are_named(tmp_path):

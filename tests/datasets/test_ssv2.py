@@ -103,6 +103,9 @@ def test_wrong_json_is_named(frames_dir):
     write_ssv2_json(frames_dir, "train", {"10": "Juggling [something]"})
     with pytest.raises(ValueError, match="train.json, id 10: the template 'Juggling something' is not in"):
         build_dataset("ssv2", ssv2_cfg(frames_dir), "train")
+    (frames_dir / "something-something-v2-train.json").write_bytes("[]".encode("utf-16-le"))
+    with pytest.raises(ValueError, match="train.json is not UTF-8 text"):
+        build_dataset("ssv2", ssv2_cfg(frames_dir), "train")
     (frames_dir / "something-something-v2-train.json").write_text("[\n{")
     with pytest.raises(ValueError, match="train.json, line 2: not valid JSON"):
         build_dataset("ssv2", ssv2_cfg(frames_dir), "train")

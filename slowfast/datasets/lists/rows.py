@@ -51,7 +51,7 @@ def is_number(label: str) -> bool:
 
 def read_lines(path: str, skip_rows: int = 0) -> list[tuple[str, str]]:
     """Return (line, "FILE, line N") for every line that is not blank."""
-    text = io.StringIO(_read_text(path), newline=None)
+    text = io.StringIO(read_text(path), newline=None)
     lines = [(line.strip(), f"{path}, line {number}") for number, line in enumerate(text, 1)]
     lines = [(line, where) for line, where in lines[skip_rows:] if line]
     if not lines:
@@ -59,7 +59,7 @@ def read_lines(path: str, skip_rows: int = 0) -> list[tuple[str, str]]:
     return lines
 
 
-def _read_text(path: str) -> str:
+def read_text(path: str) -> str:
     """Read a text in UTF-8 (other bytes stay as they are), or in UTF-16 with a byte-order mark."""
     with open(path, "rb") as file:
         content = file.read()
