@@ -66,20 +66,12 @@ STATE_KEYS = {
 ACCEPTED_KEYS = {"DATA.DECODING_BACKEND", "TRAIN.CHECKPOINT_TYPE", "TEST.CHECKPOINT_TYPE"}
 
 CHOICES = {
-    "MODEL.LOSS_FUNC": ("cross_entropy", "soft_cross_entropy", "bce", "bce_logit"),
-    "MODEL.HEAD_ACT": ("softmax", "sigmoid", "none"),
-    "RESNET.DEPTH": (18, 50, 101),
-    "RESNET.TRANS_FUNC": ("bottleneck_transform", "basic_transform"),
-    "NONLOCAL.INSTANTIATION": ("dot_product", "softmax"),
     "BN.NORM_TYPE": ("batchnorm", "sub_batchnorm", "sync_batchnorm"),
     "DATA.ENSEMBLE_METHOD": ("sum", "max"),
-    "SOLVER.OPTIMIZING_METHOD": ("sgd", "adam", "adamw"),
-    "SOLVER.LR_POLICY": ("cosine", "steps_with_relative_lrs"),
     "TRAIN.CHECKPOINT_TYPE": ("pytorch", "caffe2"),
     "TEST.CHECKPOINT_TYPE": ("pytorch", "caffe2"),
     "TEST.NUM_SPATIAL_CROPS": (1, 3),
     "DIST_BACKEND": ("nccl", "gloo"),
-    "MULTIGRID.LONG_CYCLE_DESIGN": ("multi", "single"),
 }
 
 # Lowest and highest value (None: no limit). A list's limits hold for each of its numbers.

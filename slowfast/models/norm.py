@@ -1,4 +1,4 @@
-"""The batch norm of a recipe without multigrid."""
+"""Batch norm of a training without multigrid."""
 
 import logging
 
@@ -9,7 +9,7 @@ logger = logging.getLogger(__name__)
 
 
 def norm_groups(cfg, world: World) -> tuple[int, int]:
-    """Return what BN.NORM_TYPE asks for: (groups of a process's clips, processes that share statistics)."""
+    """Return (groups of a process's clips, processes that share statistics), as BN.NORM_TYPE has it."""
     bn = cfg.BN
     if bn.NORM_TYPE == "sub_batchnorm":
         return bn.NUM_SPLITS, 1
@@ -20,7 +20,7 @@ def norm_groups(cfg, world: World) -> tuple[int, int]:
     if bn.GLOBAL_SYNC:
         return 1, world.size
     if world.processes < bn.NUM_SYNC_DEVICES:
-        logger.info("BN.NUM_SYNC_DEVICES %d: a machine has %d, which all share", bn.NUM_SYNC_DEVICES, world.processes)
+        logger.info("BN.NUM_SYNC_DEVICES %d: all %d of a machine share", bn.NUM_SYNC_DEVICES, world.processes)
         return 1, world.processes
     if world.processes % bn.NUM_SYNC_DEVICES:
         raise UserError(

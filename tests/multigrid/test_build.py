@@ -14,6 +14,8 @@ KINETICS = {
     "DATA.NUM_FRAMES": 32,
     "DATA.SAMPLING_RATE": 2,
     "SLOWFAST.ALPHA": 4,
+    "NONLOCAL.LOCATION": [[[], []]] * 4,
+    "NONLOCAL.GROUP": [[1, 1]] * 4,
     "TRAIN.BATCH_SIZE": 64,
     "NUM_GPUS": 8,
     "SOLVER.LR_POLICY": "steps_with_relative_lrs",
@@ -171,6 +173,22 @@ EMPTY = [[[], []]] * 2
         ({"DATA.TRAIN_CROP_SIZE": 60}, r"8 frames x 30 px: crops under 32 px"),
         ({"TRAIN.BATCH_SIZE": 60}, r"TRAIN.BATCH_SIZE: 60 is not divisible by NUM_GPUS 8; use 56 or 64"),
         ({"SOLVER.STEPS": [0]}, r"MULTIGRID.FINE_TUNE"),
+        ({"MULTIGRID.LONG_CYCLE_DESIGN": "zigzag"}, r"LONG_CYCLE_DESIGN: 'zigzag' is not known; .* multi, single"),
+        ({"MULTIGRID.LONG_CYCLE_FACTORS": []}, r"MULTIGRID.LONG_CYCLE_FACTORS: \[\] has no shape"),
+        ({"MULTIGRID.LONG_CYCLE_FACTORS": [[0.5]]}, r"MULTIGRID.LONG_CYCLE_FACTORS: \[0.5\] must be \[time, space\]"),
+        ({"MULTIGRID.LONG_CYCLE_FACTORS": [0.5, 1]}, r"MULTIGRID.LONG_CYCLE_FACTORS: 0.5 must be \[time, space\]"),
+        ({"MULTIGRID.LONG_CYCLE_FACTORS": [[2, 1]]}, r"MULTIGRID.LONG_CYCLE_FACTORS: \[2, 1\] .* at most 1"),
+        ({"MULTIGRID.SHORT_CYCLE_FACTORS": [0, 1]}, r"MULTIGRID.SHORT_CYCLE_FACTORS: 0 must be above 0"),
+        ({"SOLVER.MAX_EPOCH": 100}, r"SOLVER.STEPS: \[0, 94, 154, 196\] must .* stay below SOLVER.MAX_EPOCH 100"),
+        ({"SOLVER.MAX_EPOCH": 196}, r"SOLVER.STEPS: \[0, 94, 154, 196\] must .* stay below SOLVER.MAX_EPOCH 196"),
+        ({**COSINE, "SOLVER.STEPS": [0, 94, 154]}, r"SOLVER.STEPS: .* stay below SOLVER.MAX_EPOCH 100"),
+        ({**COSINE, "SOLVER.STEPS": [3]}, r"SOLVER.STEPS: \[3\] must start at 0"),
+        ({**OFF, "SOLVER.STEPS": []}, r"SOLVER.STEPS: \[\] must start at 0"),
+        ({**OFF, "SOLVER.STEPS": [5, 10]}, r"SOLVER.STEPS: \[5, 10\] must start at 0"),
+        ({**OFF, "SOLVER.STEPS": [0, 20, 10]}, r"SOLVER.STEPS: \[0, 20, 10\] must start at 0, rise"),
+        ({**OFF, "SOLVER.STEPS": [0, 20, 20]}, r"SOLVER.STEPS: \[0, 20, 20\] must start at 0, rise"),
+        ({**OFF, "SOLVER.STEPS": [0, 500, 20]}, r"SOLVER.STEPS: \[0, 500, 20\] must start at 0, rise"),
+        ({**OFF, "SOLVER.LRS": [1, 0.1]}, r"SOLVER.LRS: \[1, 0.1\] must have 4 values, .* SOLVER.STEPS \[0, 94"),
         (
             {"NONLOCAL.LOCATION": [[[], []], [[1], []], *EMPTY], "NONLOCAL.GROUP": [[1, 1], [4, 1], [1, 1], [1, 1]]},
             r"8 frames x 158 px: NONLOCAL.GROUP 4 does not divide the 2 frames .* res3",
@@ -184,6 +202,21 @@ EMPTY = [[[], []]] * 2
 def test_what_cannot_be_trained_is_refused_with_the_shape_or_key_named(values, message):
     with pytest.raises(ValueError, match=message):
         build_schedule(with_keys(values))
+
+
+@pytest.mark.parametrize(
+    ("values", "ends"),
+    [
+        ({**OFF, "SOLVER.MAX_EPOCH": 196}, [94, 154, 196]),
+        ({**OFF, "SOLVER.MAX_EPOCH": 1}, [1]),
+        ({**OFF, "SOLVER.STEPS": [0, 94]}, [94, 239]),
+        ({"MULTIGRID.LONG_CYCLE": False, "MULTIGRID.SHORT_CYCLE_FACTORS": []}, [141, 231, 294, 358]),
+        ({**OFF, "MULTIGRID.LONG_CYCLE_FACTORS": [[2, 1]]}, [94, 154, 196, 239]),
+    ],
+    ids=["the last step is the end", "a short trial", "more rates than steps", "a short cycle of one size", "unused"],
+)
+def test_what_can_be_trained_has_its_stages(values, ends):
+    assert [phase.end_epoch for phase in build_schedule(with_keys(values)).phases] == ends
 
 
 def test_one_frame_is_too_few_for_a_model_that_halves_time():
