@@ -22,11 +22,13 @@ class Arch:
     temporal_pool: int = 1
 
 
-ARCHS = {
+ARCHS = {  # the names with "nopool" are those of old configs; new ones have MODEL.MODEL_NAME ResNet_nopool
     "2d": Arch(stems=(1,), stages=(((1,), (1,), (1,), (1,)),)),
     "c2d": Arch(stems=(1,), stages=(((1,), (1,), (1,), (1,)),), temporal_pool=2),
     "i3d": Arch(stems=(5,), stages=(((3,), (3, 1), (3, 1), (1, 3)),), temporal_pool=2),
     "slow": Arch(stems=(1,), stages=(((1,), (1,), (3,), (3,)),)),
+    "c2d_nopool": Arch(stems=(1,), stages=(((1,), (1,), (1,), (1,)),)),
+    "i3d_nopool": Arch(stems=(5,), stages=(((3,), (3, 1), (3, 1), (1, 3)),)),
     "slowfast": Arch(stems=(1, 5), stages=(((1,), (1,), (3,), (3,)), ((3,), (3,), (3,), (3,)))),
 }
 

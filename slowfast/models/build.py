@@ -16,6 +16,9 @@ MODEL_REGISTRY.__doc__ = (
 )
 
 
+OLD_NAMES = {"SlowFastModel": "SlowFast", "ResNetModel": "ResNet"}  # of the stock models in old configs
+
+
 def build_model(cfg) -> nn.Module:
     """Return the model of `cfg`, on the CPU. It maps a list of N x C x T x H x W clips, one per pathway, to N x K.
 
@@ -30,6 +33,8 @@ def build_model(cfg) -> nn.Module:
 def find_model(cfg) -> Callable:
     """Return the model class or function that MODEL.MODEL_NAME names."""
     name = cfg.MODEL.MODEL_NAME
+    if name not in MODEL_REGISTRY:
+        name = OLD_NAMES.get(name, name)
     if name not in MODEL_REGISTRY:
         known = ", ".join(sorted(key for key, _ in MODEL_REGISTRY))
         raise UserError(f"MODEL.MODEL_NAME: {name!r} is not known; choose one of {known}")

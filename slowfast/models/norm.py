@@ -1,6 +1,8 @@
-"""Batch norm of a training without multigrid."""
+"""Settings of batch norm that do not depend on multigrid."""
 
 import logging
+
+from torch import nn
 
 from slowfast.errors import UserError
 from slowfast.utils.world import World
@@ -28,3 +30,10 @@ def norm_groups(cfg, world: World) -> tuple[int, int]:
             "use a divisor, or BN.GLOBAL_SYNC True"
         )
     return 1, bn.NUM_SYNC_DEVICES
+
+
+def set_norms(model: nn.Module, momentum: float, epsilon: float) -> None:
+    """Set the momentum of the running statistics, and what is added to the variance, of all batch norms."""
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm3d):
+            module.momentum, module.eps = momentum, epsilon

@@ -14,6 +14,7 @@ from slowfast.models.build import MODEL_REGISTRY
 from slowfast.models.heads import Head
 from slowfast.models.init import init_weights
 from slowfast.models.losses import check_scores
+from slowfast.models.norm import set_norms
 from slowfast.models.res_stage import ResStage
 from slowfast.models.stem import PathwayStems, Stem
 
@@ -83,6 +84,7 @@ class ResNet(nn.Sequential):
             pool,
         )
         init_weights(model, cfg.MODEL.FC_INIT_STD, cfg.RESNET.ZERO_INIT_FINAL_BN)
+        set_norms(model, cfg.BN.MOMENTUM, cfg.BN.EPSILON)
         return model
 
     @classmethod

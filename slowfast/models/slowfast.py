@@ -12,6 +12,7 @@ from slowfast.errors import UserError
 from slowfast.models.arch import find_arch, nonlocal_problem, stage_specs
 from slowfast.models.build import MODEL_REGISTRY
 from slowfast.models.init import init_weights
+from slowfast.models.norm import set_norms
 from slowfast.models.res_stage import ResStage
 from slowfast.models.resnet import build_head, build_stems, crop_problem
 from slowfast.models.stem import PathwayStems
@@ -68,6 +69,7 @@ class SlowFast(nn.Sequential):
     @classmethod
     def input_problem(cls, cfg, frames: int, crop: int) -> str:
         """Return why the model does not take clips of `frames` frames x `crop` px, or ""."""
+        find_arch(cfg.MODEL.ARCH, pathways=2)
         alpha = cfg.SLOWFAST.ALPHA
         if frames % alpha:
             return f"{frames} frames are not a multiple of SLOWFAST.ALPHA {alpha}"
@@ -96,4 +98,5 @@ class SlowFast(nn.Sequential):
             build_head(cfg, [slow[-1].width_out, fast[-1].width_out], [frames // alpha, frames]),
         )
         init_weights(model, cfg.MODEL.FC_INIT_STD, cfg.RESNET.ZERO_INIT_FINAL_BN)
+        set_norms(model, cfg.BN.MOMENTUM, cfg.BN.EPSILON)
         return model

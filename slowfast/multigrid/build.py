@@ -80,7 +80,7 @@ def build_recipe(cfg, batch_size: int | None = None, cosine_borders: tuple[float
         steps = _steps(cfg)
         rates = tuple(solver.LRS or (solver.GAMMA**i for i in range(len(steps))))
     shape, stride = default_shape(cfg, batch_size), cfg.DATA.SAMPLING_RATE
-    return Recipe(shape, stride, solver.MAX_EPOCH, steps, rates, solver.WARMUP_EPOCHS)
+    return Recipe(shape, stride, solver.MAX_EPOCH, steps, rates, max(solver.WARMUP_EPOCHS, 0.0))
 
 
 def multigrid_options(cfg) -> Multigrid:

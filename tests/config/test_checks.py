@@ -3,7 +3,7 @@
 import pytest
 
 from slowfast.config import checks, cross_checks
-from slowfast.config.checks import ABOVE, CHOICES, LIMITS, NO_EFFECT, check_cfg, no_effect_reason
+from slowfast.config.checks import ABOVE, CHOICES, IGNORED, LIMITS, NO_EFFECT, check_cfg, reason_for
 from slowfast.config.defaults import get_cfg
 from slowfast.config.node import flatten
 from slowfast.errors import UserError
@@ -72,7 +72,7 @@ def test_each_case_is_caught_by_the_check_it_is_for(name):
 @pytest.mark.parametrize("key", CHOICES)
 def test_an_unknown_choice_is_refused_with_the_known_ones(key):
     wrong = 7 if isinstance(CHOICES[key][0], int) else "nothing_known"
-    with pytest.raises(UserError, match=f"{key}: {wrong!r} is not known, give one of {CHOICES[key][0]}"):
+    with pytest.raises(UserError, match=f"{key}: {wrong!r} is not known; choose one of {CHOICES[key][0]}"):
         check_cfg(cfg_with({key: wrong}))
 
 
@@ -86,19 +86,37 @@ def test_a_number_out_of_its_limits_is_refused(key):
 
 @pytest.mark.parametrize("key", [key for key, limits in LIMITS.items() if limits[1] is not None])
 def test_a_number_above_its_highest_is_refused(key):
-    with pytest.raises(UserError, match=f"{key}: 2.0 is out of range, give 0 to 1"):
+    with pytest.raises(UserError, match=f"{key}: 2.0 is out of range; give 0 to 1"):
         check_cfg(cfg_with({key: 2}))
 
 
-@pytest.mark.parametrize("key", [key for key, _ in flatten(get_cfg()) if no_effect_reason(key)])
-def test_a_key_without_effect_is_refused_away_from_its_default(key):
+def another_value(key):
     default = dict(flatten(get_cfg()))[key]
-    other = {bool: not default, str: "other", list: [7]}.get(type(default), 77)
+    return {bool: not default, str: "other", list: [7]}.get(type(default), 77)
+
+
+def keys_in(reasons):
+    return [key for key, _ in flatten(get_cfg()) if reason_for(key, reasons)]
+
+
+@pytest.mark.parametrize("key", keys_in(NO_EFFECT))
+def test_a_key_without_effect_is_refused_away_from_its_default(key):
     with pytest.raises(UserError, match=f"{key}: .* has no effect here .*leave the key out"):
-        check_cfg(cfg_with({key: other}))
+        check_cfg(cfg_with({key: another_value(key)}))
 
 
-def test_the_table_of_keys_without_effect_names_known_keys():
+@pytest.mark.parametrize("key", keys_in(IGNORED))
+def test_a_key_that_changes_no_result_is_warned_of(key, caplog):
+    check_cfg(cfg_with({key: another_value(key)}))
+    assert [f"{key}: {another_value(key)!r} has no effect here" in text for text in caplog.messages] == [True]
+
+
+def test_the_defaults_give_no_warning(caplog):
+    check_cfg(get_cfg())
+    assert not caplog.messages
+
+
+def test_the_tables_of_keys_without_effect_name_known_keys():
     known = [key for key, _ in flatten(get_cfg())]
-    assert all(any(key == name or key.startswith(f"{name}.") for key in known) for name in NO_EFFECT)
-    assert set(known) >= checks.STATE_KEYS | checks.ACCEPTED_KEYS
+    assert all(any(key == name or key.startswith(f"{name}.") for key in known) for name in [*NO_EFFECT, *IGNORED])
+    assert set(known) >= checks.STATE_KEYS | checks.ACCEPTED_KEYS | {key for key, _ in checks.MISSING_FEATURES}

@@ -32,6 +32,7 @@ PARAMETERS = {
 }
 
 
+ONE_PATHWAY = "2d, c2d, i3d, slow, c2d_nopool, i3d_nopool"
 MULTI_LABEL = {"DATA__MULTI_LABEL": True, "MODEL__LOSS_FUNC": "bce_logit", "MODEL__HEAD_ACT": "sigmoid"}
 
 
@@ -80,6 +81,8 @@ def test_only_slowfast_has_two_pathways():
         "c2d": 1,
         "i3d": 1,
         "slow": 1,
+        "c2d_nopool": 1,
+        "i3d_nopool": 1,
         "slowfast": 2,
     }
 
@@ -92,8 +95,8 @@ def test_only_slowfast_has_two_pathways():
             {"MODEL__MODEL_NAME": "ResNext"},
             r"MODEL_NAME: 'ResNext' is not known; choose one of ResNet, ResNet_nopool, SlowFast",
         ),
-        ("slow", {"MODEL__ARCH": "x3d"}, r"MODEL.ARCH: 'x3d' does not fit .* 2d, c2d, i3d, slow$"),
-        ("slow", {"MODEL__ARCH": "slowfast"}, r"MODEL.ARCH: 'slowfast' does not fit .* 2d, c2d, i3d, slow$"),
+        ("slow", {"MODEL__ARCH": "x3d"}, rf"MODEL.ARCH: 'x3d' does not fit .* {ONE_PATHWAY}$"),
+        ("slow", {"MODEL__ARCH": "slowfast"}, rf"MODEL.ARCH: 'slowfast' does not fit .* {ONE_PATHWAY}$"),
         ("slow", {"MODEL__MODEL_NAME": "SlowFast"}, r"MODEL.ARCH: 'slow' does not fit .*; choose one of slowfast$"),
         ("slow", {"RESNET__DEPTH": 34}, r"RESNET.DEPTH: 34 is not known; choose one of 18, 50, 101"),
         ("slow", {"RESNET__TRANS_FUNC": "x3d_transform"}, r"TRANS_FUNC: 'x3d_transform' is not known; choose one of"),
@@ -142,6 +145,26 @@ def test_mistakes_name_the_key_the_value_and_the_fix(arch, override, message):
 )
 def test_a_config_that_fits_together_builds(arch, changes):
     assert count_parameters(build_empty(tiny_cfg(arch, **changes))) > 0
+
+
+@pytest.mark.parametrize(("old", "new"), [("ResNetModel", "ResNet"), ("SlowFastModel", "SlowFast")])
+def test_the_old_name_of_a_stock_model_builds_it(old, new):
+    cfg = tiny_cfg("slow" if new == "ResNet" else "slowfast", MODEL__MODEL_NAME=old)
+    assert type(build_empty(cfg)) is MODEL_REGISTRY.get(new)
+
+
+@pytest.mark.parametrize("arch", ["c2d", "i3d"])
+def test_an_old_architecture_without_pooling_is_that_of_the_model_without_pooling(arch):
+    old, new = tiny_cfg(f"{arch}_nopool"), tiny_cfg(arch, MODEL__MODEL_NAME="ResNet_nopool")
+    assert str(build_empty(old).s2) == str(build_empty(new).s2)
+    assert not hasattr(build_empty(old), "pool")
+
+
+@pytest.mark.parametrize("arch", ["slow", "slowfast"])
+def test_all_batch_norms_have_the_momentum_and_the_epsilon_of_the_config(arch):
+    model = build_empty(tiny_cfg(arch, BN__MOMENTUM=0.2, BN__EPSILON=1e-3))
+    norms = [module for module in model.modules() if isinstance(module, torch.nn.BatchNorm3d)]
+    assert {(norm.momentum, norm.eps) for norm in norms} == {(0.2, 1e-3)}
 
 
 def test_a_users_model_is_built_by_its_name():

@@ -219,6 +219,10 @@ def test_what_can_be_trained_has_its_stages(values, ends):
     assert [phase.end_epoch for phase in build_schedule(with_keys(values)).phases] == ends
 
 
+def test_a_warm_up_below_0_is_none():
+    assert build_schedule(with_keys({**OFF, "SOLVER.WARMUP_EPOCHS": -1.0})).warmup_epochs == 0
+
+
 def test_one_frame_is_too_few_for_a_model_that_halves_time():
     values = {"MODEL.ARCH": "i3d", "MODEL.MODEL_NAME": "ResNet", "DATA.INPUT_CHANNEL_NUM": [3], "DATA.NUM_FRAMES": 4}
     with pytest.raises(ValueError, match="i3d needs more frames"):

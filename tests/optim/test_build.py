@@ -78,9 +78,7 @@ def test_adamw_decays_by_the_weight_decay_of_the_config(model):
 
 
 def test_an_unknown_optimizer_is_an_error_that_names_the_key(model):
-    with pytest.raises(
-        ValueError, match=r"OPTIMIZING_METHOD: 'lamb' is not known; choose one of sgd, adam, adamw"
-    ):
+    with pytest.raises(ValueError, match=r"OPTIMIZING_METHOD: 'lamb' is not known; choose one of sgd, adam, adamw"):
         construct_optimizer(model, make_cfg(OPTIMIZING_METHOD="lamb"))
 
 

@@ -56,6 +56,11 @@ def test_the_value_of_a_tools_own_option_is_no_key():
     assert (args.json, args.opts) == ("PLAN", ["NUM_GPUS", "0"])
 
 
+@pytest.mark.parametrize("words", [["--allow-unknown-keys", "MY.KEY", "3"], ["MY.KEY", "3", "--allow-unknown-keys"]])
+def test_unknown_keys_are_kept_when_asked(slow_yaml, words):
+    assert load_config(parse_args(["--cfg", slow_yaml, *words])).MY.KEY == 3
+
+
 def test_a_misspelt_key_is_still_a_key(slow_yaml):
     args = parse_args(["--cfg", slow_yaml, "NUM_GPU", "2"])
     with pytest.raises(UserError, match="unknown key NUM_GPU; did you mean NUM_GPUS"):
