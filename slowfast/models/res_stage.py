@@ -40,16 +40,16 @@ class StageSpec:
 
 
 def conv(
-    width_in: int, width_out: int, kernel: Sequence[int], stride: int = 1, dilation: int = 1, groups: int = 1
+    width_in: int, width_out: int, kernel: tuple[int, int, int], stride: int = 1, dilation: int = 1, groups: int = 1
 ) -> nn.Conv3d:
-    """Return a convolution without bias that is padded to keep T and, at stride 1, H and W.
+    """Return a convolution without bias, padded to keep T and, at stride 1, H and W.
 
-    `kernel` is (T, H, W); stride and dilation hold for H and W only.
+    `kernel` is (frames, rows, columns). Stride and dilation are those of H and W.
     """
-    dilations = (1, dilation, dilation)
-    padding = tuple(d * (k // 2) for d, k in zip(dilations, kernel, strict=True))
-    strides = (1, stride, stride)
-    return nn.Conv3d(width_in, width_out, tuple(kernel), strides, padding, dilations, groups, bias=False)
+    frames, rows, columns = kernel
+    padding = (frames // 2, dilation * (rows // 2), dilation * (columns // 2))
+    strides, dilations = (1, stride, stride), (1, dilation, dilation)
+    return nn.Conv3d(width_in, width_out, kernel, strides, padding, dilations, groups, bias=False)
 
 
 class BottleneckTransform(nn.Module):

@@ -95,8 +95,8 @@ def baseline_schedule(recipe: Recipe, bn_groups: int = 1, bn_sync_ranks: int = 1
 def multigrid_schedule(recipe: Recipe, multigrid: Multigrid, world_size: int = 1) -> Schedule:
     """Return the multigrid schedule of the recipe on `world_size` devices.
 
-    Raises UserError where the recipe has no stage to fine-tune in, a factor leaves a clip without frames or pixels, a
-    short training has no epoch left, or the design is unknown.
+    Raises UserError where the recipe has no stage to fine-tune in, a factor leaves a clip without frames or pixels,
+    truncation to whole epochs leaves none, or the design is unknown.
     """
     factors = multigrid.long_cycle or ((1.0, 1.0),)
     cycles = [shape_cycle(recipe, multigrid, factor, world_size) for factor in factors]
@@ -241,7 +241,7 @@ def _cycle_per_stage(recipe: Recipe, batches: Sequence[float], fine_tune: bool) 
     for stage, (start, end) in enumerate(pairwise((*recipe.steps, recipe.max_epoch))):
         shares = [(end - start) * batch / sum(batches) for batch in batches]
         if fine_tune and stage == last:
-            half = shares[-1] * len(batches) / 2  # as many iterations as the stage's whole long cycle would have
+            half = shares[-1] * len(batches) / 2  # as many iterations as a long cycle of the stage would have
             yield Span(stage, len(batches) - 1, stage - 1, half)
             yield Span(stage, len(batches) - 1, stage, half)
         else:
@@ -249,7 +249,7 @@ def _cycle_per_stage(recipe: Recipe, batches: Sequence[float], fine_tune: bool) 
 
 
 def _one_cycle(recipe: Recipe, batches: Sequence[float], fine_tune: bool) -> Iterator[Span]:
-    """Yield one long cycle over the whole training; the learning-rate stages keep their fractions of the epochs.
+    """Yield one long cycle over all of the training. The learning-rate stages keep their fractions of the epochs.
 
     The cycle ends with the last shape, so `fine_tune` has no effect.
     """

@@ -31,7 +31,7 @@ GOOD = {
     "a model of the user's own": ({"MODEL.MODEL_NAME": "Mine", "MODEL.ARCH": "mine", "DATA.INPUT_CHANNEL_NUM": [3]},),
 }
 
-# check -> (settings, what the message says)
+# check -> (settings, pattern of the message)
 BAD = {
     "check_train_space": [
         ((RESNET, {"DATA.TRAIN_CROP_SIZE": 300}), "DATA.TRAIN_CROP_SIZE: 300 px is larger than the .*256"),

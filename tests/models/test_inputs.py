@@ -56,7 +56,7 @@ def test_the_config_decides_the_pathways_and_the_channels(arch):
 
 
 @pytest.mark.parametrize("alpha", [1, 2, 4, 8, 16, 32])
-def test_slow_frames_stand_where_linspace_puts_them(alpha):
+def test_slow_frames_are_at_the_positions_of_linspace(alpha):
     for frames in range(alpha, 129, alpha):
         expected = torch.linspace(0, frames - 1, frames // alpha).long().tolist()
         assert slow_positions(frames, alpha) == expected

@@ -67,7 +67,7 @@ def test_the_plan_of_the_kinetics_recipe_has_the_papers_saving():
     assert sum(row["iterations"] for row in plan["phases"]) == plan["multigrid"]["iterations"]
 
 
-def test_the_plan_of_128_devices_of_4_clips_synchronises_in_pairs():
+def test_the_plan_of_128_devices_of_4_clips_synchronizes_in_pairs():
     plan = describe(config(TRAIN__BATCH_SIZE=512, SOLVER__BASE_LR=0.8, NUM_GPUS=128))
     last, first = plan["phases"][-1], plan["phases"][0]
     assert (last["batch_size"], last["bn_groups"], last["bn_sync_ranks"]) == (512, 1, 2)
@@ -137,7 +137,7 @@ def test_cosine_times_the_long_cycles_factor_is_the_rate():
     )
 
 
-def test_the_plan_tells_the_rate_that_trains_where_the_cosine_begins_after_the_warm_up():
+def test_the_plan_has_the_rate_of_the_training_where_the_cosine_begins_after_the_warm_up():
     cfg = with_keys({**COSINE, "SOLVER.WARMUP_EPOCHS": 20.0, "SOLVER.COSINE_AFTER_WARMUP": True})
     rows, rate = describe(cfg)["phases"], learning_rate(cfg, build_schedule(cfg))
     assert rows[0]["lr"] == pytest.approx(8 * cfg.SOLVER.BASE_LR)
@@ -239,11 +239,11 @@ def test_the_table_and_the_plot_show_every_phase(tmp_path):
     assert (tmp_path / "plan.png").stat().st_size > 10_000
 
 
-@pytest.mark.parametrize(("devices", "said"), [(1, 1), (2, 0)])
-def test_statistics_over_fewer_clips_than_asked_for_are_said_once(devices, said, caplog):
+@pytest.mark.parametrize(("devices", "times"), [(1, 1), (2, 0)])
+def test_statistics_over_fewer_clips_than_asked_for_are_logged_once(devices, times, caplog):
     with caplog.at_level("INFO"):
         build_schedule(config(TRAIN__BATCH_SIZE=4 * devices, NUM_GPUS=devices))
-    assert caplog.text.count("statistics over 4 clips, not MULTIGRID.BN_BASE_SIZE 8") == said
+    assert caplog.text.count("statistics over 4 clips, not MULTIGRID.BN_BASE_SIZE 8") == times
 
 
 def test_a_stage_that_is_left_no_epoch_is_named(caplog):
