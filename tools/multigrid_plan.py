@@ -28,7 +28,7 @@ def main() -> None:
     change_devices(args)
     for path in args.cfg_files:
         cfg = load_config(args, path)
-        with errors_name(path):
+        with errors_name(path if len(args.cfg_files) > 1 else None):
             show(cfg, path, args)
 
 

@@ -17,7 +17,7 @@ def main(argv: list[str] | None = None, with_training: bool = True, with_test: b
             args = parse_args(argv)
             configs = [load_config(args, path) for path in args.cfg_files]  # all of them before the first one trains
             for path, cfg in zip(args.cfg_files, configs, strict=True):
-                with errors_name(path):
+                with errors_name(path if len(configs) > 1 else None):
                     run(cfg, args.init_method, with_training, with_test)
     except RankError as error:  # its text is the traceback of the rank that failed
         sys.exit(str(error))

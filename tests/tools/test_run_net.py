@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[2]
 run_net = runpy.run_path(str(ROOT / "tools" / "run_net.py"))["main"]
 
 
-def test_a_mistake_that_a_builder_finds_is_reported_with_the_config_file(tmp_path, capsys):
+def test_a_mistake_that_a_builder_finds_in_one_of_several_configs_names_its_file(tmp_path, capsys):
     paths = [tmp_path / "first.yaml", tmp_path / "second.yaml"]
     for path, momentum in zip(paths, (0.9, 0.0), strict=True):
         changes = {"TRAIN__ENABLE": momentum == 0.0, "SOLVER__MOMENTUM": momentum}
