@@ -1,8 +1,22 @@
 """The error for users' mistakes."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class UserError(ValueError):
     """A mistake of the user: the message names the key or the file, the value and the fix.
 
     Command lines print the message and exit with status 2; every other exception keeps its traceback.
     """
+
+
+@contextmanager
+def errors_name(path) -> Iterator[None]:
+    """Put `path: ` in front of the messages of UserErrors; None changes nothing."""
+    try:
+        yield
+    except UserError as error:
+        if path is None:
+            raise
+        raise UserError(f"{path}: {error}").with_traceback(error.__traceback__) from None

@@ -87,7 +87,7 @@ def cpu_seconds() -> float:
 
 
 def follow(command: list[str]) -> list[dict]:
-    """Run a command in the repository's root and return its json lines, each with the seconds so far; print the rest."""
+    """Run a command in the repository's root, print its text and return its json lines with the seconds so far."""
     start, stats = time.perf_counter(), []
     environment = os.environ | THREADS
     with subprocess.Popen(command, cwd=REPO, env=environment, stdout=subprocess.PIPE, text=True) as process:

@@ -1,29 +1,55 @@
 """From YAML files and overrides to a checked, frozen configuration."""
 
+import logging
+import pathlib
 from collections.abc import Mapping, Sequence
 
-from slowfast.config.checks import check_cfg
+from slowfast.config.checks import check_cfg, check_model_name
 from slowfast.config.defaults import get_cfg
-from slowfast.config.node import CfgNode
-from slowfast.errors import UserError
+from slowfast.config.node import CfgNode, flatten, read_yaml
+from slowfast.errors import errors_name
+
+logger = logging.getLogger(__name__)
 
 
-def load_cfg(path=None, overrides: Sequence = ()) -> CfgNode:
-    """Defaults, then the YAML file at `path`, then `[KEY, value, ...]`; checked and frozen."""
+def load_cfg(path=None, overrides: Sequence = (), allow_unknown_keys: bool = False) -> CfgNode:
+    """Return the defaults with the YAML file at `path`, then `[KEY, value, ...]`, merged; checked and frozen.
+
+    With `allow_unknown_keys`, keys without a default are logged and kept; otherwise they are errors.
+    """
     cfg = get_cfg()
-    if path is not None:
-        cfg.merge_from_file(path)
+    if allow_unknown_keys:
+        cfg.set_new_allowed(True)
+    with errors_name(path):
+        values = {} if path is None else read_yaml(pathlib.Path(path))
+        given = dict(flatten(values)) | dict(zip(overrides[0::2], overrides[1::2], strict=False))
+        check_model_name(given.get("MODEL.MODEL_NAME"))  # before its keys, which this project does not know
+        cfg.merge_from_other_cfg(values)
     cfg.merge_from_list(list(overrides))
-    try:
+    if "MODEL.MODEL_NAME" not in given and cfg.MODEL.ARCH not in cfg.MODEL.MULTI_PATHWAY_ARCH:
+        cfg.MODEL.MODEL_NAME = "ResNet"  # the oldest published configs name the architecture only
+    with errors_name(path):
         check_cfg(cfg)
-    except UserError as error:
-        raise UserError(f"{path}: {error}" if path is not None else str(error)) from None
+    log_unknown_keys(cfg)
     cfg.freeze()
     return cfg
 
 
+def log_unknown_keys(cfg: CfgNode) -> None:
+    """Warn of keys that nothing in this project reads."""
+    known, sections = dict(flatten(get_cfg())), get_cfg()
+    unknown = [key for key, _ in flatten(cfg) if key not in known and not _is_in_open_section(key, sections)]
+    if unknown:
+        logger.warning("unknown keys, which nothing here reads: %s", ", ".join(unknown))
+
+
+def _is_in_open_section(key: str, defaults: CfgNode) -> bool:
+    section = defaults.get(key.split(".")[0])
+    return isinstance(section, CfgNode) and section.is_new_allowed()
+
+
 def changed_cfg(cfg: CfgNode, changes: Mapping) -> CfgNode:
-    """A new configuration, checked and frozen, that differs from `cfg` in `changes` (dotted key -> value)."""
+    """Return a new configuration, checked and frozen, that differs from `cfg` in `changes` (dotted key -> value)."""
     new = cfg.clone()
     new.defrost()
     for key, value in changes.items():

@@ -1,7 +1,7 @@
-"""The configuration tree: a yacs `CfgNode` that merges with care.
+"""The configuration tree: a yacs `CfgNode` that converts the values it merges.
 
-Values that come from files and command lines are brought to the type of the default they replace, text such as
-`1e-4` becomes a number, and a key or a value that does not fit is an error that names it and says how to mend it.
+Values of files and command lines get the type of the default that they replace, and text such as `1e-4` becomes a
+number. An unknown key, or a value of another type, is a UserError that names it and the fix.
 """
 
 import ast
@@ -12,17 +12,17 @@ import re
 import yacs.config
 import yaml
 
-from slowfast.errors import UserError
+from slowfast.errors import UserError, errors_name
 
 NUMBER_TEXT = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
-# Whole numbers by default that may also be fractional: a schedule given in iterations rarely makes whole epochs.
+# Integers by default that may be fractional: a schedule in iterations is rarely one in whole epochs.
 FRACTIONAL_KEYS = {"SOLVER.MAX_EPOCH", "DATA.TARGET_FPS"}
 
-# Numbers that may be None, which stands for "off".
+# Numbers that may be None, for "off".
 OPTIONAL_KEYS = {"SOLVER.CLIP_GRAD_VAL", "SOLVER.CLIP_GRAD_L2NORM"}
 
-# Lists that hold text; in every other list a text that reads as a number is one.
+# Lists of text. Text in other lists must be numbers.
 TEXT_LIST_KEYS = {
     "TRAIN.CHECKPOINT_CLEAR_NAME_PATTERN",
     "MODEL.SINGLE_PATHWAY_ARCH",
@@ -32,62 +32,84 @@ TEXT_LIST_KEYS = {
 }
 
 
+# Other names of values that published configs have.
+ALIASES = {"MODEL.ARCH": {"slowonly": "slow"}}
+
+# Why a key takes no value of another type, where users may expect that it does.
+REASONS = {"MODEL.NUM_CLASSES": "; a model has one head, and lists of several label sets are not part of this project"}
+
+
 class CfgNode(yacs.config.CfgNode):
-    """A section of the configuration, or all of it."""
+    """A section of the configuration, or all of it.
+
+    A section with `new_allowed` also takes keys that it has no default for, with any value.
+    """
 
     def merge_from_file(self, cfg_filename) -> None:
-        """Merge a YAML file; its path is part of every error."""
+        """Merge a YAML file. Errors name its path."""
         path = pathlib.Path(cfg_filename)
-        try:
+        with errors_name(path):
             self.merge_from_other_cfg(read_yaml(path))
-        except UserError as error:
-            raise UserError(f"{path}: {error}") from None
 
     def merge_from_other_cfg(self, cfg_other) -> None:
-        """Merge a nested mapping of keys (dotted keys are understood at any level)."""
+        """Merge a nested mapping of keys, which may be dotted at any level."""
         for key, value in flatten(cfg_other):
             self._assign(key, value)
 
     def merge_from_list(self, cfg_list) -> None:
-        """Merge `[KEY, value, KEY, value, ...]`; text values are read as Python or YAML values."""
+        """Merge `[KEY, value, KEY, value, ...]`. Text values are read as Python or YAML values."""
         if len(cfg_list) % 2:
             raise UserError(f"overrides come in pairs KEY VALUE, but {cfg_list[-1]!r} has no value")
         for key, value in zip(cfg_list[0::2], cfg_list[1::2], strict=True):
-            is_text = isinstance(_look_up(self, str(key)), str)
+            section, name = self._section_of(str(key))
+            is_text = isinstance(section.get(name), str)
             self._assign(key, parse_text(value, is_text) if isinstance(value, str) else value)
 
     def _assign(self, key: str, value) -> None:
-        default = _look_up(self, key)
-        *sections, leaf = key.split(".")
+        section, name = self._section_of(key)
+        default = section.get(name)
+        if not isinstance(default, yacs.config.CfgNode):
+            setattr(section, name, coerce(key, value, default))
+        elif value is not None:  # a section without keys reads as None
+            raise UserError(f"{key}: {value!r} does not fit, it is a section of keys: {_some_keys(default, key)}")
+
+    def _section_of(self, key: str) -> tuple["CfgNode", str]:
+        """Return the section that has `key`, and the key's name in it. New sections are made where they are allowed."""
+        *sections, name = key.split(".")
         node = self
         for section in sections:
-            node = node[section]
-        if isinstance(default, yacs.config.CfgNode):
-            if value is not None:  # a section with nothing under it reads as None
-                raise UserError(
-                    f"{key}: {value!r} is not possible, it is a section of keys: {_some_keys(default, key)}"
-                )
-            return
-        setattr(node, leaf, coerce(key, value, default))
+            if section not in node and node.is_new_allowed():
+                setattr(node, section, CfgNode(new_allowed=True))
+            node = node.get(section)
+            if not isinstance(node, yacs.config.CfgNode):
+                raise unknown_key(key, self)
+        if name not in node and not node.is_new_allowed():
+            raise unknown_key(key, self)
+        return node, name
+
+
+def unknown_key(key: str, cfg: CfgNode) -> UserError:
+    """Return the error for a key that `cfg` does not have."""
+    return UserError(f"unknown key {key}; did you mean {nearest_key(key, cfg)}? --allow-unknown-keys keeps such keys")
 
 
 def read_yaml(path: pathlib.Path) -> dict:
-    """The mapping in a YAML file."""
+    """Return the mapping in a YAML file."""
     if not path.is_file():
         raise FileNotFoundError(f"config file {path} does not exist; give the path of a YAML file after --cfg")
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"not readable as YAML: {' '.join(str(error).split())}") from None
+        raise UserError(f"cannot be read as YAML: {' '.join(str(error).split())}") from None
     if values is None:
         return {}
     if not isinstance(values, dict):
-        raise UserError(f"holds a {type(values).__name__}, give sections such as 'TRAIN:' with indented keys")
+        raise UserError(f"has a {type(values).__name__}; give sections such as 'TRAIN:' with indented keys")
     return values
 
 
 def flatten(tree: dict, prefix: str = ""):
-    """The leaves of a nested mapping as (dotted key, value); an empty section gives (its key, None)."""
+    """Yield the leaves of a nested mapping as (dotted key, value), and an empty section as (its key, None)."""
     for name, value in tree.items():
         key = f"{prefix}{name}"
         if isinstance(value, dict) and value:
@@ -97,7 +119,7 @@ def flatten(tree: dict, prefix: str = ""):
 
 
 def parse_text(text: str, is_text: bool = False):
-    """The value that a word of the command line stands for (for a key that `is_text`: without its quotes)."""
+    """Return the value of a word of the command line. With `is_text` it is text, whose quotes are removed."""
     if is_text and text[:1] not in ("'", '"'):
         return text
     for read in (ast.literal_eval, yaml.safe_load):
@@ -109,12 +131,16 @@ def parse_text(text: str, is_text: bool = False):
 
 
 def coerce(key: str, value, default):
-    """`value` in the type of the key's default; an error that names the key, the value and the type otherwise."""
+    """Return `value` in the type of the key's default. Raise UserError where it has another type."""
+    if default is None and key not in OPTIONAL_KEYS:
+        return _require(key, value, not isinstance(value, set | bytes | dict), "text, a number or a list")
     if isinstance(default, (list, tuple)):
+        value = parse_text(value) if isinstance(value, str) else value  # a tuple in YAML is text
         _require(key, value, isinstance(value, (list, tuple)), "a list such as [1, 2]")
         return list(value) if key in TEXT_LIST_KEYS else _numbers_in(key, value)
     if isinstance(default, str):
         text = str(value) if _is_number(value) else value
+        text = ALIASES.get(key, {}).get(text, text)
         return _require(key, "" if text is None else text, text is None or isinstance(text, str), "text")
     if isinstance(default, bool):
         return _require(key, value, isinstance(value, bool), "True or False")
@@ -126,13 +152,13 @@ def _coerce_number(key: str, number, default):
         return None
     whole = _is_number(number) and float(number).is_integer()
     if isinstance(default, int) and key not in FRACTIONAL_KEYS:
-        return int(_require(key, number, whole, "a whole number"))
+        return int(_require(key, number, whole, "a whole number" + REASONS.get(key, "")))
     _require(key, number, _is_number(number), "a number")
     return int(number) if whole and key in FRACTIONAL_KEYS else float(number)
 
 
 def as_number(value):
-    """A number for text that reads as one (plain YAML takes `1e-4` for text), anything else as it is."""
+    """Return the number that a text is (plain YAML reads `1e-4` as text), and other values unchanged."""
     if isinstance(value, str) and NUMBER_TEXT.fullmatch(value.strip()):
         number = float(value)
         return int(number) if value.strip().lstrip("+-").isdigit() else number
@@ -151,21 +177,12 @@ def _is_number(value) -> bool:
 
 def _require(key: str, value, fits: bool, what: str):
     if not fits:
-        raise UserError(f"{key}: {value!r} does not fit, give {what}")
+        raise UserError(f"{key}: {value!r} does not fit; give {what}")
     return value
 
 
-def _look_up(cfg: CfgNode, key: str):
-    node = cfg
-    for name in str(key).split("."):
-        if not isinstance(node, yacs.config.CfgNode) or name not in node:
-            raise UserError(f"unknown key {key}; did you mean {nearest_key(str(key), cfg)}?")
-        node = node[name]
-    return node
-
-
 def nearest_key(key: str, cfg: CfgNode) -> str:
-    """The known key most like `key`: by its last name where that is known, else by all of it."""
+    """Return the known key most similar to `key`, among those with the same last name if there are any."""
     known = [name for name, _ in flatten(cfg)]
     same_leaf = [name for name in known if name.split(".")[-1] == key.upper().split(".")[-1]]
     return difflib.get_close_matches(key.upper(), same_leaf or known, n=1, cutoff=0.0)[0]

@@ -14,7 +14,7 @@ from slowfast.engine.progress import Progress
 from slowfast.engine.schedule import build_schedule
 from slowfast.models import build_model
 from slowfast.models.inputs import PackPathways
-from slowfast.models.losses import get_loss_func
+from slowfast.models.losses import build_loss
 from slowfast.models.summary import log_model_info
 from slowfast.multigrid import Schedule, average_statistics, build_plan, remaining
 from slowfast.optim.build import construct_optimizer
@@ -69,7 +69,7 @@ class TrainingState:
             precision=precision,
             model=model,
             net=model,
-            loss=get_loss_func(cfg.MODEL.LOSS_FUNC)(reduction="mean"),
+            loss=build_loss(cfg),
             pack=precision.pack(cfg),
             optimizer=construct_optimizer(model, cfg),
             scaler=precision.scaler(),

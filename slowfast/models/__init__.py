@@ -1,4 +1,4 @@
-"""Video models by name."""
+"""Video models, their heads and their losses."""
 
 from slowfast.models import resnet, slowfast  # noqa: F401  (registers the models)
 from slowfast.models.build import MODEL_REGISTRY, build_model

@@ -16,11 +16,14 @@ MODEL_REGISTRY.__doc__ = (
 )
 
 
+OLD_NAMES = {"SlowFastModel": "SlowFast", "ResNetModel": "ResNet"}  # of the stock models in old configs
+
+
 def build_model(cfg) -> nn.Module:
     """Return the model of `cfg`, on the CPU. It maps a list of N x C x T x H x W clips, one per pathway, to N x K.
 
-    The result is logits in training and scores after `MODEL.HEAD_ACT` in evaluation. Every nn.BatchNorm3d of the model
-    becomes a SubBatchNorm3d under the same name.
+    It returns logits in training, and scores after `MODEL.HEAD_ACT` in evaluation. Every nn.BatchNorm3d of the model
+    becomes a SubBatchNorm3d of the same name.
     """
     model = find_model(cfg)
     check_shapes(cfg, [default_shape(cfg)])
@@ -28,11 +31,13 @@ def build_model(cfg) -> nn.Module:
 
 
 def find_model(cfg) -> Callable:
-    """Return the entry of MODEL_REGISTRY that MODEL.MODEL_NAME names."""
+    """Return the model class or function that MODEL.MODEL_NAME names."""
     name = cfg.MODEL.MODEL_NAME
     if name not in MODEL_REGISTRY:
+        name = OLD_NAMES.get(name, name)
+    if name not in MODEL_REGISTRY:
         known = ", ".join(sorted(key for key, _ in MODEL_REGISTRY))
-        raise UserError(f"MODEL.MODEL_NAME is {name!r}; choose one of {known}")
+        raise UserError(f"MODEL.MODEL_NAME: {name!r} is not known; choose one of {known}")
     return MODEL_REGISTRY.get(name)
 
 
@@ -42,11 +47,15 @@ def check_shapes(cfg, shapes: Iterable[Shape]) -> None:
     The model's class decides: `input_problem(cfg, frames, crop)` returns why it does not take such clips, or "". A
     registered model without that method takes any clips.
     """
-    problem_of = getattr(find_model(cfg), "input_problem", None)
-    for shape in shapes if problem_of else ():
+    problem_of = getattr(find_model(cfg), "input_problem", _no_problem)
+    for shape in shapes:
         if problem := problem_of(cfg, shape.frames, shape.crop):
             raise UserError(
                 f"the shape of {shape.frames} frames x {shape.crop} px: {problem}. Change DATA.NUM_FRAMES, "
                 "DATA.TRAIN_CROP_SIZE or, for a shape of multigrid training, MULTIGRID.LONG_CYCLE_FACTORS and "
                 "MULTIGRID.SHORT_CYCLE_FACTORS"
             )
+
+
+def _no_problem(cfg, frames: int, crop: int) -> str:
+    return ""

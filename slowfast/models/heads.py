@@ -1,4 +1,4 @@
-"""The head: pooled features of all pathways to scores.
+"""The head of a network, from features to scores.
 
 Legend: N clips, C channels, T frames, H x W pixels, K classes; T' x H' x W' positions of the pooling window.
 """
@@ -19,14 +19,14 @@ ACTIVATIONS = {
 
 
 class Head(nn.Module):
-    """Average pool per pathway, concatenate, dropout, linear `projection`.
+    """Average pool of every pathway, concatenation, dropout and a linear `projection`.
 
     Training takes features of any shape and returns logits, N x K. Evaluation averages over a window with stride 1,
-    activates the scores at every position that is left and averages them, N x K.
+    activates the scores at every remaining position, and returns their mean, N x K.
 
     Args:
         widths: channels of every pathway.
-        windows: frames, rows and columns of every pathway's window in evaluation, clipped to the map; None: all.
+        windows: frames, rows and columns of every pathway's window in evaluation, at most the map. None: the map.
         activation: `softmax` over the classes, `sigmoid` or `none`, in evaluation only.
     """
 
@@ -40,7 +40,7 @@ class Head(nn.Module):
     ):
         super().__init__()
         if activation not in ACTIVATIONS:
-            raise UserError(f"MODEL.HEAD_ACT is {activation!r}; choose one of {', '.join(ACTIVATIONS)}")
+            raise UserError(f"MODEL.HEAD_ACT: {activation!r} is not known; choose one of {', '.join(ACTIVATIONS)}")
         self.windows = windows
         self.activate = activation
         self.dropout = nn.Dropout(dropout_rate)
@@ -61,8 +61,8 @@ class Head(nn.Module):
             frames, needed = features[-1].shape[2], self.windows[-1][0]
             positions = " and ".join(str(x.shape[2]) for x in pooled)
             raise UserError(
-                f"evaluation was given {frames} frames and needs {needed} (DATA.NUM_FRAMES): "
-                f"the pathways would be read at {positions} positions in time"
+                f"evaluation needs clips of {needed} frames (DATA.NUM_FRAMES), and this one has {frames}: "
+                f"the pathways would have {positions} positions in time"
             )
         return torch.cat(pooled, dim=1)
 

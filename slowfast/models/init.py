@@ -1,4 +1,4 @@
-"""How the weights of a new model are drawn."""
+"""Initial weights."""
 
 from torch import nn
 
@@ -7,12 +7,12 @@ from slowfast.models.res_stage import BasicTransform, BottleneckTransform
 
 
 def init_weights(model: nn.Module, fc_init_std: float = 0.01, zero_init_final_bn: bool = True) -> None:
-    """Draw the weights of `model` in place; norms start as 1 and 0, biases of convolutions keep PyTorch's default.
+    """Draw the weights of `model` in place. Batch norms, and biases of convolutions, keep PyTorch's values.
 
     Args:
         fc_init_std: standard deviation of linear weights.
-        zero_init_final_bn: the last norm of every residual branch and non-local block starts at 0, so the block starts
-            as the identity.
+        zero_init_final_bn: start the last batch norm of every residual branch and non-local block at weight 0, so that
+            the block starts as the identity.
     """
     for module in model.modules():
         if isinstance(module, nn.Conv3d):
@@ -25,7 +25,7 @@ def init_weights(model: nn.Module, fc_init_std: float = 0.01, zero_init_final_bn
             nn.init.zeros_(norm.weight)
 
 
-def final_norms(model: nn.Module) -> list[nn.Module]:
-    """The last batch norm of every residual branch and non-local block."""
+def final_norms(model: nn.Module) -> list[nn.BatchNorm3d]:
+    """Return the last batch norm of every residual branch and non-local block."""
     branches = [m.last_norm for m in model.modules() if isinstance(m, BasicTransform | BottleneckTransform)]
     return branches + [m.bn for m in model.modules() if isinstance(m, Nonlocal)]

@@ -1,4 +1,4 @@
-"""From uint8 clips to the input of a model, on the device: normalise, change the layout, split into pathways.
+"""From uint8 clips to the input of a model, on the device: normalize, change the layout, split into pathways.
 
 Legend: N clips, T frames, H x W pixels, C channels.
 """
@@ -11,35 +11,37 @@ from torch import Tensor
 
 from slowfast.errors import UserError
 
+COLORS = 3
+
 
 def slow_positions(frames: int, alpha: int) -> list[int]:
-    """Positions of the slow pathway's `frames // alpha` frames: floor(linspace(0, frames - 1, frames // alpha)).
+    """Return the positions of the slow frames: floor(linspace(0, frames - 1, frames // alpha)).
 
-    In whole numbers, so that no device rounds an exact position down to the frame before it.
+    The arithmetic is in integers, so that no device rounds an exact position down to the frame before it.
     """
     count = frames // alpha
     if count < 1:
         raise UserError(
-            f"SLOWFAST.ALPHA is {alpha} and leaves the slow pathway no frame of a clip of {frames}: "
-            "lower ALPHA or give at least ALPHA frames"
+            f"SLOWFAST.ALPHA: {alpha} leaves the slow pathway no frame of a clip of {frames}; "
+            "lower it, or use clips of at least ALPHA frames"
         )
     return [i * (frames - 1) // max(count - 1, 1) for i in range(count)]
 
 
 @cache
 def _positions_on(device: torch.device, frames: int, alpha: int) -> Tensor:
-    """Kept per shape: a copy to the device in every iteration would make it wait."""
+    """Return `slow_positions` on the device. It is cached, as a copy in every iteration would make the device wait."""
     return torch.tensor(slow_positions(frames, alpha), device=device)
 
 
 class PackPathways:
-    """Callable: uint8 N x T x H x W x C to a list of float N x C x T x H x W, `[slow, fast]` or `[clip]`.
+    """Callable from uint8 clips N x T x H x W x C to a list of float N x C x T x H x W: `[slow, fast]` or `[clip]`.
 
     Args:
-        mean, std: per channel as decoded, of values in [0, 1].
-        reverse_channels: reverse the order of the channels of the normalised clip (RGB to BGR and back).
-        alpha: the slow pathway takes 1/alpha of the frames; None: one pathway.
-        memory_format: of the result; `torch.channels_last_3d` is the layout the clips come in.
+        mean, std: of the decoded channels, for values in [0, 1].
+        reverse_channels: reverse the order of the channels of the normalized clip (RGB to BGR and back).
+        alpha: the slow pathway takes 1/alpha of the frames. None: there is one pathway.
+        memory_format: layout of the result. `torch.channels_last_3d` is that of the clips.
     """
 
     def __init__(
@@ -58,6 +60,9 @@ class PackPathways:
 
     @classmethod
     def from_cfg(cls, cfg, memory_format: torch.memory_format = torch.contiguous_format) -> "PackPathways":
+        for key, values in (("DATA.MEAN", cfg.DATA.MEAN), ("DATA.STD", cfg.DATA.STD)):
+            if len(values) != COLORS:
+                raise UserError(f"{key}: {values} has {len(values)} entries; give one for each of the {COLORS} colors")
         alpha = cfg.SLOWFAST.ALPHA if cfg.MODEL.ARCH in cfg.MODEL.MULTI_PATHWAY_ARCH else None
         return cls(cfg.DATA.MEAN, cfg.DATA.STD, cfg.DATA.REVERSE_INPUT_CHANNEL, alpha, memory_format)
 
@@ -70,7 +75,7 @@ class PackPathways:
         return self.split(torch.addcmul(self._shift, x, self._scale, out=x))
 
     def split(self, clip: Tensor) -> list[Tensor]:
-        """The pathways of a float clip, N x C x T x H x W."""
+        """Return the pathways of float clips, N x C x T x H x W."""
         if self.alpha is None:
             return [clip]
         slow = clip.index_select(2, _positions_on(clip.device, clip.shape[2], self.alpha))

@@ -1,4 +1,7 @@
-"""Loss functions by the name of `MODEL.LOSS_FUNC`; each takes scores N x K, and `reduction` when it is made."""
+"""Loss functions by the name of `MODEL.LOSS_FUNC`.
+
+Legend: N clips, K classes.
+"""
 
 from collections.abc import Callable
 
@@ -9,7 +12,7 @@ from slowfast.errors import UserError
 
 
 class SoftCrossEntropyLoss(nn.Module):
-    """Cross-entropy against a distribution over the classes: -sum(target * log_softmax(scores)) per clip."""
+    """Cross-entropy with a distribution over the classes: -sum(target * log_softmax(scores)) per clip."""
 
     def __init__(self, reduction: str = "mean"):
         super().__init__()
@@ -18,7 +21,7 @@ class SoftCrossEntropyLoss(nn.Module):
         self.reduction = reduction
 
     def forward(self, scores: Tensor, target: Tensor) -> Tensor:
-        """Scores are N x K, and so is the target, or it is N class numbers."""
+        """Return the loss of scores N x K. The target is N x K too, or N class numbers."""
         if not target.is_floating_point():
             target = F.one_hot(target, scores.shape[-1])
         loss = -(target * scores.log_softmax(dim=-1)).sum(dim=-1)
@@ -33,8 +36,37 @@ LOSSES = {
 }
 
 
+BINARY_LOSSES = ("bce", "bce_logit")  # for sets of labels: one binary decision per class
+
+
 def get_loss_func(name: str) -> Callable[..., nn.Module]:
-    """The class of the loss `name`; call it with `reduction="mean"`, `"sum"` or `"none"`."""
+    """Return the class of the loss `name`. Its argument is `reduction`: "mean", "sum" or "none"."""
     if name not in LOSSES:
-        raise UserError(f"MODEL.LOSS_FUNC is {name!r}; choose one of {', '.join(LOSSES)}")
+        raise UserError(f"MODEL.LOSS_FUNC: {name!r} is not known; choose one of {', '.join(LOSSES)}")
     return LOSSES[name]
+
+
+def build_loss(cfg) -> nn.Module:
+    """Return the loss of `cfg`, averaged over the batch. Raise UserError where it does not suit the labels."""
+    name, multi_label = cfg.MODEL.LOSS_FUNC, cfg.DATA.MULTI_LABEL
+    loss = get_loss_func(name)(reduction="mean")
+    if multi_label and name not in BINARY_LOSSES:
+        raise UserError(f"MODEL.LOSS_FUNC: {name!r} does not take the sets of labels of MULTI_LABEL; use 'bce_logit'")
+    if name in BINARY_LOSSES and not multi_label:
+        raise UserError(
+            f"MODEL.LOSS_FUNC: {name!r} is for videos with sets of labels; use 'cross_entropy', or set "
+            "DATA.MULTI_LABEL True"
+        )
+    return loss
+
+
+def check_scores(cfg) -> None:
+    """Raise UserError where the loss does not suit a head that trains on logits and evaluates by MODEL.HEAD_ACT."""
+    loss, activation = cfg.MODEL.LOSS_FUNC, cfg.MODEL.HEAD_ACT
+    if loss == "bce" and cfg.TRAIN.ENABLE:
+        name = cfg.MODEL.MODEL_NAME
+        raise UserError(f"MODEL.LOSS_FUNC: 'bce' needs probabilities, and {name} trains on logits; use 'bce_logit'")
+    if loss in BINARY_LOSSES and activation == "softmax":
+        raise UserError(
+            f"MODEL.HEAD_ACT: 'softmax' makes the classes compete, and MODEL.LOSS_FUNC {loss!r} does not; use 'sigmoid'"
+        )

@@ -1,4 +1,4 @@
-"""The non-local block: every position looks at every other position of its clip.
+"""The non-local block, in which every position attends to all positions of its clip.
 
 Legend: N clips, C channels, D inner channels, T frames, H x W pixels, L = T*H*W positions, P of them after the pool.
 """
@@ -14,16 +14,16 @@ from slowfast.multigrid.batch_norm import SubBatchNorm3d
 
 
 def attend_softmax(theta: Tensor, phi: Tensor, g: Tensor) -> Tensor:
-    """Embedded Gaussian: theta N x D x L; phi, g N x D x P; returns N x D x L."""
+    """Return the attention of the embedded Gaussian, N x D x L; theta is N x D x L, phi and g are N x D x P."""
     affinity = torch.bmm((theta * theta.shape[1] ** -0.5).transpose(1, 2), phi)  # (N, L, P)
     return torch.bmm(g, affinity.softmax(dim=2).transpose(1, 2))
 
 
 def attend_dot_product(theta: Tensor, phi: Tensor, g: Tensor) -> Tensor:
-    """Dot product over the number of positions of phi: theta N x D x L; phi, g N x D x P; returns N x D x L.
+    """Return the attention by dot products over P, N x D x L; theta is N x D x L, phi and g are N x D x P.
 
-    The product is associative, so the smaller of the two intermediate matrices is made: D x D here costs a fraction
-    of L x P at the sizes of a video.
+    The product is associative, so the smaller of the two intermediate matrices is computed: D x D costs a fraction of
+    L x P at the sizes of a video.
     """
     inner, positions = phi.shape[1:]
     g = g / positions
@@ -39,9 +39,9 @@ class Nonlocal(nn.Module):
     """Non-local block with a residual connection.
 
     Args:
-        pool: frames, rows and columns of the max-pool in front of phi and g; clipped to the size of the map.
+        pool: frames, rows and columns of the max-pool in front of phi and g, at most the size of the map.
         instantiation: `softmax` or `dot_product`.
-        group: the frames are cut into so many groups, which don't see each other; it must divide them.
+        group: number of groups of frames that attend to themselves only. It must divide the frames.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class Nonlocal(nn.Module):
         super().__init__()
         if instantiation not in INSTANTIATIONS:
             known = ", ".join(INSTANTIATIONS)
-            raise UserError(f"NONLOCAL.INSTANTIATION is {instantiation!r}; choose one of {known}")
+            raise UserError(f"NONLOCAL.INSTANTIATION: {instantiation!r} is not known; choose one of {known}")
         self.pool, self.group = tuple(pool), group
         self.attend = INSTANTIATIONS[instantiation]
         self.conv_theta = nn.Conv3d(width, inner_width, 1)
@@ -73,11 +73,11 @@ class Nonlocal(nn.Module):
         source = self._pooled(clips)
         theta, phi, g = self.conv_theta(clips), self.conv_phi(source), self.conv_g(source)
         y = self.attend(theta.flatten(2), phi.flatten(2), g.flatten(2))  # (N, D, T, H, W) -> (N, D, L)
-        y = self._join(y.view_as(theta))  # batch norm has groups of clips, not of their parts
+        y = self._join(y.view_as(theta))  # batch norm groups whole clips
         return x + self.bn(self.conv_out(y))
 
     def _cut(self, x: Tensor) -> Tensor:
-        """Every group of frames as a clip of its own."""
+        """Return every group of frames as a clip of its own."""
         if self.group == 1:
             return x
         n, c, t, h, w = x.shape
@@ -86,7 +86,7 @@ class Nonlocal(nn.Module):
         return x.transpose(1, 2)  # -> (N*G, C, T/G, ..)
 
     def _join(self, y: Tensor) -> Tensor:
-        """The clips of `_cut` put together again."""
+        """Return the clips of which `_cut` made groups."""
         if self.group == 1:
             return y
         n, c, t, h, w = y.shape

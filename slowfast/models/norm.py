@@ -1,6 +1,8 @@
-"""The batch norm of a recipe without multigrid."""
+"""Settings of batch norm that do not depend on multigrid."""
 
 import logging
+
+from torch import nn
 
 from slowfast.errors import UserError
 from slowfast.utils.world import World
@@ -9,7 +11,7 @@ logger = logging.getLogger(__name__)
 
 
 def norm_groups(cfg, world: World) -> tuple[int, int]:
-    """Return what BN.NORM_TYPE asks for: (groups of a process's clips, processes that share statistics)."""
+    """Return (groups of a process's clips, processes that share statistics), as BN.NORM_TYPE has it."""
     bn = cfg.BN
     if bn.NORM_TYPE == "sub_batchnorm":
         return bn.NUM_SPLITS, 1
@@ -20,7 +22,7 @@ def norm_groups(cfg, world: World) -> tuple[int, int]:
     if bn.GLOBAL_SYNC:
         return 1, world.size
     if world.processes < bn.NUM_SYNC_DEVICES:
-        logger.info("BN.NUM_SYNC_DEVICES %d: a machine has %d, which all share", bn.NUM_SYNC_DEVICES, world.processes)
+        logger.info("BN.NUM_SYNC_DEVICES %d: all %d of a machine share", bn.NUM_SYNC_DEVICES, world.processes)
         return 1, world.processes
     if world.processes % bn.NUM_SYNC_DEVICES:
         raise UserError(
@@ -28,3 +30,10 @@ def norm_groups(cfg, world: World) -> tuple[int, int]:
             "use a divisor, or BN.GLOBAL_SYNC True"
         )
     return 1, bn.NUM_SYNC_DEVICES
+
+
+def set_norms(model: nn.Module, momentum: float, epsilon: float) -> None:
+    """Set the momentum of the running statistics, and what is added to the variance, of all batch norms."""
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm3d):
+            module.momentum, module.eps = momentum, epsilon

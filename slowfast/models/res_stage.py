@@ -1,4 +1,4 @@
-"""Residual blocks, and a stage of them in every pathway.
+"""Residual blocks, and stages of them in every pathway.
 
 Legend: N clips, C channels, T frames, H x W pixels. A list of features holds one N x C x T x H x W tensor per pathway.
 """
@@ -14,7 +14,7 @@ from slowfast.multigrid.batch_norm import SubBatchNorm3d
 
 @dataclass(frozen=True)
 class NonlocalSpec:
-    """Non-local blocks of one stage in one pathway: after which residual blocks (from 0), and what they do."""
+    """Non-local blocks of a stage in a pathway: the residual blocks they follow (from 0), and their settings."""
 
     after_blocks: tuple[int, ...] = ()
     pool: tuple[int, int, int] = (1, 1, 1)
@@ -24,7 +24,7 @@ class NonlocalSpec:
 
 @dataclass(frozen=True)
 class StageSpec:
-    """One stage in one pathway; one temporal kernel per block. Basic blocks ignore the inner width and the groups."""
+    """A stage in a pathway, with one temporal kernel per block. Basic blocks ignore the inner width and the groups."""
 
     width_in: int
     width_out: int
@@ -39,40 +39,37 @@ class StageSpec:
     nonlocal_blocks: NonlocalSpec = NonlocalSpec()
 
 
+def conv(
+    width_in: int, width_out: int, kernel: tuple[int, int, int], stride: int = 1, dilation: int = 1, groups: int = 1
+) -> nn.Conv3d:
+    """Return a convolution without bias, padded to keep T and, at stride 1, H and W.
+
+    `kernel` is (frames, rows, columns). Stride and dilation are those of H and W.
+    """
+    frames, rows, columns = kernel
+    padding = (frames // 2, dilation * (rows // 2), dilation * (columns // 2))
+    strides, dilations = (1, stride, stride), (1, dilation, dilation)
+    return nn.Conv3d(width_in, width_out, kernel, strides, padding, dilations, groups, bias=False)
+
+
 class BottleneckTransform(nn.Module):
-    """Convolutions a (kt, 1, 1), b (1, 3, 3) and c (1, 1, 1), each with a batch norm."""
+    """Convolutions a (kt, 1, 1), b (1, 3, 3) and c (1, 1, 1), each followed by a batch norm."""
 
     def __init__(self, spec: StageSpec, width_in: int, temporal_kernel: int, stride: int):
         super().__init__()
         inner = spec.width_inner
         stride_a, stride_b = (stride, 1) if spec.stride_in_1x1 else (1, stride)
-        self.a = nn.Conv3d(
-            width_in,
-            inner,
-            (temporal_kernel, 1, 1),
-            stride=(1, stride_a, stride_a),
-            padding=(temporal_kernel // 2, 0, 0),
-            bias=False,
-        )
+        self.a = conv(width_in, inner, (temporal_kernel, 1, 1), stride_a)
         self.a_bn = SubBatchNorm3d(inner)
         self.a_relu = nn.ReLU(spec.inplace_relu)
-        self.b = nn.Conv3d(
-            inner,
-            inner,
-            (1, 3, 3),
-            stride=(1, stride_b, stride_b),
-            padding=(0, spec.dilation, spec.dilation),
-            dilation=(1, spec.dilation, spec.dilation),
-            groups=spec.groups,
-            bias=False,
-        )
+        self.b = conv(inner, inner, (1, 3, 3), stride_b, spec.dilation, spec.groups)
         self.b_bn = SubBatchNorm3d(inner)
         self.b_relu = nn.ReLU(spec.inplace_relu)
-        self.c = nn.Conv3d(inner, spec.width_out, 1, bias=False)
+        self.c = conv(inner, spec.width_out, (1, 1, 1))
         self.c_bn = SubBatchNorm3d(spec.width_out)
 
     @property
-    def last_norm(self) -> nn.Module:
+    def last_norm(self) -> nn.BatchNorm3d:
         return self.c_bn
 
     def forward(self, x: Tensor) -> Tensor:
@@ -82,33 +79,19 @@ class BottleneckTransform(nn.Module):
 
 
 class BasicTransform(nn.Module):
-    """Convolutions a (kt, 3, 3) and b (1, 3, 3), each with a batch norm, as wide as the stage."""
+    """Convolutions a (kt, 3, 3) and b (1, 3, 3) of the stage's width, each followed by a batch norm."""
 
     def __init__(self, spec: StageSpec, width_in: int, temporal_kernel: int, stride: int):
         super().__init__()
         width = spec.width_out
-        self.a = nn.Conv3d(
-            width_in,
-            width,
-            (temporal_kernel, 3, 3),
-            stride=(1, stride, stride),
-            padding=(temporal_kernel // 2, 1, 1),
-            bias=False,
-        )
+        self.a = conv(width_in, width, (temporal_kernel, 3, 3), stride)
         self.a_bn = SubBatchNorm3d(width)
         self.a_relu = nn.ReLU(spec.inplace_relu)
-        self.b = nn.Conv3d(
-            width,
-            width,
-            (1, 3, 3),
-            padding=(0, spec.dilation, spec.dilation),
-            dilation=(1, spec.dilation, spec.dilation),
-            bias=False,
-        )
+        self.b = conv(width, width, (1, 3, 3), dilation=spec.dilation)
         self.b_bn = SubBatchNorm3d(width)
 
     @property
-    def last_norm(self) -> nn.Module:
+    def last_norm(self) -> nn.BatchNorm3d:
         return self.b_bn
 
     def forward(self, x: Tensor) -> Tensor:
@@ -120,12 +103,12 @@ TRANSFORMS = {"bottleneck_transform": BottleneckTransform, "basic_transform": Ba
 
 
 class ResBlock(nn.Module):
-    """A transform beside a shortcut, which is a 1x1x1 convolution where the width or the stride changes."""
+    """A transform with a shortcut, which is a 1x1x1 convolution where the width or the stride changes."""
 
     def __init__(self, spec: StageSpec, width_in: int, temporal_kernel: int, stride: int):
         super().__init__()
         if width_in != spec.width_out or stride != 1:
-            self.branch1 = nn.Conv3d(width_in, spec.width_out, 1, stride=(1, stride, stride), bias=False)
+            self.branch1 = conv(width_in, spec.width_out, (1, 1, 1), stride)
             self.branch1_bn = SubBatchNorm3d(spec.width_out)
         self.branch2 = TRANSFORMS[spec.transform](spec, width_in, temporal_kernel, stride)
         self.relu = nn.ReLU(spec.inplace_relu)
@@ -143,7 +126,7 @@ class ResStage(nn.Module):
         self.layers = [self._add_pathway(pathway, spec) for pathway, spec in enumerate(specs)]
 
     def _add_pathway(self, pathway: int, spec: StageSpec) -> list[str]:
-        """Add the modules of one pathway; returns their names in the order of use."""
+        """Add the modules of a pathway and return their names in the order of use."""
         attention, names = spec.nonlocal_blocks, []
         for i, temporal_kernel in enumerate(spec.temporal_kernels):
             width_in, stride = (spec.width_in, spec.stride) if i == 0 else (spec.width_out, 1)

@@ -9,16 +9,18 @@ import torch
 from torch import Tensor, nn
 
 from slowfast.errors import UserError
+from slowfast.models.arch import find_arch, nonlocal_problem, stage_specs
 from slowfast.models.build import MODEL_REGISTRY
 from slowfast.models.init import init_weights
+from slowfast.models.norm import set_norms
 from slowfast.models.res_stage import ResStage
-from slowfast.models.resnet import build_head, build_stems, crop_problem, find_arch, nonlocal_problem, stage_specs
+from slowfast.models.resnet import build_head, build_stems, crop_problem
 from slowfast.models.stem import PathwayStems
 from slowfast.multigrid.batch_norm import SubBatchNorm3d
 
 
 class FuseFastToSlow(nn.Module):
-    """Lateral connection: a convolution over time with stride alpha, joined to the slow features."""
+    """Lateral connection: a convolution over time of stride alpha, which joins fast features to the slow ones."""
 
     def __init__(self, width_fast: int, width_lateral: int, kernel: int, alpha: int, inplace_relu: bool = True):
         super().__init__()
@@ -39,15 +41,22 @@ class FuseFastToSlow(nn.Module):
         lateral = self.relu(self.bn(self.conv_f2s(fast)))
         if lateral.shape[2] != slow.shape[2]:
             raise UserError(
-                f"{fast.shape[2]} frames, {slow.shape[2]} of them slow, don't fit SLOWFAST.ALPHA {self.alpha}: give a "
+                f"{fast.shape[2]} frames, {slow.shape[2]} of them slow, do not fit SLOWFAST.ALPHA {self.alpha}: give a "
                 "multiple of ALPHA frames, 1/ALPHA of them to the slow pathway, and an odd FUSION_KERNEL_SZ"
             )
         return [torch.cat([slow, lateral], dim=1), fast]
 
 
+def pathway_widths(width: int, beta_inv: int) -> list[int]:
+    """Return the channels of the slow and the fast stem."""
+    if width % beta_inv:
+        raise UserError(f"SLOWFAST.BETA_INV: {beta_inv} does not divide RESNET.WIDTH_PER_GROUP {width}; use a divisor")
+    return [width, width // beta_inv]
+
+
 @MODEL_REGISTRY.register()
 class SlowFast(nn.Sequential):
-    """Two pathways: s1 (stems), s1_fuse, s2, s2_fuse, s3, s3_fuse, s4, s4_fuse, s5, head. Takes `[slow, fast]`."""
+    """Model of two pathways: s1 (stems), s1_fuse, s2, s2_fuse, ..., s4_fuse, s5, head. Takes `[slow, fast]`."""
 
     def __init__(self, stages: Sequence[PathwayStems | ResStage], fusions: Sequence[FuseFastToSlow], head: nn.Module):
         super().__init__()
@@ -60,6 +69,7 @@ class SlowFast(nn.Sequential):
     @classmethod
     def input_problem(cls, cfg, frames: int, crop: int) -> str:
         """Return why the model does not take clips of `frames` frames x `crop` px, or ""."""
+        find_arch(cfg.MODEL.ARCH, pathways=2)
         alpha = cfg.SLOWFAST.ALPHA
         if frames % alpha:
             return f"{frames} frames are not a multiple of SLOWFAST.ALPHA {alpha}"
@@ -69,7 +79,7 @@ class SlowFast(nn.Sequential):
     @classmethod
     def from_cfg(cls, cfg) -> "SlowFast":
         arch = find_arch(cfg.MODEL.ARCH, pathways=2)
-        slow_width, fast_width = cfg.RESNET.WIDTH_PER_GROUP, cfg.RESNET.WIDTH_PER_GROUP // cfg.SLOWFAST.BETA_INV
+        slow_width, fast_width = pathway_widths(cfg.RESNET.WIDTH_PER_GROUP, cfg.SLOWFAST.BETA_INV)
         fast = stage_specs(cfg, arch, 1, fast_width)
         fused = [spec.width_in for spec in fast]
         lateral = [width * cfg.SLOWFAST.FUSION_CONV_CHANNEL_RATIO for width in fused]
@@ -88,4 +98,5 @@ class SlowFast(nn.Sequential):
             build_head(cfg, [slow[-1].width_out, fast[-1].width_out], [frames // alpha, frames]),
         )
         init_weights(model, cfg.MODEL.FC_INIT_STD, cfg.RESNET.ZERO_INIT_FINAL_BN)
+        set_norms(model, cfg.BN.MOMENTUM, cfg.BN.EPSILON)
         return model

@@ -1,4 +1,4 @@
-"""The stem: the first convolution and pool of every pathway.
+"""The stem of a network: the first convolution and pool of every pathway.
 
 Legend: N clips, C channels, T frames, H x W pixels. A list of features holds one N x C x T x H x W tensor per pathway.
 """
@@ -12,7 +12,7 @@ from slowfast.multigrid.batch_norm import SubBatchNorm3d
 
 
 class Stem(nn.Module):
-    """Convolution (kt, 7, 7), batch norm, ReLU and max-pool of one pathway: H and W are divided by 4, T stays."""
+    """Convolution (kt, 7, 7), batch norm, ReLU and max-pool of one pathway. Divides H and W by 4 and keeps T."""
 
     def __init__(self, width_in: int, width_out: int, temporal_kernel: int, inplace_relu: bool = True):
         super().__init__()
@@ -38,5 +38,5 @@ class PathwayStems(nn.Module):
         stems = list(self.children())
         if isinstance(clips, Tensor) or len(clips) != len(stems):
             given = "one tensor" if isinstance(clips, Tensor) else f"a list of {len(clips)}"
-            raise UserError(f"the model takes a list of {len(stems)} clips, one per pathway, and was given {given}")
+            raise UserError(f"the model takes a list of {len(stems)} clips, one per pathway, and not {given}")
         return [stem(clip) for stem, clip in zip(stems, clips, strict=True)]

@@ -1,4 +1,4 @@
-"""How large a model is and what one clip costs."""
+"""The size of a model and its cost per clip."""
 
 import logging
 from collections import Counter
@@ -8,32 +8,25 @@ import torch
 from fvcore.nn import ActivationCountAnalysis, FlopCountAnalysis
 from torch import Tensor, nn
 
-from slowfast.models.inputs import slow_positions
-
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class ModelSummary:
-    """Parameters, and for one clip multiply-adds in 1e9 and outputs of convolutions and linear layers in 1e6."""
+    """Number of parameters, and for one clip 1e9 multiply-adds and 1e6 outputs of convolutions and linear layers."""
 
     parameters: int
     gflops: float
     activations_m: float
 
 
-def example_clips(frames: int, crop_px: int, alpha: int | None = None, channels: int = 3, device="cpu") -> list[Tensor]:
-    """The input of one clip: `[slow, fast]` with alpha, else `[clip]`."""
-    counts = [frames] if alpha is None else [len(slow_positions(frames, alpha)), frames]
-    return [torch.zeros(1, channels, t, crop_px, crop_px, device=device) for t in counts]
-
-
 def count_parameters(model: nn.Module) -> int:
+    """Return the number of parameters."""
     return sum(p.numel() for p in model.parameters())
 
 
 def summarize(model: nn.Module, clips: list[Tensor]) -> ModelSummary:
-    """Counts in evaluation mode and leaves the model as it was."""
+    """Return the summary of `model` for `clips` (batch 1), which are run in evaluation mode."""
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
@@ -51,7 +44,7 @@ def _quiet(analysis):
 
 
 def log_model_info(model: nn.Module, clips: list[Tensor]) -> ModelSummary:
-    """Log the layers of `model`, its parameters, GFLOPs and activations for `clips` (batch 1)."""
+    """Log and return the summary of `model` for `clips` (batch 1)."""
     summary = summarize(model, clips)
     layers = Counter(type(module).__name__ for module in model.modules() if not list(module.children()))
     logger.info("Model: %s with %s", type(model).__name__, ", ".join(f"{n} {name}" for name, n in layers.most_common()))

@@ -11,6 +11,7 @@ from slowfast.multigrid.schedule import Multigrid, Recipe, baseline_schedule, mu
 
 logger = logging.getLogger(__name__)
 
+STEP_POLICY = "steps_with_relative_lrs"
 COSINE_FINE_TUNE = 0.18  # share of MAX_EPOCH for fine-tuning under the cosine policy (paper, appendix)
 
 # The keys behind the arguments that errors of the schedule and the plan name.
@@ -22,6 +23,7 @@ KEYS = {
     "max_epoch": "SOLVER.MAX_EPOCH",
     "epoch_factor": "MULTIGRID.EPOCH_FACTOR",
     "long_cycle": "MULTIGRID.LONG_CYCLE_FACTORS",
+    "short_cycle": "MULTIGRID.SHORT_CYCLE_FACTORS",
     "design": "MULTIGRID.LONG_CYCLE_DESIGN",
     "fine_tune": "MULTIGRID.FINE_TUNE",
 }
@@ -73,27 +75,40 @@ def default_shape(cfg, batch_size: int | None = None) -> Shape:
 def build_recipe(cfg, batch_size: int | None = None, cosine_borders: tuple[float, ...] = (0,)) -> Recipe:
     """Return the recipe of `cfg`. `cosine_borders`: the stages under the cosine policy, which has no steps."""
     solver = cfg.SOLVER
-    if solver.LR_POLICY == "cosine":
-        steps, rates = cosine_borders, (1.0,) * len(cosine_borders)
-    else:  # steps that MAX_EPOCH cuts off never begin
-        steps = tuple(step for step in solver.STEPS if step < solver.MAX_EPOCH)
+    steps, rates = cosine_borders, (1.0,) * len(cosine_borders)
+    if solver.LR_POLICY == STEP_POLICY:
+        steps = _steps(cfg)
         rates = tuple(solver.LRS or (solver.GAMMA**i for i in range(len(steps))))
     shape, stride = default_shape(cfg, batch_size), cfg.DATA.SAMPLING_RATE
-    return Recipe(shape, stride, solver.MAX_EPOCH, steps, rates, solver.WARMUP_EPOCHS)
+    return Recipe(shape, stride, solver.MAX_EPOCH, steps, rates, max(solver.WARMUP_EPOCHS, 0.0))
 
 
 def multigrid_options(cfg) -> Multigrid:
     """Return the options of the MULTIGRID section."""
     node = cfg.MULTIGRID
-    return Multigrid(
-        long_cycle=tuple(map(tuple, node.LONG_CYCLE_FACTORS)) if node.LONG_CYCLE else (),
-        short_cycle=tuple(node.SHORT_CYCLE_FACTORS) if node.SHORT_CYCLE else (),
-        design=node.LONG_CYCLE_DESIGN,
-        fine_tune=node.FINE_TUNE,
-        epoch_factor=node.EPOCH_FACTOR,
-        align_to_epochs=node.ALIGN_TO_EPOCHS,
-        bn_base_size=node.BN_BASE_SIZE,
-    )
+    if node.LONG_CYCLE and not node.LONG_CYCLE_FACTORS:
+        raise UserError("MULTIGRID.LONG_CYCLE_FACTORS: [] has no shape for MULTIGRID.LONG_CYCLE; use at least [[1, 1]]")
+    with errors_name_keys():
+        return Multigrid(
+            long_cycle=tuple(node.LONG_CYCLE_FACTORS) if node.LONG_CYCLE else (),
+            short_cycle=tuple(node.SHORT_CYCLE_FACTORS) if node.SHORT_CYCLE else (),
+            design=node.LONG_CYCLE_DESIGN,
+            fine_tune=node.FINE_TUNE,
+            epoch_factor=node.EPOCH_FACTOR,
+            align_to_epochs=node.ALIGN_TO_EPOCHS,
+            bn_base_size=node.BN_BASE_SIZE,
+        )
+
+
+def _steps(cfg) -> tuple[float, ...]:
+    """Return SOLVER.STEPS, without those at the end that a short trial of a recipe does not reach.
+
+    A long cycle needs epochs in every stage, so there they stay, and the recipe refuses them.
+    """
+    steps = tuple(cfg.SOLVER.STEPS)
+    while steps and steps[-1] >= cfg.SOLVER.MAX_EPOCH and not cfg.MULTIGRID.LONG_CYCLE:
+        steps = steps[:-1]
+    return steps
 
 
 def _cosine_borders(cfg, options: Multigrid) -> tuple[float, ...]:
@@ -102,7 +117,7 @@ def _cosine_borders(cfg, options: Multigrid) -> tuple[float, ...]:
     if not options.long_cycle or options.design != "multi":
         return (0,)
     if cfg.SOLVER.STEPS:
-        return tuple(step for step in cfg.SOLVER.STEPS if step < max_epoch)
+        return _steps(cfg)
     if not options.fine_tune:
         return tuple(max_epoch * i / cycles for i in range(cycles))
     return tuple(max_epoch * (1 - COSINE_FINE_TUNE) * i / cycles for i in range(cycles + 1))

@@ -61,7 +61,7 @@ class Phase(ShapeCycle):
     step_rate: float = 1.0
 
     def epochs(self) -> Iterator[tuple[float, float]]:
-        """Start and end of the parts of the phase between whole epochs."""
+        """Yield start and end of the parts of the phase between whole epochs."""
         cuts = range(floor(self.start_epoch) + 1, ceil(self.end_epoch))
         borders = [self.start_epoch, *cuts, self.end_epoch]
         return pairwise(borders)

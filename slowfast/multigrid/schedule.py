@@ -33,7 +33,7 @@ class Recipe:
     """A training recipe without multigrid.
 
     `stride` is the temporal stride in frames. `steps` are the epochs at which a learning-rate stage begins (0 first),
-    and `rates` the stages' learning rates over the base rate. Raises UserError where these do not fit together.
+    and `rates` the stages' learning rates over the base rate. Raises UserError where they do not fit together.
     """
 
     shape: Shape
@@ -47,23 +47,38 @@ class Recipe:
         borders = [*self.steps, self.max_epoch]
         if borders[0] != 0 or borders != sorted({*borders}):
             raise UserError(
-                f"`steps` {self.steps} must start at 0, rise, and stay below `max_epoch` {self.max_epoch:g}"
+                f"`steps`: {list(self.steps)} must start at 0, rise, and stay below `max_epoch` {self.max_epoch:g}"
             )
         if len(self.rates) < len(self.steps):
-            raise UserError(f"`rates` {self.rates}: `steps` {self.steps} need {len(self.steps)} rates, one each")
+            raise UserError(
+                f"`rates`: {list(self.rates)} must have {len(self.steps)} values, one for each of `steps` "
+                f"{list(self.steps)}"
+            )
 
 
 @dataclass(frozen=True)
 class Multigrid:
-    """The options of the method. An empty cycle is off."""
+    """The options of the method. An empty cycle is off. Raises UserError for a factor that is not in (0, 1]."""
 
-    long_cycle: tuple[tuple[float, float], ...] = LONG_CYCLE_FACTORS
+    long_cycle: tuple[Sequence[float], ...] = LONG_CYCLE_FACTORS
     short_cycle: tuple[float, ...] = SHORT_CYCLE_FACTORS
     design: str = "multi"  # a long cycle per stage, or "single": one over the whole training
     fine_tune: bool = True
     epoch_factor: float = 1.5
     align_to_epochs: bool = False
     bn_base_size: int = 8
+
+    def __post_init__(self):
+        for factor in self.long_cycle:
+            if not isinstance(factor, Sequence) or len(factor) != 2 or not all(map(_is_fraction, factor)):
+                raise UserError(f"`long_cycle`: {factor!r} must be [time, space], each above 0 and at most 1")
+        for size in self.short_cycle:
+            if not _is_fraction(size):
+                raise UserError(f"`short_cycle`: {size!r} must be above 0 and at most 1")
+
+
+def _is_fraction(factor) -> bool:
+    return isinstance(factor, int | float) and 0 < factor <= 1
 
 
 def baseline_schedule(recipe: Recipe, bn_groups: int = 1, bn_sync_ranks: int = 1) -> Schedule:
@@ -80,8 +95,8 @@ def baseline_schedule(recipe: Recipe, bn_groups: int = 1, bn_sync_ranks: int = 1
 def multigrid_schedule(recipe: Recipe, multigrid: Multigrid, world_size: int = 1) -> Schedule:
     """Return the multigrid schedule of the recipe on `world_size` devices.
 
-    Raises UserError where the recipe has no stage to fine-tune in, a factor leaves a clip without frames or pixels, a
-    short training has no epoch left, or the design is unknown.
+    Raises UserError where the recipe has no stage to fine-tune in, a factor leaves a clip without frames or pixels,
+    truncation to whole epochs leaves none, or the design is unknown.
     """
     factors = multigrid.long_cycle or ((1.0, 1.0),)
     cycles = [shape_cycle(recipe, multigrid, factor, world_size) for factor in factors]
@@ -110,7 +125,7 @@ def multigrid_schedule(recipe: Recipe, multigrid: Multigrid, world_size: int = 1
 # --- shapes ---------------------------------------------------------------------------------------
 
 
-def shape_cycle(recipe: Recipe, multigrid: Multigrid, factor: tuple[float, float], world_size: int) -> ShapeCycle:
+def shape_cycle(recipe: Recipe, multigrid: Multigrid, factor: Sequence[float], world_size: int) -> ShapeCycle:
     """Return the base shape of the long cycle's `factor` (time, space) with its short cycle and its settings."""
     time, space = factor
     base = scaled_shape(recipe.shape, time, space)
@@ -205,7 +220,7 @@ def _spans(recipe: Recipe, multigrid: Multigrid, batches: Sequence[float]) -> li
 
     designs = {"multi": _cycle_per_stage, "single": _one_cycle}
     if multigrid.design not in designs:
-        raise UserError(f"`design` is {multigrid.design!r}: use one of {', '.join(designs)}")
+        raise UserError(f"`design`: {multigrid.design!r} is not known; choose one of {', '.join(designs)}")
     spans = list(designs[multigrid.design](recipe, batches, multigrid.fine_tune))
     scale = multigrid.epoch_factor * recipe.max_epoch / sum(span.epochs for span in spans)
     return [span._replace(epochs=span.epochs * scale) for span in spans]
@@ -226,7 +241,7 @@ def _cycle_per_stage(recipe: Recipe, batches: Sequence[float], fine_tune: bool) 
     for stage, (start, end) in enumerate(pairwise((*recipe.steps, recipe.max_epoch))):
         shares = [(end - start) * batch / sum(batches) for batch in batches]
         if fine_tune and stage == last:
-            half = shares[-1] * len(batches) / 2  # as many iterations as the stage's whole long cycle would have
+            half = shares[-1] * len(batches) / 2  # as many iterations as a long cycle of the stage would have
             yield Span(stage, len(batches) - 1, stage - 1, half)
             yield Span(stage, len(batches) - 1, stage, half)
         else:
@@ -234,7 +249,7 @@ def _cycle_per_stage(recipe: Recipe, batches: Sequence[float], fine_tune: bool) 
 
 
 def _one_cycle(recipe: Recipe, batches: Sequence[float], fine_tune: bool) -> Iterator[Span]:
-    """Yield one long cycle over the whole training; the learning-rate stages keep their fractions of the epochs.
+    """Yield one long cycle over all of the training. The learning-rate stages keep their fractions of the epochs.
 
     The cycle ends with the last shape, so `fine_tune` has no effect.
     """

@@ -1,1 +1,1 @@
-"""Optimisers and learning-rate policies."""
+"""Optimizers and learning-rate policies."""

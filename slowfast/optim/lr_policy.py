@@ -1,4 +1,4 @@
-"""Learning-rate policies as pure functions of the exact epoch: nothing to save, nothing to restore."""
+"""Learning-rate policies, as pure functions of the exact epoch."""
 
 from collections.abc import Callable
 from math import cos, pi
@@ -12,7 +12,7 @@ POLICIES = ("cosine", "steps_with_relative_lrs")
 
 
 def learning_rate(cfg, schedule: Schedule) -> Callable[[float], float]:
-    """The learning rate at every exact epoch of the training that `schedule` describes."""
+    """Return a function from the exact epoch to the learning rate of the training that `schedule` describes."""
     policy = policy_rate(cfg, schedule)
     start_lr = cfg.SOLVER.WARMUP_START_LR * _machines(cfg)
     warmup_epochs, first = schedule.warmup_epochs, schedule.phases[0]
@@ -28,21 +28,21 @@ def learning_rate(cfg, schedule: Schedule) -> Callable[[float], float]:
 
 
 def policy_rate(cfg, schedule: Schedule) -> Callable[[float, Phase], float]:
-    """The learning rate at an epoch of a phase, warm-up aside.
+    """Return a function from an epoch and its phase to the learning rate without warm-up.
 
-    SOLVER.BASE_LR is the rate for the batch of all machines; with BASE_LR_SCALE_NUM_SHARDS it is that of one machine's
-    batch, and the whole curve is multiplied by their number. A long cycle's larger batches raise it linearly
+    SOLVER.BASE_LR is the rate for the batch of all machines. With BASE_LR_SCALE_NUM_SHARDS it is that for one machine's
+    batch, and all rates are multiplied by the number of machines. A long cycle's larger batches raise the rate linearly
     (Section 3.2 of the multigrid paper).
     """
     solver, machines = cfg.SOLVER, _machines(cfg)
     if solver.LR_POLICY not in POLICIES:
-        raise UserError(f"SOLVER.LR_POLICY is {solver.LR_POLICY!r}: use one of {', '.join(POLICIES)}")
+        raise UserError(f"SOLVER.LR_POLICY: {solver.LR_POLICY!r} is not known; choose one of {', '.join(POLICIES)}")
     base, end = solver.BASE_LR * machines, solver.COSINE_END_LR * machines
     offset = schedule.warmup_epochs if solver.COSINE_AFTER_WARMUP else 0.0
     if solver.LR_POLICY == "cosine" and offset >= schedule.total_epochs:
         raise UserError(
-            f"SOLVER.WARMUP_EPOCHS leaves nothing of the {schedule.total_epochs:g} epochs to "
-            "SOLVER.COSINE_AFTER_WARMUP: shorten the warm-up or raise SOLVER.MAX_EPOCH"
+            f"SOLVER.WARMUP_EPOCHS: a warm-up of {offset:g} of {schedule.total_epochs:g} epochs leaves none for "
+            "SOLVER.COSINE_AFTER_WARMUP; shorten it, or raise SOLVER.MAX_EPOCH"
         )
 
     def policy(epoch: float, phase: Phase) -> float:
@@ -54,18 +54,18 @@ def policy_rate(cfg, schedule: Schedule) -> Callable[[float, Phase], float]:
 
 
 def _machines(cfg) -> int:
-    """By what the machines multiply the learning rates of the config."""
+    """Return the factor between the learning rates of the config and those of all machines."""
     return cfg.NUM_SHARDS if cfg.SOLVER.BASE_LR_SCALE_NUM_SHARDS else 1
 
 
 def cosine(epoch: float, max_epoch: float, base_lr: float, end_lr: float = 0.0, offset: float = 0.0) -> float:
-    """Half a cosine from `base_lr` at epoch `offset` down to `end_lr` at `max_epoch`."""
+    """Return the value at `epoch` of half a cosine from `base_lr` at `offset` to `end_lr` at `max_epoch`."""
     progress = (epoch - offset) / (max_epoch - offset)
     return (base_lr - end_lr) * (cos(pi * progress) + 1.0) * 0.5 + end_lr
 
 
 def warm_up(epoch: float, warmup_epochs: float, start_lr: float, target_lr: float) -> float:
-    """A straight line from `start_lr` at epoch 0 to `target_lr` at `warmup_epochs`."""
+    """Return the value at `epoch` of a line from `start_lr` at epoch 0 to `target_lr` at `warmup_epochs`."""
     return start_lr + (target_lr - start_lr) * epoch / warmup_epochs
 
 

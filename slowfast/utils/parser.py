@@ -1,4 +1,4 @@
-"""The command line shared by the tools, and the configuration it gives.
+"""The command line that the tools share, and the configuration it describes.
 
 tools/run_net.py --cfg FILE [FILE ...] [--opts] [KEY VALUE ...] [--shard_id I --num_shards N --init_method URL]
 """
@@ -17,26 +17,28 @@ from slowfast.errors import UserError
 KEY = re.compile(r"[A-Z][A-Z0-9_]*(\.[A-Za-z0-9_]+)*")
 YAML_SUFFIXES = (".yaml", ".yml")
 EXIT_USER_ERROR = 2
+ALLOW_UNKNOWN = "--allow-unknown-keys"
 
 
 def argument_parser(description: str | None = None) -> argparse.ArgumentParser:
-    """The options every tool has; a tool adds its own and hands the parser to `parse_args`."""
+    """Return a parser of the options that all tools have. A tool adds its own and passes the parser to `parse_args`."""
     parser = argparse.ArgumentParser(
         description=description,
         epilog="KEY VALUE pairs after the options change single keys of the configuration, e.g. TRAIN.BATCH_SIZE 16",
     )
     parser.add_argument(
-        "--cfg", dest="cfg_files", metavar="FILE", nargs="+", required=True, help="config file(s), run in turn"
+        "--cfg", dest="cfg_files", metavar="FILE", nargs="+", required=True, help="config files, run one after another"
     )
-    parser.add_argument("--opts", metavar="KEY VALUE", nargs="*", help="keys to change (--opts itself may be left out)")
+    parser.add_argument("--opts", metavar="KEY VALUE", nargs="*", help="keys to change; --opts itself is optional")
+    parser.add_argument(ALLOW_UNKNOWN, action="store_true", help="keep keys that this project does not know")
     parser.add_argument("--shard_id", type=int, help="number of this machine, from 0 (changes SHARD_ID)")
     parser.add_argument("--num_shards", type=int, help="number of machines (changes NUM_SHARDS)")
-    parser.add_argument("--init_method", help="where several machines meet: URL of machine 0, tcp://HOST:PORT")
+    parser.add_argument("--init_method", help="address of machine 0, tcp://HOST:PORT, for several machines")
     return parser
 
 
 def parse_args(argv: list[str] | None = None, parser: argparse.ArgumentParser | None = None) -> argparse.Namespace:
-    """Parse a command line; `opts` of the result is a flat list `[KEY, VALUE, ...]`."""
+    """Return the options of a command line. `opts` is a flat list `[KEY, VALUE, ...]`."""
     words, overrides = split_overrides(sys.argv[1:] if argv is None else list(argv))
     args = (parser or argument_parser()).parse_args(words)
     args.opts = overrides
@@ -44,13 +46,13 @@ def parse_args(argv: list[str] | None = None, parser: argparse.ArgumentParser | 
 
 
 def change_devices(args: argparse.Namespace) -> None:
-    """Replace NUM_GPUS by `args.num_devices` where it is given."""
+    """Set NUM_GPUS to `args.num_devices` if that is given."""
     if args.num_devices is not None:
         args.opts += ["NUM_GPUS", str(args.num_devices)]
 
 
 def split_overrides(words: list[str]) -> tuple[list[str], list[str]]:
-    """Take the KEY VALUE pairs out of a command line, wherever they stand: (the other words, the pairs)."""
+    """Return (other words, KEY VALUE pairs) of a command line, in which the pairs may be anywhere."""
     known = {key for key, _ in flatten(get_cfg())}
     others, pairs = [], []
     position, in_opts = 0, False
@@ -73,20 +75,21 @@ def split_overrides(words: list[str]) -> tuple[list[str], list[str]]:
 def _is_key(word: str, before: str, known: set[str]) -> bool:
     if word in known:
         return True
-    is_value_of_option = before.startswith("--") and before != "--cfg"
+    is_value_of_option = before.startswith("--") and before not in ("--cfg", ALLOW_UNKNOWN)
     return bool(KEY.fullmatch(word)) and not word.lower().endswith(YAML_SUFFIXES) and not is_value_of_option
 
 
 def load_config(args: argparse.Namespace, path_to_config=None) -> CfgNode:
-    """The checked, frozen configuration of a command line.
+    """Return the checked, frozen configuration of a command line.
 
-    `path_to_config` picks one of several `--cfg` files; with a single one it may be left out.
+    `path_to_config` is one of the `--cfg` files, and optional if there is only one.
     """
     files = getattr(args, "cfg_files", None) or []
     if path_to_config is None and len(files) > 1:
         raise UserError(f"--cfg: {len(files)} files were given, load them one by one with load_config(args, path)")
     path = path_to_config if path_to_config is not None else next(iter(files), None)
-    return load_cfg(path, [*(getattr(args, "opts", None) or []), *_machine_overrides(args)])
+    overrides = [*(getattr(args, "opts", None) or []), *_machine_overrides(args)]
+    return load_cfg(path, overrides, getattr(args, "allow_unknown_keys", False))
 
 
 def _machine_overrides(args: argparse.Namespace) -> list:
@@ -96,21 +99,21 @@ def _machine_overrides(args: argparse.Namespace) -> list:
 
 @contextlib.contextmanager
 def fail_cleanly():
-    """End the program with `error: ...` and status 2, without a traceback, when the user made a mistake.
+    """Turn a mistake of the user into the message `error: ...` and exit status 2, without a traceback.
 
-    That is a `UserError`, or an `OSError` of a file that cannot be read or written.
+    Mistakes are `UserError`, and `OSError` for files that cannot be read or written.
     """
     try:
         yield
     except (UserError, OSError) as error:
-        traceback.clear_frames(error.__traceback__)  # frees the loaders, which end their workers quietly
+        traceback.clear_frames(error.__traceback__)  # frees the loaders, which then end their workers
         print(f"error: {user_message(error)}", file=sys.stderr, flush=True)
         sys.exit(EXIT_USER_ERROR)
 
 
 def user_message(error: BaseException) -> str:
-    """The message of an error, in one line where it comes from a loader's worker process."""
+    """Return the message of an error, in one line if it comes from a loader's worker process."""
     text = str(error).strip()
-    if "Original Traceback" in text:  # a worker sends its whole traceback, with our message in the last line
+    if "Original Traceback" in text:  # a worker sends its traceback, with the message in the last line
         return text.splitlines()[-1].split(": ", 1)[-1]
     return text or type(error).__name__

@@ -1,4 +1,4 @@
-"""The processes of a run as plain numbers."""
+"""The processes of a run."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from slowfast.errors import UserError
 
 @dataclass(frozen=True)
 class World:
-    """`processes` on each of `machines` (one device each); this machine is number `machine`, from 0."""
+    """A number of processes, one device each, on each of a number of machines. This is machine `machine`, from 0."""
 
     processes: int = 1
     machines: int = 1
@@ -16,22 +16,22 @@ class World:
     def __post_init__(self):
         if not 0 <= self.machine < self.machines:
             raise UserError(
-                f"SHARD_ID is {self.machine} and NUM_SHARDS is {self.machines}: "
+                f"SHARD_ID: {self.machine} does not fit NUM_SHARDS {self.machines}; "
                 f"number the machines from 0 to {self.machines - 1}"
             )
 
     @classmethod
     def from_cfg(cls, cfg) -> "World":
-        """NUM_GPUS processes (0: one, on the CPU) on each of NUM_SHARDS machines."""
+        """Return NUM_GPUS processes (one if 0, on the CPU) on each of NUM_SHARDS machines."""
         return cls(max(cfg.NUM_GPUS, 1), cfg.NUM_SHARDS, cfg.SHARD_ID)
 
     @property
     def size(self) -> int:
-        """Number of processes on all machines."""
+        """Return the number of processes on all machines."""
         return self.processes * self.machines
 
     def share(self, key: str, batch_size: int) -> int:
-        """Return one process's part of a machine's batch, which the config has under `key`."""
+        """Return a process's share of a machine's batch, which is the config's `key`."""
         if batch_size % self.processes:
             above = (batch_size // self.processes + 1) * self.processes
             choices = " or ".join(str(n) for n in (above - self.processes, above) if n)

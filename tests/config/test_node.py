@@ -101,7 +101,7 @@ def test_an_unknown_key_in_a_file_is_refused_with_the_files_name(tmp_path):
 
 
 @pytest.mark.parametrize("text", ["TRAIN: [1", "- a\n- b\n", "just words", "\x00"])
-def test_a_file_that_is_no_mapping_is_refused_with_its_name(tmp_path, text):
+def test_a_file_that_is_not_a_mapping_is_refused_with_its_name(tmp_path, text):
     with pytest.raises(UserError, match="odd.yaml"):
         get_cfg().merge_from_file(write(tmp_path / "odd.yaml", text))
 
@@ -123,7 +123,7 @@ def test_an_override_without_a_value_is_refused():
         get_cfg().merge_from_list(["RNG_SEED", "1", "NUM_GPUS"])
 
 
-def test_words_that_are_no_values_stay_text():
+def test_words_that_are_not_values_stay_text():
     assert parse_text("a/b.mp4") == "a/b.mp4"
     assert parse_text("'a b'", is_text=True) == "a b"
 

@@ -147,7 +147,7 @@ def copy_with_bad_videos(videos: Path, folder: Path, count: int) -> Path:
 def test_a_bad_video_is_replaced_counted_and_listed(videos, tmp_path):
     data = copy_with_bad_videos(videos, tmp_path / "data", 1)
     train(tiny_cfg(data, tmp_path, SOLVER__MAX_EPOCH=3, DATA__MAX_BAD_FRACTION=0.5))
-    assert [line["bad_videos"] for line in json_stats(tmp_path, "train_epoch")] >= [1, 1, 1]
+    assert all(line["bad_videos"] >= 1 for line in json_stats(tmp_path, "train_epoch"))
     rows = (tmp_path / "bad_videos.csv").read_text().splitlines()
     assert rows[0] == "path,error"
     assert rows[1].startswith(f"{data / '11.mp4'},")

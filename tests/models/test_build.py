@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from slowfast.models import MODEL_REGISTRY, build_model
-from slowfast.models.resnet import num_pathways, temporal_kernels
+from slowfast.models.arch import ARCHS, temporal_kernels
 from slowfast.models.summary import count_parameters
 from tests.models.tiny import CONFIGS, recipe, tiny_cfg
 
@@ -32,8 +32,12 @@ PARAMETERS = {
 }
 
 
+ONE_PATHWAY = "2d, c2d, i3d, slow, c2d_nopool, i3d_nopool"
+MULTI_LABEL = {"DATA__MULTI_LABEL": True, "MODEL__LOSS_FUNC": "bce_logit", "MODEL__HEAD_ACT": "sigmoid"}
+
+
 def build_empty(cfg):
-    """The model without memory for its weights."""
+    """Return the model without memory for its weights."""
     with torch.device("meta"):
         return build_model(cfg)
 
@@ -72,11 +76,13 @@ def test_temporal_kernels_repeat_over_the_blocks_that_keep_them(kernels, blocks,
 
 
 def test_only_slowfast_has_two_pathways():
-    assert {arch: num_pathways(arch) for arch in ("2d", "c2d", "i3d", "slow", "slowfast")} == {
+    assert {name: len(arch.stems) for name, arch in ARCHS.items()} == {
         "2d": 1,
         "c2d": 1,
         "i3d": 1,
         "slow": 1,
+        "c2d_nopool": 1,
+        "i3d_nopool": 1,
         "slowfast": 2,
     }
 
@@ -87,13 +93,27 @@ def test_only_slowfast_has_two_pathways():
         (
             "slow",
             {"MODEL__MODEL_NAME": "ResNext"},
-            r"MODEL_NAME is 'ResNext'; choose one of ResNet, ResNet_nopool, SlowFast",
+            r"MODEL_NAME: 'ResNext' is not known; choose one of ResNet, ResNet_nopool, SlowFast",
         ),
-        ("slow", {"MODEL__ARCH": "x3d"}, r"MODEL.ARCH is 'x3d'; .* 2d, c2d, i3d, slow$"),
-        ("slow", {"MODEL__MODEL_NAME": "SlowFast"}, r"MODEL.ARCH is 'slow'; this model can be one of slowfast"),
-        ("slow", {"RESNET__DEPTH": 34}, r"RESNET.DEPTH is 34; choose one of 18, 50, 101"),
-        ("slow", {"RESNET__TRANS_FUNC": "x3d_transform"}, r"TRANS_FUNC is 'x3d_transform'; choose one of"),
-        ("slow", {"MODEL__HEAD_ACT": "relu"}, r"MODEL.HEAD_ACT is 'relu'; choose one of softmax, sigmoid, none"),
+        ("slow", {"MODEL__ARCH": "x3d"}, rf"MODEL.ARCH: 'x3d' does not fit .* {ONE_PATHWAY}$"),
+        ("slow", {"MODEL__ARCH": "slowfast"}, rf"MODEL.ARCH: 'slowfast' does not fit .* {ONE_PATHWAY}$"),
+        ("slow", {"MODEL__MODEL_NAME": "SlowFast"}, r"MODEL.ARCH: 'slow' does not fit .*; choose one of slowfast$"),
+        ("slow", {"RESNET__DEPTH": 34}, r"RESNET.DEPTH: 34 is not known; choose one of 18, 50, 101"),
+        ("slow", {"RESNET__TRANS_FUNC": "x3d_transform"}, r"TRANS_FUNC: 'x3d_transform' is not known; choose one of"),
+        ("slow", {"MODEL__HEAD_ACT": "relu"}, r"MODEL.HEAD_ACT: 'relu' is not known; .* softmax, sigmoid, none"),
+        ("slow", {"DATA__INPUT_CHANNEL_NUM": [3, 3]}, r"DATA.INPUT_CHANNEL_NUM: \[3, 3\] .*1 pathway.*; give \[3\]"),
+        ("slowfast", {"DATA__INPUT_CHANNEL_NUM": [3]}, r"INPUT_CHANNEL_NUM: \[3\] .*2 pathway.*; give \[3, 3\]"),
+        ("slow", {"RESNET__SPATIAL_STRIDES": [[1], [2], [2]]}, r"RESNET.SPATIAL_STRIDES: .* give a list of 4"),
+        ("slowfast", {"RESNET__SPATIAL_STRIDES": [[1], [2], [2], [2]]}, r"RESNET.SPATIAL_STRIDES: .*2 pathway"),
+        ("slow", {"RESNET__SPATIAL_DILATIONS": [1, 1, 1, 1]}, r"RESNET.SPATIAL_DILATIONS: .*1 pathway"),
+        ("slow", {"RESNET__NUM_BLOCK_TEMP_KERNEL": [[3, 3]] * 4}, r"RESNET.NUM_BLOCK_TEMP_KERNEL: .*1 pathway"),
+        ("slowfast", {"NONLOCAL__LOCATION": [[[]]] * 4}, r"NONLOCAL.LOCATION: .*2 pathway"),
+        ("slowfast", {"NONLOCAL__GROUP": [[1]] * 4}, r"NONLOCAL.GROUP: .*2 pathway"),
+        ("slowfast", {"NONLOCAL__POOL": [[[1, 2, 2]]] * 4}, r"NONLOCAL.POOL: .*2 pathway"),
+        ("slow", {"NONLOCAL__POOL": []}, r"NONLOCAL.POOL: \[\] .*give a list of 4"),
+        ("slowfast", {"SLOWFAST__BETA_INV": 7}, r"SLOWFAST.BETA_INV: 7 does not divide RESNET.WIDTH_PER_GROUP 8"),
+        ("slow", {**MULTI_LABEL, "MODEL__LOSS_FUNC": "bce"}, r"MODEL.LOSS_FUNC: 'bce' needs .*logits; use 'bce_logit'"),
+        ("slow", {**MULTI_LABEL, "MODEL__HEAD_ACT": "softmax"}, r"MODEL.HEAD_ACT: 'softmax' .*; use 'sigmoid'"),
         ("slow", {"DATA__TRAIN_CROP_SIZE": 31}, r"8 frames x 31 px: crops under 32 px .*DATA.TRAIN_CROP_SIZE"),
         ("c2d", {"DATA__NUM_FRAMES": 1}, r"1 frames x 64 px: c2d needs more frames: 2 or more.*DATA.NUM_FRAMES"),
         (
@@ -104,13 +124,47 @@ def test_only_slowfast_has_two_pathways():
         (
             "slow",
             {"NONLOCAL__INSTANTIATION": "gaussian", "NONLOCAL__LOCATION": [[[0]]] * 4},
-            r"INSTANTIATION is 'gaussian'; choose one of softmax, dot_product",
+            r"INSTANTIATION: 'gaussian' is not known; choose one of softmax, dot_product",
         ),
     ],
 )
 def test_mistakes_name_the_key_the_value_and_the_fix(arch, override, message):
     with pytest.raises(ValueError, match=message):
         build_empty(tiny_cfg(arch, **override))
+
+
+@pytest.mark.parametrize(
+    ("arch", "changes"),
+    [
+        ("slowfast", {}),
+        ("slow", {"NONLOCAL__POOL": [[[1, 2, 2], [1, 2, 2]]] * 4}),
+        ("slow", MULTI_LABEL),
+        ("slow", {**MULTI_LABEL, "MODEL__LOSS_FUNC": "bce", "TRAIN__ENABLE": False}),
+        ("slow", {**MULTI_LABEL, "MODEL__HEAD_ACT": "none"}),
+    ],
+)
+def test_a_config_that_fits_together_builds(arch, changes):
+    assert count_parameters(build_empty(tiny_cfg(arch, **changes))) > 0
+
+
+@pytest.mark.parametrize(("old", "new"), [("ResNetModel", "ResNet"), ("SlowFastModel", "SlowFast")])
+def test_the_old_name_of_a_stock_model_builds_it(old, new):
+    cfg = tiny_cfg("slow" if new == "ResNet" else "slowfast", MODEL__MODEL_NAME=old)
+    assert type(build_empty(cfg)) is MODEL_REGISTRY.get(new)
+
+
+@pytest.mark.parametrize("arch", ["c2d", "i3d"])
+def test_an_old_architecture_without_pooling_is_that_of_the_model_without_pooling(arch):
+    old, new = tiny_cfg(f"{arch}_nopool"), tiny_cfg(arch, MODEL__MODEL_NAME="ResNet_nopool")
+    assert str(build_empty(old).s2) == str(build_empty(new).s2)
+    assert not hasattr(build_empty(old), "pool")
+
+
+@pytest.mark.parametrize("arch", ["slow", "slowfast"])
+def test_all_batch_norms_have_the_momentum_and_the_epsilon_of_the_config(arch):
+    model = build_empty(tiny_cfg(arch, BN__MOMENTUM=0.2, BN__EPSILON=1e-3))
+    norms = [module for module in model.modules() if isinstance(module, torch.nn.BatchNorm3d)]
+    assert {(norm.momentum, norm.eps) for norm in norms} == {(0.2, 1e-3)}
 
 
 def test_a_users_model_is_built_by_its_name():

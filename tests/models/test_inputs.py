@@ -24,7 +24,7 @@ def naive(clips, reverse):
 
 @pytest.mark.parametrize("reverse", [False, True])
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last_3d], ids=str)
-def test_clips_are_normalised_then_reversed_and_laid_out_for_the_model(reverse, memory_format):
+def test_clips_are_normalized_then_reversed_and_laid_out_for_the_model(reverse, memory_format):
     clips = random_clips()
     before = clips.clone()
     slow, fast = PackPathways(MEAN, STD, reverse, alpha=4, memory_format=memory_format)(clips)
@@ -56,7 +56,7 @@ def test_the_config_decides_the_pathways_and_the_channels(arch):
 
 
 @pytest.mark.parametrize("alpha", [1, 2, 4, 8, 16, 32])
-def test_slow_frames_stand_where_linspace_puts_them(alpha):
+def test_slow_frames_are_at_the_positions_of_linspace(alpha):
     for frames in range(alpha, 129, alpha):
         expected = torch.linspace(0, frames - 1, frames // alpha).long().tolist()
         assert slow_positions(frames, alpha) == expected
@@ -69,5 +69,17 @@ def test_an_exact_slow_position_is_not_rounded_down():
 
 
 def test_a_clip_that_leaves_the_slow_pathway_no_frame_is_refused():
-    with pytest.raises(ValueError, match=r"SLOWFAST.ALPHA is 8 and leaves the slow pathway no frame of a clip of 4"):
+    with pytest.raises(ValueError, match=r"SLOWFAST.ALPHA: 8 leaves the slow pathway no frame of a clip of 4"):
         PackPathways(MEAN, STD, alpha=8)(random_clips(4))
+
+
+@pytest.mark.parametrize(
+    ("key", "values", "message"),
+    [
+        ("DATA__MEAN", [0.4], r"DATA.MEAN: \[0.4\] has 1 entries; give one for each of the 3 colors"),
+        ("DATA__STD", [0.2, 0.2], r"DATA.STD: \[0.2, 0.2\] has 2 entries; give one for each of the 3 colors"),
+    ],
+)
+def test_means_and_deviations_are_one_per_color(key, values, message):
+    with pytest.raises(ValueError, match=message):
+        PackPathways.from_cfg(tiny_cfg("slow", **{key: values}))

@@ -3,7 +3,9 @@
 import pytest
 import torch
 
-from slowfast.models.losses import get_loss_func
+from slowfast.errors import UserError
+from slowfast.models.losses import build_loss, get_loss_func
+from tests.models.tiny import tiny_cfg
 
 SCORES = torch.tensor([[2.0, -1.0, 0.5], [0.0, 0.3, -4.0]])
 TARGET = torch.tensor([[0.2, 0.8, 0.0], [1.0, 0.0, 0.0]])
@@ -40,10 +42,32 @@ def test_soft_cross_entropy_of_a_sure_target_is_cross_entropy():
 
 
 def test_an_unknown_loss_is_refused_with_the_known_ones():
-    with pytest.raises(ValueError, match=r"MODEL.LOSS_FUNC is 'mse'; choose one of cross_entropy, soft_cross_entropy"):
+    with pytest.raises(ValueError, match=r"MODEL.LOSS_FUNC: 'mse' is not known; .* cross_entropy, soft_cross_entropy"):
         get_loss_func("mse")
 
 
 def test_an_unknown_reduction_is_refused():
     with pytest.raises(ValueError, match=r"reduction is 'max'"):
         get_loss_func("soft_cross_entropy")(reduction="max")
+
+
+@pytest.mark.parametrize(
+    ("multi_label", "name"), [(False, "cross_entropy"), (False, "soft_cross_entropy"), (True, "bce")]
+)
+def test_the_loss_of_a_config_is_averaged_over_the_batch(multi_label, name):
+    scores, target, loss = expected(name)
+    built = build_loss(tiny_cfg("slow", DATA__MULTI_LABEL=multi_label, MODEL__LOSS_FUNC=name))
+    torch.testing.assert_close(built(scores, target), loss.mean())
+
+
+@pytest.mark.parametrize(
+    ("multi_label", "name", "message"),
+    [
+        (True, "cross_entropy", "MODEL.LOSS_FUNC: 'cross_entropy' .*MULTI_LABEL; use 'bce_logit'"),
+        (False, "bce_logit", "MODEL.LOSS_FUNC: 'bce_logit' .*use 'cross_entropy', or set DATA.MULTI_LABEL True"),
+        (False, "mse", "MODEL.LOSS_FUNC: 'mse' is not known"),
+    ],
+)
+def test_a_loss_that_does_not_suit_the_labels_is_refused(multi_label, name, message):
+    with pytest.raises(UserError, match=message):
+        build_loss(tiny_cfg("slow", DATA__MULTI_LABEL=multi_label, MODEL__LOSS_FUNC=name))

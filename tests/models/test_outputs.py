@@ -78,7 +78,7 @@ def test_longer_clips_are_evaluated_at_several_positions_in_time():
 @torch.no_grad()
 def test_pathways_that_disagree_in_time_are_refused_with_the_frames_needed():
     cfg = tiny_cfg("slowfast")
-    with pytest.raises(ValueError, match=r"given 12 frames and needs 8 \(DATA.NUM_FRAMES\)"):
+    with pytest.raises(ValueError, match=r"needs clips of 8 frames \(DATA.NUM_FRAMES\), and this one has 12"):
         random_model(cfg)(clips_for(cfg, frames=12))
 
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from slowfast.models import build_model
-from slowfast.models.summary import example_clips, log_model_info, summarize
-from tests.models.tiny import random_model, recipe, tiny_cfg
+from slowfast.models.summary import log_model_info, summarize
+from tests.models.tiny import clips_for, random_model, recipe, tiny_cfg
 
 # Parameters in 1e6, GFLOPs and activations in 1e6 of one clip at 128 x 128 pixels.
 COMPLEXITY = {
@@ -22,8 +22,7 @@ COMPLEXITY = {
 @pytest.mark.parametrize("name", COMPLEXITY)
 def test_recipes_cost_what_they_did(name):
     cfg = recipe(name)
-    alpha = cfg.SLOWFAST.ALPHA if cfg.MODEL.MODEL_NAME == "SlowFast" else None
-    summary = summarize(build_model(cfg), example_clips(cfg.DATA.NUM_FRAMES, 128, alpha))
+    summary = summarize(build_model(cfg), clips_for(cfg, crop=128, batch=1))
     measured = (summary.parameters / 1e6, summary.gflops, summary.activations_m)
     assert [round(value, 3) for value in measured] == COMPLEXITY[name]
 
@@ -34,7 +33,7 @@ def test_the_summary_leaves_modes_and_statistics_as_they_were():
     model.head.eval()
     modes = [m.training for m in model.modules()]
     state = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    summarize(model, example_clips(8, 64, alpha=4))
+    summarize(model, clips_for(cfg, batch=1))
     assert [m.training for m in model.modules()] == modes
     assert all(torch.equal(tensor, state[name]) for name, tensor in model.state_dict().items())
     assert all(p.grad is None for p in model.parameters())
@@ -44,6 +43,6 @@ def test_the_summary_is_logged_without_warnings(caplog):
     cfg = tiny_cfg("slow", NONLOCAL__LOCATION=[[[0]]] * 4)
     with caplog.at_level(logging.INFO), warnings.catch_warnings():
         warnings.simplefilter("error")
-        summary = log_model_info(build_model(cfg), example_clips(8, 64))
+        summary = log_model_info(build_model(cfg), clips_for(cfg, batch=1))
     assert [record.levelname for record in caplog.records] == ["INFO", "INFO"]
     assert f"Parameters: {summary.parameters:,}; one clip of 8x64x64: {summary.gflops:.2f} GFLOPs" in caplog.text

@@ -44,7 +44,7 @@ def test_dropout_acts_in_training_only():
 
 def test_frames_that_alpha_does_not_divide_are_refused_in_training():
     cfg = tiny_cfg("slowfast")
-    with pytest.raises(ValueError, match=r"6 frames, 1 of them slow, don't fit SLOWFAST.ALPHA 4"):
+    with pytest.raises(ValueError, match=r"6 frames, 1 of them slow, do not fit SLOWFAST.ALPHA 4"):
         build_model(cfg)(clips_for(cfg, frames=6))
 
 

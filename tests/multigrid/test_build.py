@@ -14,6 +14,8 @@ KINETICS = {
     "DATA.NUM_FRAMES": 32,
     "DATA.SAMPLING_RATE": 2,
     "SLOWFAST.ALPHA": 4,
+    "NONLOCAL.LOCATION": [[[], []]] * 4,
+    "NONLOCAL.GROUP": [[1, 1]] * 4,
     "TRAIN.BATCH_SIZE": 64,
     "NUM_GPUS": 8,
     "SOLVER.LR_POLICY": "steps_with_relative_lrs",
@@ -65,7 +67,7 @@ def test_the_plan_of_the_kinetics_recipe_has_the_papers_saving():
     assert sum(row["iterations"] for row in plan["phases"]) == plan["multigrid"]["iterations"]
 
 
-def test_the_plan_of_128_devices_of_4_clips_synchronises_in_pairs():
+def test_the_plan_of_128_devices_of_4_clips_synchronizes_in_pairs():
     plan = describe(config(TRAIN__BATCH_SIZE=512, SOLVER__BASE_LR=0.8, NUM_GPUS=128))
     last, first = plan["phases"][-1], plan["phases"][0]
     assert (last["batch_size"], last["bn_groups"], last["bn_sync_ranks"]) == (512, 1, 2)
@@ -135,7 +137,7 @@ def test_cosine_times_the_long_cycles_factor_is_the_rate():
     )
 
 
-def test_the_plan_tells_the_rate_that_trains_where_the_cosine_begins_after_the_warm_up():
+def test_the_plan_has_the_rate_of_the_training_where_the_cosine_begins_after_the_warm_up():
     cfg = with_keys({**COSINE, "SOLVER.WARMUP_EPOCHS": 20.0, "SOLVER.COSINE_AFTER_WARMUP": True})
     rows, rate = describe(cfg)["phases"], learning_rate(cfg, build_schedule(cfg))
     assert rows[0]["lr"] == pytest.approx(8 * cfg.SOLVER.BASE_LR)
@@ -171,6 +173,22 @@ EMPTY = [[[], []]] * 2
         ({"DATA.TRAIN_CROP_SIZE": 60}, r"8 frames x 30 px: crops under 32 px"),
         ({"TRAIN.BATCH_SIZE": 60}, r"TRAIN.BATCH_SIZE: 60 is not divisible by NUM_GPUS 8; use 56 or 64"),
         ({"SOLVER.STEPS": [0]}, r"MULTIGRID.FINE_TUNE"),
+        ({"MULTIGRID.LONG_CYCLE_DESIGN": "zigzag"}, r"LONG_CYCLE_DESIGN: 'zigzag' is not known; .* multi, single"),
+        ({"MULTIGRID.LONG_CYCLE_FACTORS": []}, r"MULTIGRID.LONG_CYCLE_FACTORS: \[\] has no shape"),
+        ({"MULTIGRID.LONG_CYCLE_FACTORS": [[0.5]]}, r"MULTIGRID.LONG_CYCLE_FACTORS: \[0.5\] must be \[time, space\]"),
+        ({"MULTIGRID.LONG_CYCLE_FACTORS": [0.5, 1]}, r"MULTIGRID.LONG_CYCLE_FACTORS: 0.5 must be \[time, space\]"),
+        ({"MULTIGRID.LONG_CYCLE_FACTORS": [[2, 1]]}, r"MULTIGRID.LONG_CYCLE_FACTORS: \[2, 1\] .* at most 1"),
+        ({"MULTIGRID.SHORT_CYCLE_FACTORS": [0, 1]}, r"MULTIGRID.SHORT_CYCLE_FACTORS: 0 must be above 0"),
+        ({"SOLVER.MAX_EPOCH": 100}, r"SOLVER.STEPS: \[0, 94, 154, 196\] must .* stay below SOLVER.MAX_EPOCH 100"),
+        ({"SOLVER.MAX_EPOCH": 196}, r"SOLVER.STEPS: \[0, 94, 154, 196\] must .* stay below SOLVER.MAX_EPOCH 196"),
+        ({**COSINE, "SOLVER.STEPS": [0, 94, 154]}, r"SOLVER.STEPS: .* stay below SOLVER.MAX_EPOCH 100"),
+        ({**COSINE, "SOLVER.STEPS": [3]}, r"SOLVER.STEPS: \[3\] must start at 0"),
+        ({**OFF, "SOLVER.STEPS": []}, r"SOLVER.STEPS: \[\] must start at 0"),
+        ({**OFF, "SOLVER.STEPS": [5, 10]}, r"SOLVER.STEPS: \[5, 10\] must start at 0"),
+        ({**OFF, "SOLVER.STEPS": [0, 20, 10]}, r"SOLVER.STEPS: \[0, 20, 10\] must start at 0, rise"),
+        ({**OFF, "SOLVER.STEPS": [0, 20, 20]}, r"SOLVER.STEPS: \[0, 20, 20\] must start at 0, rise"),
+        ({**OFF, "SOLVER.STEPS": [0, 500, 20]}, r"SOLVER.STEPS: \[0, 500, 20\] must start at 0, rise"),
+        ({**OFF, "SOLVER.LRS": [1, 0.1]}, r"SOLVER.LRS: \[1, 0.1\] must have 4 values, .* SOLVER.STEPS \[0, 94"),
         (
             {"NONLOCAL.LOCATION": [[[], []], [[1], []], *EMPTY], "NONLOCAL.GROUP": [[1, 1], [4, 1], [1, 1], [1, 1]]},
             r"8 frames x 158 px: NONLOCAL.GROUP 4 does not divide the 2 frames .* res3",
@@ -184,6 +202,25 @@ EMPTY = [[[], []]] * 2
 def test_what_cannot_be_trained_is_refused_with_the_shape_or_key_named(values, message):
     with pytest.raises(ValueError, match=message):
         build_schedule(with_keys(values))
+
+
+@pytest.mark.parametrize(
+    ("values", "ends"),
+    [
+        ({**OFF, "SOLVER.MAX_EPOCH": 196}, [94, 154, 196]),
+        ({**OFF, "SOLVER.MAX_EPOCH": 1}, [1]),
+        ({**OFF, "SOLVER.STEPS": [0, 94]}, [94, 239]),
+        ({"MULTIGRID.LONG_CYCLE": False, "MULTIGRID.SHORT_CYCLE_FACTORS": []}, [141, 231, 294, 358]),
+        ({**OFF, "MULTIGRID.LONG_CYCLE_FACTORS": [[2, 1]]}, [94, 154, 196, 239]),
+    ],
+    ids=["the last step is the end", "a short trial", "more rates than steps", "a short cycle of one size", "unused"],
+)
+def test_what_can_be_trained_has_its_stages(values, ends):
+    assert [phase.end_epoch for phase in build_schedule(with_keys(values)).phases] == ends
+
+
+def test_a_warm_up_below_0_is_none():
+    assert build_schedule(with_keys({**OFF, "SOLVER.WARMUP_EPOCHS": -1.0})).warmup_epochs == 0
 
 
 def test_one_frame_is_too_few_for_a_model_that_halves_time():
@@ -202,11 +239,11 @@ def test_the_table_and_the_plot_show_every_phase(tmp_path):
     assert (tmp_path / "plan.png").stat().st_size > 10_000
 
 
-@pytest.mark.parametrize(("devices", "said"), [(1, 1), (2, 0)])
-def test_statistics_over_fewer_clips_than_asked_for_are_said_once(devices, said, caplog):
+@pytest.mark.parametrize(("devices", "times"), [(1, 1), (2, 0)])
+def test_statistics_over_fewer_clips_than_asked_for_are_logged_once(devices, times, caplog):
     with caplog.at_level("INFO"):
         build_schedule(config(TRAIN__BATCH_SIZE=4 * devices, NUM_GPUS=devices))
-    assert caplog.text.count("statistics over 4 clips, not MULTIGRID.BN_BASE_SIZE 8") == said
+    assert caplog.text.count("statistics over 4 clips, not MULTIGRID.BN_BASE_SIZE 8") == times
 
 
 def test_a_stage_that_is_left_no_epoch_is_named(caplog):

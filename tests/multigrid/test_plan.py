@@ -124,7 +124,7 @@ def test_the_iterations_of_an_epoch_differ_by_one_at_most():
     assert {leg.iterations for leg in legs} == {12, 13}
 
 
-def test_a_batch_larger_than_the_data_set_is_an_error_that_says_which_number_to_lower():
+def test_a_batch_larger_than_the_data_set_is_an_error_that_names_the_number_to_lower():
     with pytest.raises(
         ValueError, match=r"16 clips on 1 device.* 14 training videos.*lower `batch_size` by a factor of 1\.2"
     ):

@@ -35,7 +35,7 @@ def test_the_aligned_kinetics_recipe_ends_its_phases_where_the_published_one_doe
     assert [p.end_epoch for p in phases] == [73, 110, 142, 158, 205, 228, 248, 259, 291, 308, 322, 329, 343, 358]
 
 
-def test_the_kinetics_recipe_walks_through_the_published_shapes_rates_and_strides():
+def test_the_kinetics_recipe_goes_through_the_published_shapes_rates_and_strides():
     phases = schedule(align_to_epochs=True).phases
     cycle = [(64, 8, 158), (32, 16, 158), (16, 16, 224), (8, 32, 224)]
     bases = [(p.shapes[0].batch_size, p.shapes[0].frames, p.shapes[0].crop) for p in phases]
@@ -173,7 +173,7 @@ def test_small_batches_share_statistics_over_the_nearest_divisor_of_the_ranks(ba
     assert bn_sync_ranks(batch, 8, world) == ranks
 
 
-def test_64_devices_of_4_clips_synchronise_in_pairs_and_have_4_groups_of_8_at_8b():
+def test_64_devices_of_4_clips_synchronize_in_pairs_and_have_4_groups_of_8_at_8b():
     phases = schedule(Recipe(Shape(4, 32, 224), 2, 239, (0, 94, 154, 196), (1, 0.1, 0.01, 0.001)), 64).phases
     assert (phases[0].bn_groups, phases[0].shapes[0].batch_size, phases[0].bn_sync_ranks) == (4, 32, 1)
     assert (phases[3].bn_groups, phases[3].shapes[0].batch_size, phases[3].bn_sync_ranks) == (1, 4, 2)

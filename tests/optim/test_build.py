@@ -1,4 +1,4 @@
-"""Parameter groups, optimisers and gradient clipping."""
+"""Parameter groups, optimizers and gradient clipping."""
 
 from types import SimpleNamespace
 
@@ -20,6 +20,8 @@ def make_cfg(**solver):
         "ZERO_WD_1D_PARAM": False,
         "OPTIMIZING_METHOD": "sgd",
         "BETAS": (0.9, 0.999),
+        "CLIP_GRAD_VAL": None,
+        "CLIP_GRAD_L2NORM": None,
     }
     return SimpleNamespace(SOLVER=SimpleNamespace(**(defaults | solver)), BN=SimpleNamespace(WEIGHT_DECAY=0.0))
 
@@ -44,7 +46,7 @@ def test_groups_that_would_be_empty_are_left_out():
     assert len(parameter_groups(nn.Linear(2, 2), 1e-4, 0.0)) == 1
 
 
-def test_frozen_parameters_are_not_optimised(model):
+def test_frozen_parameters_are_not_optimized(model):
     model[0].requires_grad_(False)
     trained = [p for g in parameter_groups(model, 1e-4, 0.0) for p in g["params"]]
     assert all(p is not frozen for p in trained for frozen in model[0].parameters())
@@ -60,7 +62,7 @@ def test_a_regrouped_model_keeps_its_parameter_groups(model):
 @pytest.mark.parametrize(
     ("method", "kind"), [("sgd", torch.optim.SGD), ("adam", torch.optim.Adam), ("adamw", torch.optim.AdamW)]
 )
-def test_the_config_names_the_optimiser_and_it_takes_a_step(model, method, kind):
+def test_the_config_names_the_optimizer_and_it_takes_a_step(model, method, kind):
     optimizer = construct_optimizer(model, make_cfg(OPTIMIZING_METHOD=method))
     before = model[3].weight.detach().clone()
     model(torch.randn(2, 3, 1, 1, 1)).sum().backward()
@@ -75,14 +77,27 @@ def test_adamw_decays_by_the_weight_decay_of_the_config(model):
     assert [group["weight_decay"] for group in optimizer.param_groups] == [0.0, 0.05]
 
 
-def test_an_unknown_optimiser_is_an_error_that_names_the_key(model):
-    with pytest.raises(ValueError, match=r"SOLVER\.OPTIMIZING_METHOD is 'lamb': use one of sgd, adam, adamw"):
+def test_an_unknown_optimizer_is_an_error_that_names_the_key(model):
+    with pytest.raises(ValueError, match=r"OPTIMIZING_METHOD: 'lamb' is not known; choose one of sgd, adam, adamw"):
         construct_optimizer(model, make_cfg(OPTIMIZING_METHOD="lamb"))
 
 
 def test_nesterov_without_momentum_is_an_error_that_names_both_keys(model):
     with pytest.raises(ValueError, match=r"SOLVER\.NESTEROV.*SOLVER\.MOMENTUM"):
         construct_optimizer(model, make_cfg(MOMENTUM=0.0))
+
+
+@pytest.mark.parametrize("method", ["adam", "adamw"])
+@pytest.mark.parametrize("betas", [[0.9], [0.9, 1], [-0.1, 0.9]])
+def test_betas_that_are_not_two_fractions_are_an_error_that_names_the_key(model, method, betas):
+    with pytest.raises(ValueError, match=r"SOLVER\.BETAS: .* does not fit; give two numbers"):
+        construct_optimizer(model, make_cfg(OPTIMIZING_METHOD=method, BETAS=betas))
+
+
+def test_two_kinds_of_clipping_are_an_error_that_names_both_keys(model):
+    message = r"SOLVER\.CLIP_GRAD_VAL: 1\.0 excludes SOLVER\.CLIP_GRAD_L2NORM 2\.0; set one to None"
+    with pytest.raises(ValueError, match=message):
+        construct_optimizer(model, make_cfg(CLIP_GRAD_VAL=1.0, CLIP_GRAD_L2NORM=2.0))
 
 
 @pytest.fixture

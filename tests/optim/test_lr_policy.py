@@ -107,7 +107,7 @@ def test_the_published_multigrid_recipe_has_its_check_values():
 
 
 def test_an_unknown_policy_is_an_error_that_names_the_key():
-    with pytest.raises(ValueError, match=r"SOLVER\.LR_POLICY is 'poly': use one of cosine"):
+    with pytest.raises(ValueError, match=r"SOLVER\.LR_POLICY: 'poly' is not known; choose one of cosine"):
         learning_rate(make_cfg(LR_POLICY="poly"), steps((20, 1.0, 1.0)))
 
 

@@ -52,6 +52,8 @@ def make_cfg(output_dir, **keys):
         "ZERO_WD_1D_PARAM": False,
         "OPTIMIZING_METHOD": keys.pop("OPTIMIZING_METHOD", "sgd"),
         "BETAS": (0.9, 0.999),
+        "CLIP_GRAD_VAL": None,
+        "CLIP_GRAD_L2NORM": None,
     }
     train = {
         "AUTO_RESUME": True,

@@ -15,6 +15,13 @@ from slowfast.utils.weight_names import from_caffe2
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 WIDTH = 8
+TWO_PATHWAYS = [
+    *("RESNET.NUM_BLOCK_TEMP_KERNEL", [[3, 3], [4, 4], [6, 6], [3, 3]]),
+    *("RESNET.SPATIAL_STRIDES", [[1, 1], [2, 2], [2, 2], [2, 2]]),
+    *("RESNET.SPATIAL_DILATIONS", [[1, 1]] * 4),
+    *("NONLOCAL.LOCATION", [[[], []]] * 4),
+    *("NONLOCAL.GROUP", [[1, 1]] * 4),
+]
 
 
 def make_cfg(*overrides):
@@ -30,7 +37,8 @@ def make_slow(arch="slow", *overrides):
 
 
 def make_slowfast(*overrides):
-    return build_model(make_cfg("DATA.NUM_FRAMES", 8, "SLOWFAST.ALPHA", 4, "SLOWFAST.FUSION_KERNEL_SZ", 7, *overrides))
+    common = ["DATA.NUM_FRAMES", 8, "SLOWFAST.ALPHA", 4, "SLOWFAST.FUSION_KERNEL_SZ", 7]
+    return build_model(make_cfg(*common, *TWO_PATHWAYS, *overrides))
 
 
 @pytest.fixture(autouse=True)

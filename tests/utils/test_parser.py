@@ -33,7 +33,7 @@ def test_pairs_are_understood_with_and_without_opts_after_several_files(words):
     assert args.opts == ["NUM_GPUS", "2", "DATA.PATH_PREFIX", "x y"]
 
 
-def test_options_may_stand_before_and_after_the_pairs():
+def test_options_may_come_before_and_after_the_pairs():
     args = parse_args(
         ["--cfg", "a.yaml", "NUM_GPUS", "2", "--shard_id", "1", "--num_shards", "2", "--init_method", "tcp://h:1"]
     )
@@ -49,14 +49,19 @@ def test_a_file_with_a_name_in_capitals_is_a_file():
     assert parse_args(["--cfg", "A.yaml", "B.YAML", "RNG_SEED", "1"]).cfg_files == ["A.yaml", "B.YAML"]
 
 
-def test_the_value_of_a_tools_own_option_is_no_key():
+def test_the_value_of_a_tools_own_option_is_not_a_key():
     with_json = argument_parser()
     with_json.add_argument("--json")
     args = parse_args(["--cfg", "a.yaml", "--json", "PLAN", "NUM_GPUS", "0"], with_json)
     assert (args.json, args.opts) == ("PLAN", ["NUM_GPUS", "0"])
 
 
-def test_a_misspelt_key_is_still_a_key(slow_yaml):
+@pytest.mark.parametrize("words", [["--allow-unknown-keys", "MY.KEY", "3"], ["MY.KEY", "3", "--allow-unknown-keys"]])
+def test_unknown_keys_are_kept_when_asked(slow_yaml, words):
+    assert load_config(parse_args(["--cfg", slow_yaml, *words])).MY.KEY == 3
+
+
+def test_a_misspelled_key_is_still_a_key(slow_yaml):
     args = parse_args(["--cfg", slow_yaml, "NUM_GPU", "2"])
     with pytest.raises(UserError, match="unknown key NUM_GPU; did you mean NUM_GPUS"):
         load_config(args)
@@ -122,7 +127,7 @@ def test_a_library_error_keeps_its_traceback():
         torch.optim.SGD([torch.zeros(1)], lr=-1)
 
 
-def test_a_value_error_that_is_no_user_error_keeps_its_traceback():
+def test_a_value_error_that_is_not_a_user_error_keeps_its_traceback():
     with pytest.raises(ValueError, match="invalid literal"), fail_cleanly():
         int("x")
 

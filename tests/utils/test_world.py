@@ -15,7 +15,7 @@ def test_a_config_without_gpus_is_one_process_a_machine():
 
 
 def test_machines_are_numbered_below_their_count():
-    with pytest.raises(UserError, match="SHARD_ID is 2 and NUM_SHARDS is 2: number the machines from 0 to 1"):
+    with pytest.raises(UserError, match="SHARD_ID: 2 does not fit NUM_SHARDS 2; number the machines from 0 to 1"):
         World(1, machines=2, machine=2)
 
 

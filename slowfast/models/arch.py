@@ -1,0 +1,119 @@
+"""The architectures as a table of temporal kernels, and the stages that a config asks for.
+
+Lists of the config, such as RESNET.SPATIAL_STRIDES, have an entry per stage, res2 to res5, and in it one per pathway.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from slowfast.errors import UserError
+from slowfast.models.res_stage import TRANSFORMS, NonlocalSpec, StageSpec
+
+NUM_STAGES = 4  # res2 to res5
+BLOCKS = {18: (2, 2, 2, 2), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
+
+
+@dataclass(frozen=True)
+class Arch:
+    """Temporal kernels of every pathway: of the stem, and of res2 to res5, where a tuple repeats over the blocks."""
+
+    stems: tuple[int, ...]
+    stages: tuple[tuple[tuple[int, ...], ...], ...]
+    temporal_pool: int = 1
+
+
+ARCHS = {  # the names with "nopool" are those of old configs; new ones have MODEL.MODEL_NAME ResNet_nopool
+    "2d": Arch(stems=(1,), stages=(((1,), (1,), (1,), (1,)),)),
+    "c2d": Arch(stems=(1,), stages=(((1,), (1,), (1,), (1,)),), temporal_pool=2),
+    "i3d": Arch(stems=(5,), stages=(((3,), (3, 1), (3, 1), (1, 3)),), temporal_pool=2),
+    "slow": Arch(stems=(1,), stages=(((1,), (1,), (3,), (3,)),)),
+    "c2d_nopool": Arch(stems=(1,), stages=(((1,), (1,), (1,), (1,)),)),
+    "i3d_nopool": Arch(stems=(5,), stages=(((3,), (3, 1), (3, 1), (1, 3)),)),
+    "slowfast": Arch(stems=(1, 5), stages=(((1,), (1,), (3,), (3,)), ((3,), (3,), (3,), (3,)))),
+}
+
+
+def find_arch(name: str, pathways: int | None = None) -> Arch:
+    """Return the row of the table for `MODEL.ARCH`, which must have `pathways` pathways if given."""
+    known = [key for key, arch in ARCHS.items() if pathways in (None, len(arch.stems))]
+    if name not in known:
+        raise UserError(f"MODEL.ARCH: {name!r} does not fit MODEL.MODEL_NAME; choose one of {', '.join(known)}")
+    return ARCHS[name]
+
+
+def blocks_of(depth: int) -> tuple[int, ...]:
+    """Return the numbers of residual blocks in res2 to res5 for `RESNET.DEPTH`."""
+    if depth not in BLOCKS:
+        raise UserError(f"RESNET.DEPTH: {depth} is not known; choose one of {', '.join(map(str, BLOCKS))}")
+    return BLOCKS[depth]
+
+
+def temporal_kernels(kernels: Sequence[int], blocks: int, keep: int) -> tuple[int, ...]:
+    """Return one kernel per block: `kernels` repeated over the first `keep` blocks, then 1."""
+    return tuple(kernels[i % len(kernels)] if i < keep else 1 for i in range(blocks))
+
+
+def per_stage(cfg, key: str) -> list[list]:
+    """Return the list of the config under `key`, indexed by stage and pathway. Raise UserError for another shape."""
+    section, name = key.split(".")
+    rows, pathways = cfg[section][name], len(find_arch(cfg.MODEL.ARCH).stems)
+    # Published recipes of one pathway leave the default pools, which are for two.
+    longest = 2 if key == "NONLOCAL.POOL" else pathways
+    if len(rows) != NUM_STAGES or not all(isinstance(r, list) and pathways <= len(r) <= longest for r in rows):
+        raise UserError(
+            f"{key}: {rows!r} does not fit the model; give a list of {NUM_STAGES}, one entry for each of res2 to res5, "
+            f"and in each a list for the {pathways} pathway(s) of MODEL.ARCH {cfg.MODEL.ARCH!r}"
+        )
+    return rows
+
+
+def stage_specs(
+    cfg, arch: Arch, pathway: int, width: int, lateral_widths: Sequence[int] = (0, 0, 0, 0)
+) -> list[StageSpec]:
+    """Return the stages of a pathway whose stem has `width` channels. `lateral_widths` add to the stages' inputs."""
+    resnet = cfg.RESNET
+    if resnet.TRANS_FUNC not in TRANSFORMS:
+        raise UserError(f"RESNET.TRANS_FUNC: {resnet.TRANS_FUNC!r} is not known; choose one of {', '.join(TRANSFORMS)}")
+    keeps = per_stage(cfg, "RESNET.NUM_BLOCK_TEMP_KERNEL")
+    strides, dilations = per_stage(cfg, "RESNET.SPATIAL_STRIDES"), per_stage(cfg, "RESNET.SPATIAL_DILATIONS")
+    specs, width_in = [], width
+    for stage, blocks in enumerate(blocks_of(resnet.DEPTH)):
+        spec = StageSpec(
+            width_in=width_in + lateral_widths[stage],
+            width_out=4 * width * 2**stage,
+            width_inner=resnet.NUM_GROUPS * width * 2**stage,
+            temporal_kernels=temporal_kernels(arch.stages[pathway][stage], blocks, keeps[stage][pathway]),
+            stride=strides[stage][pathway],
+            dilation=dilations[stage][pathway],
+            groups=resnet.NUM_GROUPS,
+            transform=resnet.TRANS_FUNC,
+            stride_in_1x1=resnet.STRIDE_1X1,
+            inplace_relu=resnet.INPLACE_RELU,
+            nonlocal_blocks=nonlocal_spec(cfg, stage, pathway),
+        )
+        specs.append(spec)
+        width_in = spec.width_out
+    return specs
+
+
+def nonlocal_spec(cfg, stage: int, pathway: int) -> NonlocalSpec:
+    """Return the non-local blocks of a stage in a pathway."""
+    location, pool, group = (per_stage(cfg, f"NONLOCAL.{name}") for name in ("LOCATION", "POOL", "GROUP"))
+    return NonlocalSpec(
+        after_blocks=tuple(location[stage][pathway]),
+        pool=tuple(pool[stage][pathway]),
+        instantiation=cfg.NONLOCAL.INSTANTIATION,
+        group=group[stage][pathway],
+    )
+
+
+def nonlocal_problem(cfg, pathway: int, frames: Sequence[int]) -> str:
+    """Return why NONLOCAL.GROUP does not divide the `frames` that reach res2 to res5 of a pathway, or ""."""
+    for stage, reaching in enumerate(frames):
+        spec = nonlocal_spec(cfg, stage, pathway)
+        if spec.after_blocks and reaching % spec.group:
+            return (
+                f"NONLOCAL.GROUP {spec.group} does not divide the {reaching} frames that reach a non-local block of "
+                f"res{stage + 2}"
+            )
+    return ""

@@ -1,0 +1,22 @@
+"""The command line that trains and tests."""
+
+import runpy
+from pathlib import Path
+
+import pytest
+
+from tests.engine.tiny import SYNTHETIC, tiny_cfg
+
+ROOT = Path(__file__).parents[2]
+run_net = runpy.run_path(str(ROOT / "tools" / "run_net.py"))["main"]
+
+
+def test_a_mistake_that_a_builder_finds_in_one_of_several_configs_names_its_file(tmp_path, capsys):
+    paths = [tmp_path / "first.yaml", tmp_path / "second.yaml"]
+    for path, momentum in zip(paths, (0.9, 0.0), strict=True):
+        changes = {"TRAIN__ENABLE": momentum == 0.0, "SOLVER__MOMENTUM": momentum}
+        path.write_text(tiny_cfg(tmp_path, tmp_path / path.stem, **SYNTHETIC, **changes).dump())
+    with pytest.raises(SystemExit) as end:
+        run_net(["--cfg", *map(str, paths)])
+    assert end.value.code == 2
+    assert f"error: {paths[1]}: SOLVER.NESTEROV: True needs SOLVER.MOMENTUM above 0" in capsys.readouterr().err
