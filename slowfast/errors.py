@@ -1,4 +1,4 @@
-"""The error for users' mistakes."""
+"""The error for users' mistakes, and the text that a command line prints for it."""
 
 
 class UserError(ValueError):
@@ -6,3 +6,11 @@ class UserError(ValueError):
 
     Command lines print the message and exit with status 2; every other exception keeps its traceback.
     """
+
+
+def user_message(error: BaseException) -> str:
+    """Return the message of an error, in one line if the error comes from a worker process of a loader."""
+    text = str(error).strip()
+    if "Original Traceback" in text:  # a worker sends its traceback as text, with our message in the last line
+        return text.splitlines()[-1].split(": ", 1)[-1]
+    return text or type(error).__name__

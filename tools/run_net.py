@@ -5,7 +5,7 @@ import sys
 import traceback
 
 from slowfast.engine.launch import run
-from slowfast.utils.distributed import INTERRUPTED, RankError
+from slowfast.utils.launch import INTERRUPTED, RankError
 from slowfast.utils.parser import fail_cleanly, load_config, parse_args
 
 
@@ -13,14 +13,13 @@ def main(argv: list[str] | None = None, with_training: bool = True, with_test: b
     try:
         with fail_cleanly():
             args = parse_args(argv)
-            configs = [load_config(args, path) for path in args.cfg_files]  # all, before hours go into the first
-            for cfg in configs:
-                run(cfg, args.init_method, with_training, with_test)
-    except RankError as error:  # it holds the traceback of the rank that failed
+            cfgs = [load_config(args, path) for path in args.cfg_files]
+            run(*cfgs, init_method=args.init_method, with_training=with_training, with_test=with_test)
+    except RankError as error:  # the message holds the traceback
         sys.exit(str(error))
     except KeyboardInterrupt as stop:
-        traceback.clear_frames(stop.__traceback__)  # lets go of loaders, which end their workers
-        print("stopped; what was saved before is intact", file=sys.stderr)
+        traceback.clear_frames(stop.__traceback__)  # releases loaders, which end their workers
+        print("stopped; earlier checkpoints are intact", file=sys.stderr)
         sys.exit(INTERRUPTED)
 
 

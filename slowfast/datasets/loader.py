@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 from slowfast.datasets.build import build_dataset
 from slowfast.multigrid import Recipe, ShortCycleBatchSampler, baseline_schedule, build_plan
 from slowfast.multigrid.build import default_shape
-from slowfast.utils.distributed import get_rank, get_world_size
+from slowfast.utils.distributed import get_rank, get_world_size, uses_cuda
 from slowfast.utils.world import World
 
 # More workers than cores are the user's choice, and the training says when data keeps it waiting.
@@ -41,7 +41,7 @@ def construct_loader(cfg, split: str, dataset=None, batch_sampler=None) -> DataL
         batch_sampler=batch_sampler,
         num_workers=workers,
         prefetch_factor=(1 if split == "test" else 2) if workers else None,  # all views of a video are many
-        pin_memory=cfg.DATA_LOADER.PIN_MEMORY and torch.cuda.is_available(),
+        pin_memory=cfg.DATA_LOADER.PIN_MEMORY and uses_cuda(cfg.NUM_GPUS),
         worker_init_fn=prepare_worker,
         multiprocessing_context="fork" if workers and sys.platform == "linux" else None,  # lists are shared, not sent
         generator=torch.Generator().manual_seed(cfg.RNG_SEED),  # leaves the global one as it is
