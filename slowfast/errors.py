@@ -1,4 +1,4 @@
-"""The error for users' mistakes."""
+"""The error for users' mistakes, and the text that a command line prints for it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,3 +20,11 @@ def errors_name(path) -> Iterator[None]:
         if path is None:
             raise
         raise UserError(f"{path}: {error}").with_traceback(error.__traceback__) from None
+
+
+def user_message(error: BaseException) -> str:
+    """Return the message of an error, in one line if the error comes from a worker process of a loader."""
+    text = str(error).strip()
+    if "Original Traceback" in text:  # a worker sends its traceback as text, with our message in the last line
+        return text.splitlines()[-1].split(": ", 1)[-1]
+    return text or type(error).__name__

@@ -1,4 +1,4 @@
-"""What a user gets when things go wrong: one clear message, a status that is not 0, and nothing lost."""
+"""Failures: one clear message, a status that is not 0, and nothing lost."""
 
 import logging
 import os
@@ -14,7 +14,8 @@ from slowfast.datasets.build import build_dataset
 from slowfast.datasets.loader import construct_loader
 from slowfast.engine.launch import run
 from slowfast.errors import UserError
-from slowfast.utils.distributed import RankError, barrier, get_rank, launch
+from slowfast.utils.distributed import barrier, get_rank
+from slowfast.utils.launch import RankError, launch
 from slowfast.utils.parser import fail_cleanly
 from slowfast.utils.world import World
 from tests.engine.tiny import SYNTHETIC, json_stats, tiny_cfg
@@ -24,7 +25,7 @@ ROOT = Path(__file__).parents[1]
 run_net = runpy.run_path(str(ROOT / "tools" / "run_net.py"))["main"]
 
 
-def test_a_mistake_in_the_second_config_is_told_before_the_first_one_trains(tmp_path, capsys):
+def test_a_missing_second_config_is_reported_before_the_first_one_trains(tmp_path, capsys):
     first = tmp_path / "first.yaml"
     first.write_text(tiny_cfg(tmp_path, tmp_path / "out", **SYNTHETIC).dump())
     with pytest.raises(SystemExit) as end:
@@ -34,7 +35,7 @@ def test_a_mistake_in_the_second_config_is_told_before_the_first_one_trains(tmp_
     assert not (tmp_path / "out").exists()
 
 
-def test_a_mistake_in_the_test_list_is_told_before_the_training(tmp_path):
+def test_a_mistake_in_the_test_list_is_reported_before_the_training(tmp_path):
     (tmp_path / "test.csv").write_text("")
     cfg = tiny_cfg(tmp_path, tmp_path / "out", TRAIN__DATASET="synthetic", TEST__ENABLE=True)
     with pytest.raises(ValueError, match="test.csv lists no videos"):
@@ -42,15 +43,39 @@ def test_a_mistake_in_the_test_list_is_told_before_the_training(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_an_output_folder_that_cannot_be_written_is_told_with_its_key(tmp_path):
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"TEST__BATCH_SIZE": 3, "NUM_GPUS": 2}, "TEST.BATCH_SIZE: 3 is not divisible by NUM_GPUS 2"),
+        ({"DATA__TEST_CROP_SIZE": 8}, "8 frames x 8 px"),
+        ({"TRAIN__BATCH_SIZE": 13}, "only 12 training videos"),
+    ],
+)
+def test_a_mistake_of_any_config_is_reported_before_the_first_one_trains(changes, message, tmp_path):
+    first = tiny_cfg(tmp_path, tmp_path / "out", **SYNTHETIC)
+    second = tiny_cfg(tmp_path, tmp_path / "out", **SYNTHETIC, **{"TEST__ENABLE": True} | changes)
+    with pytest.raises(UserError, match=message):
+        run(first, second)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_a_mistake_in_a_list_of_the_training_is_reported_before_it_starts(split, lists, tmp_path):
+    (tmp_path / f"{split}.csv").write_text("")
+    with pytest.raises(UserError, match=f"{split}.csv lists no videos"):
+        run(tiny_cfg(tmp_path, tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_output_folder_that_cannot_be_written_is_reported_with_its_key(tmp_path):
     (tmp_path / "out").write_text("a file")
     with pytest.raises(ValueError, match="OUTPUT_DIR is '.*out', where nothing can be written"):
         run(tiny_cfg(tmp_path, tmp_path / "out", **SYNTHETIC))
 
 
-def test_what_a_failed_run_held_is_let_go_before_the_program_ends():
+def test_objects_of_a_failed_run_are_released_before_the_program_ends():
     class Loader:
-        """Stands for the workers, which complain when the program ends around them."""
+        """Takes the place of a loader, whose workers complain if they outlive the program."""
 
     held = []
 
@@ -65,7 +90,7 @@ def test_what_a_failed_run_held_is_let_go_before_the_program_ends():
     assert held[0]() is None
 
 
-def test_workers_load_on_after_a_sigterm_so_that_the_state_can_be_saved(tmp_path):
+def test_workers_continue_after_a_sigterm_so_that_the_state_can_be_saved(tmp_path):
     cfg = tiny_cfg(tmp_path, tmp_path, **SYNTHETIC, DATA_LOADER__NUM_WORKERS=1, TRAIN__BATCH_SIZE=1)
     batches = iter(construct_loader(cfg, "val", build_dataset("synthetic", cfg, "val")))
     next(batches)
@@ -73,7 +98,7 @@ def test_workers_load_on_after_a_sigterm_so_that_the_state_can_be_saved(tmp_path
     assert len(list(batches)) == 6
 
 
-def test_a_class_without_videos_is_said(tmp_path, caplog, monkeypatch):
+def test_a_class_without_videos_logs_a_warning(tmp_path, caplog, monkeypatch):
     monkeypatch.setattr(logging.getLogger("slowfast"), "propagate", True)
     for name in ("jump", "run"):
         (tmp_path / "train" / name).mkdir(parents=True)
@@ -84,7 +109,7 @@ def test_a_class_without_videos_is_said(tmp_path, caplog, monkeypatch):
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 and no more"])
-def test_a_damaged_last_checkpoint_is_told_with_the_way_on(content, tmp_path):
+def test_a_damaged_last_checkpoint_is_reported_with_a_fix(content, tmp_path):
     checkpoints = tmp_path / "checkpoints"
     cfg = tiny_cfg(tmp_path, tmp_path, **SYNTHETIC, SOLVER__MAX_EPOCH=3, TRAIN__EVAL_PERIOD=10)
     run(cfg)
@@ -103,14 +128,14 @@ def end_by_signal():
     barrier()
 
 
-def test_a_process_that_was_killed_is_told_rather_than_the_complaints_of_the_others():
+def test_a_killed_process_is_reported_rather_than_the_errors_of_the_others():
     with pytest.raises(RankError, match="rank 1 was ended by SIGKILL"):
         launch(end_by_signal, (), World(2))
 
 
 @pytest.fixture(scope="module")
 def bad_files(tmp_path_factory):
-    """Files that are no videos, and what is said of each."""
+    """Files that are not videos, and the reason reported for each."""
     folder = tmp_path_factory.mktemp("bad")
     (folder / "empty.mp4").touch()
     (folder / "text.mp4").write_text("the description of a video\n" * 99)
@@ -134,7 +159,7 @@ def lists(tmp_path):
     return add
 
 
-def test_training_passes_over_every_kind_of_bad_file_and_lists_it_once_an_epoch(bad_files, lists, tmp_path):
+def test_training_skips_every_kind_of_bad_file_and_lists_it_once_an_epoch(bad_files, lists, tmp_path):
     lists("train", bad_files)
     changes = {"SOLVER__MAX_EPOCH": 1, "SOLVER__STEPS": [0], "TRAIN__BATCH_SIZE": 3, "DATA__MAX_BAD_FRACTION": 1.0}
     run(tiny_cfg(tmp_path, tmp_path / "out", **changes))
@@ -144,14 +169,14 @@ def test_training_passes_over_every_kind_of_bad_file_and_lists_it_once_an_epoch(
         assert reason in line
 
 
-def test_too_many_bad_files_end_the_training_with_where_they_are_listed(bad_files, lists, tmp_path):
+def test_too_many_bad_files_end_the_training_with_an_error_that_names_the_list(bad_files, lists, tmp_path):
     lists("train", bad_files)
     with pytest.raises(ValueError, match="more than DATA.MAX_BAD_FRACTION 0.5 allows: see .*bad_videos.csv"):
         run(tiny_cfg(tmp_path, tmp_path / "out", TRAIN__BATCH_SIZE=3, DATA__MAX_BAD_FRACTION=0.5))
 
 
 @pytest.mark.parametrize("split", ["val", "test"])
-def test_a_bad_file_ends_an_evaluation_unless_such_are_to_be_skipped(split, bad_files, lists, tmp_path):
+def test_a_bad_file_ends_an_evaluation_unless_bad_videos_are_skipped(split, bad_files, lists, tmp_path):
     lists(split, bad_files)
     changes = {"SOLVER__MAX_EPOCH": 1, "SOLVER__STEPS": [0], "TRAIN__EVAL_PERIOD": 1}
     changes |= {"TEST__ENABLE": split == "test", "TRAIN__ENABLE": split == "val"}

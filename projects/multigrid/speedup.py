@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""Time every mini-batch shape of a recipe on this machine, and add up what baseline and multigrid training take.
+"""Time every mini-batch shape of a recipe on this machine, and estimate the time of baseline and multigrid training.
 
     projects/multigrid/speedup.py --cfg YAML [YAML ...] [options] [KEY VALUE ...]
     projects/multigrid/speedup.py --paper [options] [KEY VALUE ...]    # the paper's recipes next to its numbers
     projects/multigrid/speedup.py --paper --reduced                    # small models and clips, for a CPU
 
-Clips come from memory, so this is the time of the training step alone (transfer to the input of the model, forward,
-backward, optimiser), as the engine takes it, on one device; waiting for data and for other devices comes on top.
-Mixed precision as the config says (TRAIN.MIXED_PRECISION True to switch it on).
+Clips come from memory, so this is the time of the engine's training step alone (normalizing, forward, backward,
+optimizer) on one device. Waiting for data and for other devices comes on top. TRAIN.MIXED_PRECISION True switches mixed
+precision on.
 """
 
 import json
@@ -17,17 +17,13 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import median
 from time import perf_counter
-from types import SimpleNamespace
+from typing import Any
 
 import torch
 
-from slowfast.engine.precision import Precision
+from slowfast.engine.learner import Learner
 from slowfast.engine.schedule import build_baseline, build_schedule
-from slowfast.engine.train_net import train_step
-from slowfast.models import build_model
-from slowfast.models.losses import get_loss_func
-from slowfast.multigrid import Schedule, Shape, build_plan, regroup
-from slowfast.optim.build import construct_optimizer
+from slowfast.multigrid import Schedule, Shape, build_plan
 from slowfast.utils.machine import machine_name
 from slowfast.utils.parser import argument_parser, change_devices, fail_cleanly, load_config, parse_args
 from slowfast.utils.world import World
@@ -47,7 +43,7 @@ REDUCED = ["DATA.TRAIN_CROP_SIZE", "64", "DATA.NUM_FRAMES", "16", "RESNET.WIDTH_
 
 @dataclass(frozen=True)
 class Batch:
-    """What the time of a step depends on: the mini-batch of one device, and its batch-norm groups."""
+    """The mini-batch of one device and its batch-norm groups, on which the time of a step depends."""
 
     shape: Shape
     bn_groups: int
@@ -58,7 +54,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds of a step and its peak of device memory (None on a CPU), with the batch cut into `parts`."""
+    """Seconds of a step and its peak device memory (None on a CPU), with the batch split into `parts`."""
 
     seconds: float
     peak_gib: float | None
@@ -66,27 +62,15 @@ class Timing:
 
 
 class Bench:
-    """The model, optimiser and precision of a config on one device, and the engine's step on random clips."""
+    """Times the training step of a config on random clips."""
 
     def __init__(self, cfg, device: torch.device, iterations: int, warmup: int):
-        precision = Precision(device, cfg.TRAIN.MIXED_PRECISION)
-        model = precision.place(build_model(cfg))
+        self.learner = Learner.from_cfg(cfg, device)
         self.iterations, self.warmup = iterations, warmup
-        self.state = SimpleNamespace(  # the part of a TrainingState that a step uses
-            cfg=cfg,
-            done=0,
-            device=device,
-            precision=precision,
-            model=model,
-            net=model,
-            pack=precision.pack(cfg),
-            loss=get_loss_func(cfg.MODEL.LOSS_FUNC)(reduction="mean"),
-            optimizer=construct_optimizer(model, cfg),
-            scaler=precision.scaler(),
-        )
+        self.num_classes, self.has_label_sets = cfg.MODEL.NUM_CLASSES, cfg.MODEL.LOSS_FUNC.startswith("bce")
 
     def time(self, batch: Batch, may_split: bool) -> Timing | None:
-        """Median time of a step, or None if it does not fit; `may_split`: then by halves, quarters and so on."""
+        """Return the median time of a step, or None if it does not fit. `may_split`: halve the batch until it fits."""
         parts = 1
         while True:
             size, groups = batch.shape.batch_size // parts, max(batch.bn_groups // parts, 1)
@@ -98,34 +82,34 @@ class Bench:
             parts *= 2
 
     def _time(self, batch: Batch) -> Timing | None:
-        device = self.state.device
-        regroup(self.state.model, batch.bn_groups)
+        device = self.learner.device
+        self.learner.start_phase(batch.bn_groups)
         clear_memory(device)
         try:
             clips = self._clips(batch.shape)
             times = [self._step(clips) for _ in range(self.warmup + self.iterations)]
         except torch.OutOfMemoryError:
-            self.state.optimizer.zero_grad(set_to_none=True)
+            self.learner.optimizer.zero_grad(set_to_none=True)
             return None
         return Timing(median(times[self.warmup :]), peak_gib(device))
 
     def _clips(self, shape: Shape) -> dict:
-        cfg, size = self.state.cfg, (shape.batch_size, shape.frames, shape.crop, shape.crop, 3)
-        clips = torch.randint(256, size, dtype=torch.uint8, device=self.state.device)
-        labels = torch.randint(cfg.MODEL.NUM_CLASSES, (shape.batch_size,), device=self.state.device)
-        if cfg.MODEL.LOSS_FUNC.startswith("bce"):
-            labels = torch.nn.functional.one_hot(labels, cfg.MODEL.NUM_CLASSES).float()
-        return {"clip": clips, "label": labels, "bad": []}
+        device, size = self.learner.device, (shape.batch_size, shape.frames, shape.crop, shape.crop, 3)
+        clips = torch.randint(256, size, dtype=torch.uint8, device=device)
+        labels = torch.randint(self.num_classes, (shape.batch_size,), device=device)
+        if self.has_label_sets:
+            labels = torch.nn.functional.one_hot(labels, self.num_classes).float()
+        return {"clip": clips, "label": labels}
 
     def _step(self, batch: dict) -> float:
-        synchronise(self.state.device)
+        synchronize(self.learner.device)
         start = perf_counter()
-        train_step(self.state, batch, lr=1e-6)  # the rate does not change the time, and random labels diverge
-        synchronise(self.state.device)
+        self.learner.step(batch, lr=1e-6)  # the rate does not change the time, and random labels diverge
+        synchronize(self.learner.device)
         return perf_counter() - start
 
 
-def synchronise(device: torch.device) -> None:
+def synchronize(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
@@ -141,8 +125,8 @@ def peak_gib(device: torch.device) -> float | None:
 
 
 def count_iterations(schedule: Schedule, num_videos: int, world: int) -> Counter:
-    """Iterations of every batch over the whole training; the short cycle starts anew with every leg."""
-    counts = Counter()
+    """Return the number of iterations of every batch in the training. The short cycle restarts with every leg."""
+    counts: Counter[Batch] = Counter()
     for leg in build_plan(schedule, num_videos, world):
         shapes = leg.phase.shapes
         for k, shape in enumerate(shapes):
@@ -151,7 +135,7 @@ def count_iterations(schedule: Schedule, num_videos: int, world: int) -> Counter
 
 
 def compare(cfg, args) -> dict:
-    """Times and totals of the config's schedule and of the same recipe without multigrid, as plain numbers."""
+    """Return times and totals of the config's schedule and of the same recipe without multigrid, as plain numbers."""
     world = World.from_cfg(cfg)
     counts = {
         "baseline": count_iterations(build_baseline(cfg, world), args.num_videos, world.size),
@@ -162,7 +146,7 @@ def compare(cfg, args) -> dict:
     for batch in dict.fromkeys([*counts["baseline"], *counts["multigrid"]]):
         timings[batch] = bench.time(batch, args.split)
         print(f"  {batch}: {describe(timings[batch])}", flush=True)
-    result = {name: totals(count, timings) for name, count in counts.items()}
+    result: dict[str, Any] = {name: totals(count, timings) for name, count in counts.items()}
     result["world_size"] = world.size
     result["batches"] = [
         asdict(batch) | {name: count[batch] for name, count in counts.items()} | asdict_or_empty(timing)
@@ -177,7 +161,8 @@ def compare(cfg, args) -> dict:
 
 def totals(counts: Counter, timings: dict[Batch, Timing | None]) -> dict:
     missing = [str(batch) for batch in counts if timings[batch] is None]
-    hours = None if missing else sum(n * timings[batch].seconds for batch, n in counts.items()) / 3600
+    seconds = [n * timing.seconds for batch, n in counts.items() if (timing := timings[batch])]
+    hours = None if missing else sum(seconds) / 3600
     return {"iterations": sum(counts.values()), "hours": hours, "out_of_memory": missing}
 
 
@@ -194,7 +179,7 @@ def describe(timing: Timing | None) -> str:
 
 
 def report(name: str, result: dict) -> str:
-    """One recipe: every batch with its time and its share, and the totals."""
+    """Return the text for one recipe: the time and the iterations of every batch, and the totals."""
     lines = [
         f"\n{name}: {result['world_size']} device(s)\n",
         "| clips x frames x px | groups | ms | clips/s | peak GiB | baseline iterations | multigrid iterations |",
@@ -225,7 +210,7 @@ def ratio_text(speedup: float | None) -> str:
 
 
 def paper_table(results: dict[str, dict], machine: str) -> str:
-    """The paper's recipes: what was measured here next to the paper's speed-up."""
+    """Return a table of the paper's recipes: the speed-up measured here beside the paper's."""
     lines = [
         f"\nTraining steps alone, one device, {machine}\n",
         "| recipe | baseline h | multigrid h | fewer iterations | faster | paper |",
@@ -245,13 +230,17 @@ def parse(argv: list[str] | None = None):
     if "--paper" in words:
         words += ["--cfg", *(str(CONFIGS / file) for _, file, _ in PAPER)]
     parser = argument_parser(__doc__.splitlines()[0])
-    parser.add_argument("--paper", action="store_true", help="time the paper's recipes and print its numbers beside")
+    parser.add_argument("--paper", action="store_true", help="time the paper's recipes and print its numbers too")
     parser.add_argument("--reduced", action="store_true", help=f"small enough for a CPU: {' '.join(REDUCED)}")
-    parser.add_argument("--num-videos", type=int, default=240_000, help="training videos (default: Kinetics-400's)")
-    parser.add_argument("--num-devices", type=int, help="devices that share a machine's batch; default: NUM_GPUS")
-    parser.add_argument("--iterations", type=int, default=10, help="timed steps of each shape; the median counts")
-    parser.add_argument("--warmup", type=int, default=3, help="steps of each shape before those")
-    parser.add_argument("--split", action="store_true", help="time a batch that does not fit in parts that do")
+    parser.add_argument(
+        "--num-videos", type=int, default=240_000, help="training videos (default: those of Kinetics-400)"
+    )
+    parser.add_argument("--num-devices", type=int, help="devices that share the batch of a machine (default: NUM_GPUS)")
+    parser.add_argument(
+        "--iterations", type=int, default=10, help="timed steps of each shape; the result is the median"
+    )
+    parser.add_argument("--warmup", type=int, default=3, help="untimed steps of each shape before them")
+    parser.add_argument("--split", action="store_true", help="split a batch that does not fit into parts that fit")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="cpu or cuda")
     parser.add_argument("--json", metavar="FILE", help="write all numbers as JSON")
     args = parse_args(words, parser)

@@ -15,7 +15,7 @@ from slowfast.config.node import CfgNode
 from slowfast.datasets.build import build_dataset
 from slowfast.multigrid import Recipe, ShortCycleBatchSampler, baseline_schedule, build_plan
 from slowfast.multigrid.build import default_shape
-from slowfast.utils.distributed import get_rank, get_world_size
+from slowfast.utils.distributed import get_rank, get_world_size, uses_cuda
 from slowfast.utils.world import World
 
 # More workers than cores are the user's choice, and the training logs it when it waits for data.
@@ -45,7 +45,7 @@ def construct_loader(
         batch_sampler=batch_sampler,
         num_workers=workers,
         prefetch_factor=(1 if split == "test" else 2) if workers else None,  # a video has many views
-        pin_memory=cfg.DATA_LOADER.PIN_MEMORY and torch.cuda.is_available(),
+        pin_memory=cfg.DATA_LOADER.PIN_MEMORY and uses_cuda(cfg.NUM_GPUS),
         worker_init_fn=prepare_worker,
         multiprocessing_context="fork" if workers and sys.platform == "linux" else None,  # lists are shared, not sent
         generator=torch.Generator().manual_seed(cfg.RNG_SEED),  # does not draw from the global one

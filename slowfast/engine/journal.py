@@ -1,154 +1,166 @@
-"""What a training writes down: a line every LOG_PERIOD iterations, one per epoch, json and TensorBoard beside."""
+"""The records of a training: log lines, json lines, a progress bar and TensorBoard curves."""
 
-import csv
 import logging
+from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
-from torch import Tensor
 
+from slowfast.config.node import CfgNode
+from slowfast.engine.bad_videos import BAD_VIDEOS, append_bad_videos
+from slowfast.engine.learner import Step
 from slowfast.engine.progress import Place, Progress
 from slowfast.errors import UserError
 from slowfast.multigrid import Leg
-from slowfast.utils.distributed import all_gather_lists, get_world_size, is_master
+from slowfast.utils.distributed import all_gather_lists, get_world_size
 from slowfast.utils.logging import log_json_stats, progress_bar
-from slowfast.utils.meters import Pace, TimedIterator, TopKMeter, clock_text, memory
+from slowfast.utils.meters import Lap, Pace, TimedIterator, TopKMeter, clock_text, memory
 from slowfast.visualization.tensorboard import TensorBoard
 
 logger = logging.getLogger(__name__)
 
-MUCH_WAITING = 1 / 3
-BAD_VIDEOS = "bad_videos.csv"
-
-
-class Step(NamedTuple):
-    """What came of an iteration: tensors on the device, what could not be decoded, and the learning rate."""
-
-    loss: Tensor
-    scores: Tensor
-    labels: Tensor
-    bad: list[str]
-    lr: float
+LONG_WAIT = 1 / 3  # share of the time
 
 
 class Journal:
-    """Keeps the meters of an epoch and says what they show."""
+    """Measures a training and logs the figures, every LOG_PERIOD iterations and every epoch.
 
-    def __init__(self, cfg, device: torch.device, progress: Progress, batches: TimedIterator, done: int = 0):
-        self.output_dir, self.log_period = cfg.OUTPUT_DIR, cfg.LOG_PERIOD
-        self.max_bad_fraction = cfg.DATA.MAX_BAD_FRACTION
-        self.has_errors = not cfg.DATA.MULTI_LABEL
-        self.device, self.progress = device, progress
-        self.meter = TopKMeter(device)
-        self.pace = Pace(batches)
-        self.board = TensorBoard.from_cfg(cfg)
-        self.bar = progress_bar(progress.total_iterations, done)
-        self.bad: list[str] = []
+    Args:
+        batches: the iterator of the training's batches, which measures how long it was waited for.
+        done: iterations done before.
+        epoch_sums: of an earlier journal that stopped inside the epoch.
+    """
+
+    def __init__(
+        self,
+        cfg: CfgNode,
+        progress: Progress,
+        device: torch.device,
+        batches: TimedIterator,
+        done: int = 0,
+        epoch_sums: list[float] | None = None,
+    ):
+        self._output_dir, self._log_period = cfg.OUTPUT_DIR, cfg.LOG_PERIOD
+        self._max_bad_fraction = cfg.DATA.MAX_BAD_FRACTION
+        self._has_errors = not cfg.DATA.MULTI_LABEL
+        self._device, self._progress = device, progress
+        self._meter, self._pace = TopKMeter(device), Pace(batches)
+        self._meter.restore(epoch_sums)
+        self._board = TensorBoard.from_cfg(cfg)
+        self._bar = progress_bar(progress.total_iterations, done)
+        self._bad: list[str] = []
         self._warned_in_epoch = -1
-        self._first_lap = True
+        self._is_first_lap = True
 
-    def iteration(self, leg: Leg, i: int, step: Step) -> None:
-        """Count an iteration, and say how every LOG_PERIOD-th went; only then anything waits for the device."""
-        self.meter.update(step.scores, step.labels, step.loss)
-        self.bad += [line for lines in step.bad for line in lines.splitlines()]
-        self.pace.step(len(step.labels))
-        self.bar.update()
-        place = self.progress.at(leg, i)
-        if (place.iteration + 1) % self.log_period == 0:
-            now = TopKMeter(self.device)
-            now.update(step.scores, step.labels, step.loss)
-            self._say(leg, i, place, now.averages(self.has_errors) | {"lr": step.lr})
+    def iteration(self, leg: Leg, i: int, step: Step, bad: Iterable[str]) -> None:
+        """Count iteration `i` of `leg`; log every LOG_PERIOD-th. Only then does the host wait for the device.
 
-    def _say(self, leg: Leg, i: int, place: Place, figures: dict) -> None:
-        pace, shape = self.pace.lap(), leg.shape(i)
-        pace["clips_per_sec"] *= get_world_size()
-        eta = self._eta_sec(place, pace)
+        `bad`: the errors of videos that could not be decoded, as a batch holds them.
+        """
+        self._meter.update(step.scores, step.labels, step.loss)
+        self._bad += [line for lines in bad for line in lines.splitlines()]
+        self._pace.step(len(step.labels))
+        self._bar.update()
+        place = self._progress.at(leg, i)
+        if (place.iteration + 1) % self._log_period == 0:
+            of_this_step = TopKMeter(self._device)
+            of_this_step.update(step.scores, step.labels, step.loss)
+            self._log_iteration(leg, i, place, of_this_step.averages(self._has_errors) | {"lr": step.lr})
+
+    def _log_iteration(self, leg: Leg, i: int, place: Place, figures: dict[str, float]) -> None:
+        pace, shape = self._pace.lap(), leg.shape(i)
+        assert pace is not None  # this iteration belongs to the lap
         clips = shape.batch_size * get_world_size()
+        speed = {
+            "dt": pace.sec,
+            "dt_data": pace.sec_data,
+            "dt_net": pace.sec_net,
+            "data_wait": pace.wait_share,
+            "clips_per_sec": pace.clips_per_sec * get_world_size(),
+        }
+        used = memory(self._device)
         stats = {
             "_type": "train_iter",
             **self._where(place),
             **figures,
             "batch": [clips, shape.frames, shape.crop],
-            **{key: round(pace[key], 5) for key in ("dt", "dt_data", "dt_net", "data_wait", "clips_per_sec")},
-            "eta": clock_text(eta),
-            **memory(self.device),
+            **{key: round(value, 5) for key, value in speed.items()},
+            "eta": clock_text(self._eta_sec(place, pace)),
+            **used,
         }
         logger.info(
             "epoch %s (%.3f), iteration %s: loss %.4f%s, lr %.5g | %d x %d x %d px | "
             "%.3f s, %.0f %% waiting for data | %s | ETA %s",
-            *(stats["epoch"], place.position, stats["iter"], stats["loss"], _errors(figures), figures["lr"]),
-            *(clips, shape.frames, shape.crop, pace["dt"], 100 * pace["data_wait"]),
-            *(next(iter(memory(self.device).values())), stats["eta"]),
+            *(stats["epoch"], place.position, stats["iter"], figures["loss"], _errors(figures), figures["lr"]),
+            *(clips, shape.frames, shape.crop, pace.sec, 100 * pace.wait_share),
+            *(next(iter(used.values())), stats["eta"]),
         )
-        log_json_stats(stats, self.output_dir)
-        self.bar.set_postfix_str(f"epoch {stats['epoch']}, loss {stats['loss']:.4f}")
-        self.board.add("train", {k: stats[k] for k in (*figures, "dt", "data_wait", "clips_per_sec")}, place.clips)
-        self._warn_of_waiting(place.epoch, pace["data_wait"])
+        log_json_stats(stats, self._output_dir)
+        self._bar.set_postfix_str(f"epoch {stats['epoch']}, loss {figures['loss']:.4f}")
+        self._board.add("train", figures | {k: speed[k] for k in ("dt", "data_wait", "clips_per_sec")}, place.clips)
+        self._warn_of_waiting(place.epoch, pace.wait_share)
 
     def _where(self, place: Place) -> dict:
         return {
-            "epoch": f"{place.epoch + 1}/{self.progress.total_epochs}",
+            "epoch": f"{place.epoch + 1}/{self._progress.total_epochs}",
             "position": round(place.position, 6),
-            "iter": f"{place.iteration_of_epoch + 1}/{self.progress.iterations_of_epoch[place.epoch]}",
+            "iter": f"{place.iteration_of_epoch + 1}/{self._progress.iterations_of_epoch[place.epoch]}",
             "iteration": place.iteration + 1,
             "clips": place.clips,
         }
 
-    def _eta_sec(self, place: Place, pace: dict) -> float:
-        """Batches of all shapes cost the device about the same; what is waited for is the clips in them."""
-        iterations = self.progress.total_iterations - place.iteration - 1
-        clips = (self.progress.total_clips - place.clips) / get_world_size()
-        return iterations * pace["dt_net"] + clips * pace["sec_wait_per_clip"]
+    def _eta_sec(self, place: Place, pace: Lap) -> float:
+        """Estimate the remaining seconds. Batches of all shapes take the same time; clips take the loading time."""
+        iterations = self._progress.total_iterations - place.iteration - 1
+        clips = (self._progress.total_clips - place.clips) / get_world_size()
+        return iterations * pace.sec_net + clips * pace.sec_wait_per_clip
 
     def _warn_of_waiting(self, epoch: int, share: float) -> None:
-        starting, self._first_lap = self._first_lap, False  # the first batches always keep us waiting
-        if share > MUCH_WAITING and not starting and epoch != self._warned_in_epoch:
+        is_start, self._is_first_lap = self._is_first_lap, False  # the first batches always take long
+        if share > LONG_WAIT and not is_start and epoch != self._warned_in_epoch:
             self._warned_in_epoch = epoch
             logger.warning(
-                "%.0f %% of the time goes into waiting for data: raise DATA_LOADER.NUM_WORKERS if processor cores are "
+                "%.0f %% of the time is spent waiting for data: raise DATA_LOADER.NUM_WORKERS if processor cores are "
                 "free, or store the videos at a smaller size",
                 100 * share,
             )
 
     def end_of_epoch(self, epoch: int, clips: int) -> None:
-        """Say how the epoch went, list what could not be decoded, and begin the next. `clips`: seen so far.
+        """Log the averages of the epoch, list its bad videos and start the next. `clips`: seen since the start.
 
-        Raises UserError when more than DATA.MAX_BAD_FRACTION of the epoch's clips could not be decoded.
+        Raises UserError if more than DATA.MAX_BAD_FRACTION of the epoch's clips could not be decoded.
         """
-        seen = self.meter.state()[0]
-        bad = self.write_bad_videos()
-        averages = self.meter.averages(self.has_errors)
-        total = self.progress.total_epochs
-        done = {"epoch": f"{epoch + 1}/{total}", "iteration": self.progress.iterations_through(epoch)}
+        seen = self._meter.state()[0]
+        bad = self._write_bad_videos()
+        averages = self._meter.averages(self._has_errors)
+        total = self._progress.total_epochs
+        done = {"epoch": f"{epoch + 1}/{total}", "iteration": self._progress.iterations_through(epoch)}
         stats = {"_type": "train_epoch", **done, **averages, "bad_videos": bad}
         logger.info("epoch %d/%d done: loss %.4f%s", epoch + 1, total, averages["loss"], _errors(averages))
-        log_json_stats(stats | {"clips": clips} | memory(self.device), self.output_dir)
-        self.board.add("train_epoch", averages, clips)
-        self.meter.reset()
-        if bad > self.max_bad_fraction * seen:
+        log_json_stats(stats | {"clips": clips} | memory(self._device), self._output_dir)
+        self._board.add("train_epoch", averages, clips)
+        self._meter.reset()
+        if bad > self._max_bad_fraction * seen:
             raise UserError(
                 f"{bad} of the {int(seen)} clips of epoch {epoch + 1} could not be decoded, more than "
-                f"DATA.MAX_BAD_FRACTION {self.max_bad_fraction:g} allows: see {Path(self.output_dir) / BAD_VIDEOS}, "
-                "mend or remove those videos, or raise DATA.MAX_BAD_FRACTION"
+                f"DATA.MAX_BAD_FRACTION {self._max_bad_fraction:g} allows: see {Path(self._output_dir) / BAD_VIDEOS}, "
+                "fix or remove those videos, or raise DATA.MAX_BAD_FRACTION"
             )
 
-    def write_bad_videos(self) -> int:
-        """Append what could not be decoded, on any rank, to OUTPUT_DIR/bad_videos.csv; how many there were."""
-        bad, self.bad = all_gather_lists(self.bad), []
-        append_bad_videos(self.output_dir, bad)
-        return len(bad)
-
     def val_iteration(self, epoch: int, number: int, total: int) -> None:
-        if number % self.log_period == 0:
-            where = {"epoch": f"{epoch + 1}/{self.progress.total_epochs}", "iter": f"{number}/{total}"}
-            log_json_stats({"_type": "val_iter"} | where | memory(self.device), self.output_dir)
+        """Log every LOG_PERIOD-th batch of an evaluation. `number` counts from 1."""
+        if number % self._log_period == 0:
+            where = {"epoch": f"{epoch + 1}/{self._progress.total_epochs}", "iter": f"{number}/{total}"}
+            log_json_stats({"_type": "val_iter"} | where | memory(self._device), self._output_dir)
 
-    def evaluation(self, epoch: int, clips: int, accuracies: dict, best: dict, seconds: float) -> None:
+    def evaluation(
+        self, epoch: int, clips: int, accuracies: dict[str, float], best: dict[str, float], seconds: float
+    ) -> None:
+        """Log the result of an evaluation and the best result so far."""
         errors = {key.replace("acc", "err"): 100.0 - value for key, value in accuracies.items() if key.endswith("acc")}
         stats = {
             "_type": "val_epoch",
-            "epoch": f"{epoch + 1}/{self.progress.total_epochs}",
+            "epoch": f"{epoch + 1}/{self._progress.total_epochs}",
             **accuracies,
             **errors,
             **{f"best_{key}": value for key, value in best.items()},
@@ -158,24 +170,30 @@ class Journal:
         text = ", ".join(f"{key} {value:.4g}" for key, value in accuracies.items())
         first, record = next(iter(best.items()))
         logger.info("validation after epoch %d: %s (best %s %.4g)", epoch + 1, text, first, record)
-        log_json_stats(stats | memory(self.device), self.output_dir)
-        self.board.add("val", accuracies, clips)
+        log_json_stats(stats | memory(self._device), self._output_dir)
+        self._board.add("val", accuracies, clips)
+
+    def pause(self) -> None:
+        """Leave the time since the last log line out of the pace: it was not spent on training."""
+        self._pace.lap()
+
+    def epoch_sums(self) -> list[float]:
+        """Return the sums of the epoch so far, from which another journal can resume."""
+        return self._meter.state()
+
+    def close(self) -> None:
+        """List the bad videos that are not listed yet, and close the progress bar. All ranks call this together."""
+        self._write_bad_videos()
+        self._bar.close()
+
+    def _write_bad_videos(self) -> int:
+        """List the videos that could not be decoded on any rank since the last call; return their number."""
+        bad, self._bad = all_gather_lists(self._bad), []
+        append_bad_videos(self._output_dir, bad)
+        return len(bad)
 
 
-def append_bad_videos(output_dir: str, lines: list[str]) -> None:
-    """Append `path<TAB>error` lines to OUTPUT_DIR/bad_videos.csv (rank 0 only), with a header if it is new."""
-    if not lines or not is_master():
-        return
-    path = Path(output_dir) / BAD_VIDEOS
-    new = not path.exists()
-    with open(path, "a", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerows([("path", "error")] if new else [])
-        writer.writerows(line.split("\t", 1) for line in lines)
-    logger.warning("%d clips could not be decoded and were replaced or left out: see %s", len(lines), path)
-
-
-def _errors(figures: dict) -> str:
+def _errors(figures: dict[str, float]) -> str:
     if "top1_err" not in figures:
         return ""
     return f", error {figures['top1_err']:.2f} % (top-5 {figures['top5_err']:.2f} %)"

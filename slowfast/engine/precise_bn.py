@@ -1,15 +1,19 @@
-"""Precise batch norm: running statistics over fresh batches, not a moving average over past weights.
+"""Precise batch norm: running statistics over fresh batches at fixed weights, not a moving average during training.
 
 "Rethinking Batch in BatchNorm" (Wu and Johnson, 2021), Section 3.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from math import ceil
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.data import DataLoader
 
+from slowfast.config.node import CfgNode
 from slowfast.datasets.loader import construct_loader
+from slowfast.engine.interfaces import SizedDataset
 from slowfast.multigrid import Leg, Phase, ShortCycleBatchSampler
 from slowfast.multigrid.build import default_shape
 from slowfast.utils.distributed import all_reduce_sum, get_rank, get_world_size
@@ -17,42 +21,54 @@ from slowfast.utils.world import World
 
 
 @torch.no_grad()
-def update_statistics(model: nn.Module, batches: Iterable) -> None:
+def update_statistics(model: nn.Module, batches: Iterable[Any]) -> None:
     """Set the running statistics of `model` to the mean and variance over all `batches` of all ranks."""
     layers = [m for m in model.modules() if isinstance(m, nn.BatchNorm3d) and m.track_running_stats]
     if not layers:
         return
-    momenta = [layer.momentum for layer in layers]
-    was_training = model.training
+    momenta, was_training = [layer.momentum for layer in layers], model.training
     model.train()
     for layer in layers:
-        layer.momentum = 1.0
-        layer.running_mean.zero_()  # whatever they were: even 0 times infinity would stay
-        layer.running_var.zero_()
-    means, squares, count = [], [], 0
+        layer.momentum = 1.0  # the statistics become those of the last batch
+    _set_statistics(layers, torch.zeros_like(_means_and_squares(layers)))  # 0 times an infinite value is not finite
+    sums, count = torch.zeros((), dtype=torch.float64), 0
     for inputs in batches:
         model(inputs)
+        sums = sums + _means_and_squares(layers)
         count += 1
-        means = _added(means, [layer.running_mean.double() for layer in layers])
-        squares = _added(squares, [layer.running_mean.double() ** 2 + layer.running_var for layer in layers])
-    sums = [*means, *squares]
-    averages = all_reduce_sum(torch.cat(sums)) / (count * get_world_size())  # one message for all layers
-    averages = averages.split([len(s) for s in sums])
-    for layer, mean, square, momentum in zip(
-        layers, averages[: len(layers)], averages[len(layers) :], momenta, strict=True
-    ):
-        layer.running_mean.copy_(mean)
-        layer.running_var.copy_(square - mean**2)
+    averages = all_reduce_sum(sums) / (count * get_world_size())  # one message for all layers
+    _set_statistics(layers, averages)
+    for layer, momentum in zip(layers, momenta, strict=True):
         layer.momentum = momentum
     model.train(was_training)
 
 
-def _added(sums: list[Tensor], terms: list[Tensor]) -> list[Tensor]:
-    return [s + t for s, t in zip(sums, terms, strict=True)] if sums else terms
+def _means_and_squares(layers: Sequence[nn.BatchNorm3d]) -> Tensor:
+    """Return the mean and the mean square of every channel: the two of a layer, layer after layer, in float64."""
+    parts = []
+    for layer in layers:
+        assert layer.running_mean is not None
+        assert layer.running_var is not None
+        mean = layer.running_mean.double()
+        parts += [mean, mean**2 + layer.running_var]
+    return torch.cat(parts)
 
 
-def fresh_batches(cfg, dataset, total_epochs: float, epoch: int) -> Iterable[dict]:
-    """At most BN.NUM_BATCHES_PRECISE batches of the default grid: others each epoch, of clips never trained on."""
+def _set_statistics(layers: Sequence[nn.BatchNorm3d], means_and_squares: Tensor) -> None:
+    parts = iter(means_and_squares.split([layer.num_features for layer in layers for _ in range(2)]))
+    for layer, mean, square in zip(layers, parts, parts, strict=True):
+        assert layer.running_mean is not None
+        assert layer.running_var is not None
+        layer.running_mean.copy_(mean)
+        layer.running_var.copy_(square - mean**2)
+
+
+def fresh_batches(cfg: CfgNode, dataset: SizedDataset, total_epochs: float, epoch: int) -> DataLoader:
+    """Return at most BN.NUM_BATCHES_PRECISE batches of the default grid.
+
+    Their clips are drawn as in an epoch after the training, a different one for every `epoch`, so no training step uses
+    them.
+    """
     world = get_world_size()
     base = default_shape(cfg, World.from_cfg(cfg).share("TRAIN.BATCH_SIZE", cfg.TRAIN.BATCH_SIZE))
     count = max(1, min(cfg.BN.NUM_BATCHES_PRECISE, len(dataset) // (base.batch_size * world)))

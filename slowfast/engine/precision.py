@@ -1,20 +1,21 @@
-"""Number formats and memory layouts that suit a device."""
+"""The number format and memory format for a device."""
 
 import logging
 
 import torch
 
+from slowfast.config.node import CfgNode
 from slowfast.models.inputs import PackPathways
 
 logger = logging.getLogger(__name__)
 
 
 class Precision:
-    """Full precision, or on a GPU bfloat16 where it has that, else float16 with a scaler for the gradients.
+    """Full precision or, on a GPU, mixed: bfloat16 if the GPU has it, else float16 with a scaler for the gradients.
 
-    Mixed precision goes with channels-last tensors, which is where low precision pays. On a CPU it stays off: there
-    the bfloat16 convolutions of torch 2.13 (oneDNN) give wrong weight gradients, and write outside their memory, for
-    clips of fewer frames than a temporal kernel spans.
+    Mixed precision uses channels-last tensors, for which low precision is fastest. On a CPU it stays off: there the
+    bfloat16 convolutions of torch 2.13 (oneDNN) return wrong weight gradients and write outside their memory for clips
+    with fewer frames than a temporal kernel spans.
     """
 
     def __init__(self, device: torch.device, mixed: bool):
@@ -31,14 +32,17 @@ class Precision:
             logger.info("TRAIN.MIXED_PRECISION is for GPUs: on this CPU, full precision")
 
     def autocast(self) -> torch.autocast:
+        """Return a context in which operations use the number format."""
         return torch.autocast(self.device.type, dtype=self.dtype, enabled=self.mixed)
 
     def scaler(self) -> torch.amp.GradScaler:
-        """Does nothing unless gradients are in float16."""
+        """Return a scaler for gradients. It does nothing unless they are in float16."""
         return torch.amp.GradScaler(self.device.type, enabled=self.mixed and self.dtype == torch.float16)
 
     def place(self, model: torch.nn.Module) -> torch.nn.Module:
-        return model.to(self.device, memory_format=self.memory_format)
+        """Move `model` to the device and the memory format, and return it."""
+        return model.to(self.device, memory_format=self.memory_format)  # type: ignore[call-overload]  # torch's stubs
 
-    def pack(self, cfg) -> PackPathways:
+    def pack(self, cfg: CfgNode) -> PackPathways:
+        """Return the function from uint8 clips on the device to the input of the model of `cfg`."""
         return PackPathways.from_cfg(cfg, self.memory_format)

@@ -1,16 +1,20 @@
-"""Where a training is in its plan: arithmetic on legs."""
+"""The position of a training in its plan: arithmetic on legs."""
 
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
 
-from slowfast.multigrid import Leg
+from slowfast.multigrid import Leg, remaining
 
 
 @dataclass(frozen=True)
 class Place:
-    """An iteration: its number in the training and in its epoch, from 0, and the clips seen with it by all ranks."""
+    """The place of an iteration in the training.
+
+    `iteration` and `iteration_of_epoch` count from 0. `clips`: seen by all ranks up to this iteration and including it.
+    `position`: the exact epoch.
+    """
 
     epoch: int
     position: float
@@ -20,43 +24,57 @@ class Place:
 
 
 class Progress:
-    """A plan, and where its iterations stand in it."""
+    """A plan, with the place of each of its iterations."""
 
     def __init__(self, legs: Sequence[Leg], world_size: int = 1):
         self.legs, self.world_size = tuple(legs), world_size
-        self.iterations_of_epoch = Counter()
-        self._before: dict[float, tuple[int, int]] = {}  # a leg's start -> iterations before it: in all, in its epoch
+        self.iterations_of_epoch: Counter[int] = Counter()
+        self._before: dict[
+            float, tuple[int, int]
+        ] = {}  # start of a leg -> iterations before it, in total and in its epoch
         self.total_iterations = 0
         for leg in self.legs:
             self._before[leg.start] = self.total_iterations, self.iterations_of_epoch[leg.epoch]
             self.total_iterations += leg.iterations
             self.iterations_of_epoch[leg.epoch] += leg.iterations
-        self.total_epochs = ceil(self.legs[-1].end)  # the last may be a part of one
+        self.total_epochs = ceil(self.legs[-1].end)  # the last one may be incomplete
         self.total_clips = self.clips_until(self.legs[-1])
 
     def clips_until(self, leg: Leg) -> int:
-        """Clips that all ranks have trained on at the end of `leg`."""
+        """Return the number of clips that all ranks have trained on at the end of `leg`."""
         return leg.first_clip + self.world_size * leg.clips_before(leg.iterations)
 
     def at(self, leg: Leg, i: int) -> Place:
-        """The place of iteration `i` of `leg`."""
+        """Return the place of iteration `i` of `leg`."""
         before, before_in_epoch = self._before[leg.start]
         clips = leg.first_clip + self.world_size * leg.clips_before(i + 1)
         return Place(leg.epoch, leg.position(i), before + i, before_in_epoch + i, clips)
 
     def iterations_until(self, position: float) -> int:
-        """How many iterations begin before an exact epoch."""
+        """Return the number of iterations that begin before an exact epoch."""
         return sum(min(leg.iterations, max(0, _iterations_until(leg, position))) for leg in self.legs)
 
     def iterations_through(self, epoch: int) -> int:
-        """Iterations of the training up to the end of `epoch`."""
+        """Return the number of iterations up to the end of `epoch`."""
         return sum(self.iterations_of_epoch[e] for e in range(epoch + 1))
 
+    def remaining(self, done: int) -> tuple[Leg, ...]:
+        """Return the legs that remain after `done` iterations."""
+        return remaining(self.legs, done)
+
+    def last_leg(self, done: int) -> Leg:
+        """Return the leg that the first `done` iterations end with."""
+        return self.legs[-1 - len(self.remaining(done))]
+
     def is_last(self, epoch: int) -> bool:
+        """Return whether `epoch` is the last one."""
         return epoch + 1 >= self.total_epochs
 
     def is_due(self, epoch: int, period: int) -> bool:
-        """Whether what comes every `period` epochs comes after `epoch`: epochs without iterations put it off."""
+        """Return whether something done every `period` epochs is done after `epoch`.
+
+        It is always done after the last epoch. If its epoch has no iteration, it is done after the next one that has.
+        """
         before = max((e for e in self.iterations_of_epoch if e < epoch), default=-1)
         return self.is_last(epoch) or (epoch + 1) // period > (before + 1) // period
 

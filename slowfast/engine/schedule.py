@@ -1,6 +1,7 @@
-"""The schedule of a run: that of its config, on its processes, with shapes that its model can be trained on."""
+"""The schedule of a run, checked against its model."""
 
 from slowfast import multigrid
+from slowfast.config.node import CfgNode
 from slowfast.models.build import check_shapes
 from slowfast.models.norm import norm_groups
 from slowfast.multigrid import Schedule
@@ -8,8 +9,8 @@ from slowfast.multigrid.build import has_cycle
 from slowfast.utils.world import World
 
 
-def build_schedule(cfg, world: World) -> Schedule:
-    """Return the schedule that `cfg` asks for. Raise UserError where the model does not take one of its shapes."""
+def build_schedule(cfg: CfgNode, world: World) -> Schedule:
+    """Return the schedule of `cfg` on the processes of `world`. Raise UserError if the model does not take a shape."""
     batch_size = world.share("TRAIN.BATCH_SIZE", cfg.TRAIN.BATCH_SIZE)
     norm = (1, 1) if has_cycle(cfg) else norm_groups(cfg, world)
     schedule = multigrid.build_schedule(cfg, batch_size, world.size, *norm)
@@ -17,6 +18,6 @@ def build_schedule(cfg, world: World) -> Schedule:
     return schedule
 
 
-def build_baseline(cfg, world: World) -> Schedule:
-    """Return the schedule of the recipe without multigrid, whatever its cycles."""
+def build_baseline(cfg: CfgNode, world: World) -> Schedule:
+    """Return the schedule of the same recipe without multigrid, even if `cfg` asks for a cycle."""
     return multigrid.build_baseline(cfg, world.share("TRAIN.BATCH_SIZE", cfg.TRAIN.BATCH_SIZE))

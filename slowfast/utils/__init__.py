@@ -1,1 +1,1 @@
-"""Helpers shared by data sets, models and engine."""
+"""Helpers that data sets, models and the engine share."""

@@ -1,19 +1,20 @@
-"""Checkpoints of a training: saved whole or not at all, found again, loaded with a table of what became of them.
+"""Checkpoints of a training: save, find and load them.
 
-A native checkpoint is `OUTPUT_DIR/checkpoints/checkpoint_epoch_00012.pyth`: a dict of `model_state`,
-`optimizer_state`, `scaler_state`, `epoch` (0-based, the last one finished), `cfg` (the user's config as YAML) and what
-else the engine adds, `iteration` among it: iterations done since the start of training. A stop inside an epoch leaves
+A checkpoint is `OUTPUT_DIR/checkpoints/checkpoint_epoch_00012.pyth`: a dict of `model_state`, `optimizer_state`,
+`scaler_state`, `epoch` (0-based, the last one finished), `cfg` (the user's config as YAML) and entries of the engine,
+such as `iteration`, the iterations done since the start of training. A training stopped inside an epoch writes
 `interrupted.pyth`.
 """
 
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from slowfast.config.node import CfgNode
 from slowfast.errors import UserError
 from slowfast.utils.checkpoint_file import read_checkpoint, write_checkpoint
 from slowfast.utils.distributed import all_gather_object, is_master
@@ -27,7 +28,7 @@ EPOCH_NAME = re.compile(r"checkpoint_epoch_(\d+)\.pyth")
 INTERRUPTED = "interrupted.pyth"
 STATES = ("model_state", "optimizer_state", "scaler_state", "caffe2")
 NOT_STARTED = {"epoch": -1}
-WEIGHTS_ALONE = "set TRAIN.CHECKPOINT_EPOCH_RESET True to take its weights alone"
+WEIGHTS_ONLY = "set TRAIN.CHECKPOINT_EPOCH_RESET True to load only its weights"
 
 
 def save_checkpoint(
@@ -41,9 +42,9 @@ def save_checkpoint(
     *,
     interrupted: bool = False,
 ) -> Path:
-    """Save the state of a training whose last finished epoch (0-based; -1: none) is `epoch`; the master writes.
+    """Write the state of a training whose last finished epoch is `epoch` (0-based; -1: none), on rank 0 only.
 
-    Raises OSError when the file cannot be written; checkpoints saved before are then intact.
+    Raises OSError if the file cannot be written. Earlier checkpoints are then intact.
     """
     name = INTERRUPTED if interrupted else f"checkpoint_epoch_{epoch + 1:05d}.pyth"
     path = Path(output_dir) / FOLDER / name
@@ -63,12 +64,12 @@ def save_checkpoint(
 
 
 def last_checkpoint(output_dir: str | Path) -> Path | None:
-    """The checkpoint of `output_dir` that has trained longest, if there is one."""
+    """Return the checkpoint of `output_dir` with the most iterations, or None."""
     folder = Path(output_dir) / FOLDER
     if not folder.is_dir():
         return None
-    finished = [path for path in folder.iterdir() if EPOCH_NAME.fullmatch(path.name)]
-    newest = max(finished, key=lambda path: int(EPOCH_NAME.fullmatch(path.name)[1]), default=None)
+    finished = {int(match[1]): path for path in folder.iterdir() if (match := EPOCH_NAME.fullmatch(path.name))}
+    newest = finished[max(finished)] if finished else None
     interrupted = folder / INTERRUPTED
     if not interrupted.is_file():
         return newest
@@ -91,19 +92,23 @@ def load_checkpoint(
     clear_name_pattern: Sequence[str] = (),
     complete: bool = False,
 ) -> dict:
-    """Load what fits `model` and log one table: loaded, inflated, skipped (why), left at initialisation.
+    """Load the weights that fit `model`, and log which were loaded, inflated, skipped or left at initialization.
 
-    `epoch_reset` takes the weights alone, and the result says that training begins at its start; so does `inflate`, for
-    the file is of another model. `complete` makes it an error when any weight of the model is missing. Returns what the
-    checkpoint holds besides states; always `epoch`.
-    Raises UserError when nothing fits, or when the optimiser's state is of another layout.
+    Args:
+        inflate: spread 2-D kernels of an image model over time; only weights are loaded then.
+        epoch_reset: load only the weights.
+        clear_name_pattern: texts to remove from the names in the file.
+        complete: raise an error if a weight of the model is missing in the file.
+
+    Returns the other entries of the checkpoint. `epoch` is always one of them; it is -1 if only weights were loaded.
+    Raises UserError if no weight fits, or if the state of the optimizer has another layout.
     """
     content = read_checkpoint(path)
     state = rename(content["model_state"], clear_name_pattern, content["caffe2"])
     bare = unwrap(model)
     result = fit(merge_group_statistics(state), bare.state_dict(), inflate)
     _check_fit(path, result, bare, complete)
-    logger.log(logging.WARNING if result.initialised else logging.INFO, "checkpoint %s: %s", path, result.table)
+    logger.log(logging.WARNING if result.initialized else logging.INFO, "checkpoint %s: %s", path, result.table)
     bare.load_state_dict(result.tensors, strict=False)
     if epoch_reset or inflate or not isinstance(content.get("epoch"), int):
         return dict(NOT_STARTED)
@@ -115,14 +120,14 @@ def load_checkpoint(
 
 
 def load_for_training(
-    cfg,
+    cfg: CfgNode,
     model: nn.Module,
     optimizer: torch.optim.Optimizer | None = None,
     scaler: torch.amp.GradScaler | None = None,
 ) -> dict:
-    """Continue the training of OUTPUT_DIR, else start from TRAIN.CHECKPOINT_FILE_PATH, else from the initialisation.
+    """Load the last checkpoint of OUTPUT_DIR, else TRAIN.CHECKPOINT_FILE_PATH, else nothing.
 
-    Returns the state of the training: `epoch` (0-based, the last one finished, -1: none) and what was saved beside it.
+    Returns `epoch` (0-based, the last one finished, -1: none) and the other entries of the checkpoint.
     """
     last = last_checkpoint(cfg.OUTPUT_DIR) if cfg.TRAIN.AUTO_RESUME else None
     _check_agreement(cfg.OUTPUT_DIR, last)
@@ -133,25 +138,26 @@ def load_for_training(
     if not path:
         if cfg.TRAIN.CHECKPOINT_INFLATE:
             logger.warning(
-                "TRAIN.CHECKPOINT_FILE_PATH names no image model for TRAIN.CHECKPOINT_INFLATE: weights start at random"
+                "TRAIN.CHECKPOINT_FILE_PATH names no image model for TRAIN.CHECKPOINT_INFLATE: "
+                "weights are initialized at random"
             )
         return dict(NOT_STARTED)
     _check_exists("TRAIN.CHECKPOINT_FILE_PATH", path)
     state = _load_initial(cfg, model, optimizer, scaler)
     if state["epoch"] >= 0:
         logger.warning(
-            "%s has finished epoch %d and training goes on from there: to start at epoch 0, %s",
+            "%s has finished epoch %d and training continues from there: to start at epoch 0, %s",
             path,
             state["epoch"],
-            WEIGHTS_ALONE,
+            WEIGHTS_ONLY,
         )
     return state
 
 
-def load_for_test(cfg, model: nn.Module) -> dict:
-    """Load the weights to evaluate: TEST.CHECKPOINT_FILE_PATH, else OUTPUT_DIR's last, else TRAIN.CHECKPOINT_FILE_PATH.
+def load_for_test(cfg: CfgNode, model: nn.Module) -> dict:
+    """Load the weights to test: TEST.CHECKPOINT_FILE_PATH, else OUTPUT_DIR's last, else TRAIN.CHECKPOINT_FILE_PATH.
 
-    Raises UserError when they leave a weight of the model at its initialisation: the result would mean nothing.
+    Raises UserError if a weight of the model is missing in the file, since the result would be meaningless.
     """
     if cfg.TEST.CHECKPOINT_FILE_PATH:
         _check_exists("TEST.CHECKPOINT_FILE_PATH", cfg.TEST.CHECKPOINT_FILE_PATH)
@@ -162,17 +168,23 @@ def load_for_test(cfg, model: nn.Module) -> dict:
     if cfg.TRAIN.CHECKPOINT_FILE_PATH:
         _check_exists("TRAIN.CHECKPOINT_FILE_PATH", cfg.TRAIN.CHECKPOINT_FILE_PATH)
         return _load_initial(cfg, model, complete=True)
-    logger.warning("testing a model at its random initialisation: TEST.CHECKPOINT_FILE_PATH names no checkpoint")
+    logger.warning("testing a model at its random initialization: TEST.CHECKPOINT_FILE_PATH names no checkpoint")
     return dict(NOT_STARTED)
 
 
 def unwrap(model: nn.Module) -> nn.Module:
-    """The model itself, without the wrapper of data parallelism."""
+    """Return the model itself, without the wrapper of data parallelism."""
     wrappers = (nn.DataParallel, nn.parallel.DistributedDataParallel)
     return model.module if isinstance(model, wrappers) else model
 
 
-def _load_initial(cfg, model, optimizer=None, scaler=None, complete: bool = False) -> dict:
+def _load_initial(
+    cfg: CfgNode,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer | None = None,
+    scaler: torch.amp.GradScaler | None = None,
+    complete: bool = False,
+) -> dict:
     train = cfg.TRAIN
     return load_checkpoint(
         train.CHECKPOINT_FILE_PATH,
@@ -188,16 +200,16 @@ def _load_initial(cfg, model, optimizer=None, scaler=None, complete: bool = Fals
 
 def _check_exists(key: str, path: str) -> None:
     if not Path(path).is_file():
-        raise UserError(f"{key} is {path!r}, and there is no such file: correct the path or leave it empty")
+        raise UserError(f"{key} is {path!r}, but there is no such file: correct the path or leave it empty")
 
 
 def _check_agreement(output_dir: str, last: Path | None) -> None:
-    """Machines that do not share OUTPUT_DIR would resume from different states without a word."""
+    """Raise UserError if ranks see different checkpoints, because machines do not share OUTPUT_DIR."""
     found = all_gather_object(last.name if last else None)
     if len(set(found)) > 1:
         raise UserError(
-            f"OUTPUT_DIR {output_dir!r} holds other checkpoints on other machines ({found}, by rank): put it on a file "
-            "system that they share, copy the checkpoints, or set TRAIN.AUTO_RESUME False"
+            f"OUTPUT_DIR {output_dir!r} holds different checkpoints on different machines ({found}, by rank): put it "
+            "on a file system that they share, copy the checkpoints, or set TRAIN.AUTO_RESUME False"
         )
 
 
@@ -210,46 +222,69 @@ def _check_fit(path: str | Path, result: Fit, model: nn.Module, complete: bool) 
             f"model: {here}. Check MODEL.ARCH, RESNET.DEPTH and MODEL.NUM_CLASSES, or remove a prefix with "
             "TRAIN.CHECKPOINT_CLEAR_NAME_PATTERN"
         )
-    if complete and result.initialised:
+    if complete and result.initialized:
         raise UserError(
-            f"{path} is of another model, and {len(result.initialised)} tensors would stay at their initialisation: "
+            f"{path} is of another model, and {len(result.initialized)} tensors would stay at their initialization: "
             f"{result.table}\nUse the config that it was trained with (MODEL.ARCH, RESNET.DEPTH, MODEL.NUM_CLASSES, "
-            "...). To fine-tune from it, give it as TRAIN.CHECKPOINT_FILE_PATH with another OUTPUT_DIR"
+            "...). To fine-tune from it, set it as TRAIN.CHECKPOINT_FILE_PATH with another OUTPUT_DIR"
         )
 
 
 def _load_optimizer(path: str | Path, optimizer: torch.optim.Optimizer, state: dict | None) -> None:
-    """Restore momenta and counters; what the config decides (weight decay, momentum, ...) stays as it decides now."""
+    """Load momenta and counters. Settings such as the weight decay stay those of the current config."""
     if state is None:
-        logger.warning("%s holds no state of an optimiser: momenta start from zero", path)
+        logger.warning("%s has no state of an optimizer: momenta start at zero", path)
         return
     problem = _layout_problem(optimizer, state)
     if problem:
         raise UserError(
-            f"the optimiser's state in {path} does not fit: {problem}. It was saved with another model, other "
-            f"weight-decay groups or another SOLVER.OPTIMIZING_METHOD: go back to those, or {WEIGHTS_ALONE} (with "
+            f"the optimizer's state in {path} does not fit: {problem}. It was saved with another model, other "
+            f"weight-decay groups or another SOLVER.OPTIMIZING_METHOD: use those again, or {WEIGHTS_ONLY} (with "
             "another OUTPUT_DIR, or TRAIN.AUTO_RESUME False)"
         )
     groups = [
-        {**ours, "params": theirs["params"]}
-        for ours, theirs in zip(optimizer.param_groups, state["param_groups"], strict=True)
+        {**group, "params": saved_group["params"]}
+        for group, saved_group in zip(optimizer.param_groups, state["param_groups"], strict=True)
     ]
-    optimizer.load_state_dict({"state": state["state"], "param_groups": groups})
+    moments = {
+        number: _laid_out_like(parameter, state["state"][number])
+        for number, parameter in _numbered_parameters(optimizer, state)
+        if number in state["state"]
+    }
+    optimizer.load_state_dict({"state": moments, "param_groups": groups})
+
+
+def _numbered_parameters(optimizer: torch.optim.Optimizer, state: dict) -> Iterator[tuple[int, Tensor]]:
+    """Yield the number of each parameter in the saved state, and the parameter."""
+    for saved_group, group in zip(state["param_groups"], optimizer.param_groups, strict=True):
+        yield from zip(saved_group["params"], group["params"], strict=True)
+
+
+def _laid_out_like(parameter: Tensor, saved: dict) -> dict:
+    """Return the saved state of `parameter`, with its moments in the memory format of the parameter.
+
+    Fused optimizers walk through the memory of a parameter and its moments in step. The format may have changed since
+    the state was saved, with TRAIN.MIXED_PRECISION.
+    """
+    result = dict(saved)
+    for key, value in saved.items():
+        if isinstance(value, Tensor) and value.ndim and value.shape == parameter.shape:
+            result[key] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
+    return result
 
 
 def _layout_problem(optimizer: torch.optim.Optimizer, state: dict) -> str:
-    """Why the saved state is not of this optimiser's layout; empty when it is."""
+    """Return why the saved state does not fit this optimizer, or an empty text if it does."""
     there = [len(group["params"]) for group in state["param_groups"]]
     here = [len(group["params"]) for group in optimizer.param_groups]
     if there != here:
         return f"it has groups of {there} parameters, this training {here}"
     has_moments = isinstance(optimizer, torch.optim.Adam)  # AdamW is an Adam
-    for theirs, ours in zip(state["param_groups"], optimizer.param_groups, strict=True):
-        for number, parameter in zip(theirs["params"], ours["params"], strict=True):
-            saved = state["state"].get(number, {})
-            if saved and has_moments != ("exp_avg" in saved):
-                return f"it is not of {type(optimizer).__name__}"
-            for key in ("momentum_buffer", "exp_avg"):
-                if saved.get(key) is not None and saved[key].shape != parameter.shape:
-                    return f"{key} {number} is {tuple(saved[key].shape)}, the parameter {tuple(parameter.shape)}"
+    for number, parameter in _numbered_parameters(optimizer, state):
+        saved = state["state"].get(number, {})
+        if saved and has_moments != ("exp_avg" in saved):
+            return f"it is not of {type(optimizer).__name__}"
+        for key in ("momentum_buffer", "exp_avg"):
+            if saved.get(key) is not None and saved[key].shape != parameter.shape:
+                return f"{key} {number} is {tuple(saved[key].shape)}, the parameter {tuple(parameter.shape)}"
     return ""

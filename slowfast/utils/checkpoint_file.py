@@ -1,9 +1,10 @@
-"""Checkpoint files: written whole or not at all, read without running anything."""
+"""Checkpoint files: written completely or not at all, and read without running code from them."""
 
 import os
 import pickle
 import re
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -14,44 +15,44 @@ ZIP_MAGIC = b"PK\x03\x04"
 OLD_TORCH_MAGIC = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19"  # torch before 1.6
 UNFINISHED = "unfinished.partial"
 STATE_KEYS = ("model_state", "blobs", "state_dict", "model")
-MEND_REFUSED = (
-    "Checkpoints are read without running anything they hold. If you trust the file, open it where it was made and "
-    "save its weights alone: torch.save({'model_state': state_dict}, 'weights.pyth')"
+FIX_REFUSED = (
+    "Checkpoints are read without running code from them. If you trust the file, open it in the program that wrote it "
+    "and save only its weights: torch.save({'model_state': state_dict}, 'weights.pyth')"
 )
 
 
 def write_checkpoint(path: Path, content: dict) -> None:
-    """Write `content` aside and rename it to `path`: whatever happens on the way, what was there before stays whole."""
+    """Write `content` to a temporary file and rename it to `path`, so that an earlier file stays intact on failure."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.parent / UNFINISHED
+    temporary = path.parent / UNFINISHED
     try:
-        with open(aside, "wb") as file:
+        with open(temporary, "wb") as file:
             torch.save(content, file)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(aside, path)
+        os.replace(temporary, path)
     except (OSError, RuntimeError) as error:
         cause = _os_error(error)
         if cause is None:
             raise
         raise OSError(
             cause.errno,
-            f"{cause.strerror} while saving {path}: checkpoints saved before are intact. Make room, then start again: "
-            "training resumes from the last of them",
+            f"{cause.strerror} while saving {path}: checkpoints saved before are intact. Free some space, then start "
+            "again: training resumes from the last of them",
         ) from error
     finally:
-        aside.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
     _sync_folder(path.parent)
 
 
 def _os_error(error: OSError | RuntimeError) -> OSError | None:
-    """What the disk said. torch turns a failed write into a RuntimeError about a position, with the cause behind it."""
+    """Return the OSError behind `error`, if there is one. torch reports a failed write as a RuntimeError."""
     chain = (error, error.__cause__, error.__context__)
     return next((link for link in chain if isinstance(link, OSError)), None)
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make the renaming last through a power cut, where folders can be opened at all."""
+    """Write the renaming to disk, so that it survives a power failure (POSIX only)."""
     if os.name == "posix":
         handle = os.open(folder, os.O_RDONLY)
         try:
@@ -61,11 +62,11 @@ def _sync_folder(folder: Path) -> None:
 
 
 def read_checkpoint(path: str | Path, mmap: bool = False) -> dict:
-    """The content of a checkpoint, with `model_state`: tensors by the names that the file gives them.
+    """Read a checkpoint. The result has `model_state`, tensors under the names in the file.
 
-    Formats are told apart by content: torch (now or before 1.6), Caffe2 and other pickles of numpy arrays; `caffe2` in
-    the result says whether the names are Caffe2's. With `mmap` tensors stay on disk until they are used.
-    Raises UserError naming the file, and what in it was refused or broken.
+    The content decides the format: torch (current or before 1.6), or a pickle of numpy arrays, such as Caffe2's. The
+    result's `caffe2` is True if the names are Caffe2's. With `mmap` tensors stay on disk until they are used.
+    Raises UserError that names the file and what was refused or damaged.
     """
     path = Path(path)
     if not path.is_file():
@@ -82,7 +83,7 @@ def read_checkpoint(path: str | Path, mmap: bool = False) -> dict:
     return _with_model_state(path, content)
 
 
-def _read_torch(path: Path, mmap: bool):
+def _read_torch(path: Path, mmap: bool) -> Any:
     try:
         return torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
     except pickle.UnpicklingError as error:
@@ -90,7 +91,7 @@ def _read_torch(path: Path, mmap: bool):
         if refused is None:
             raise UserError(f"{path} is not a readable checkpoint: {DAMAGED}") from error
         raise UserError(
-            f"{path} was not loaded: it asks for {refused[1]}. Nothing of it was run. {MEND_REFUSED}"
+            f"{path} was not loaded: it asks for {refused[1]}. Nothing of it was run. {FIX_REFUSED}"
         ) from error
     except (*READ_ERRORS, RuntimeError, AssertionError, OSError) as error:
         raise UserError(f"{path} is not a readable checkpoint: {DAMAGED}") from error
@@ -101,9 +102,9 @@ def _with_model_state(path: Path, content: dict) -> dict:
     tensors = _tensors(content if key is None else content[key])
     if not tensors:
         raise UserError(f"{path} holds no weights: none of its entries is a tensor")
-    # only our own format tells the place in a training: the epochs of another program's are not ours
+    # the other entries count only in our own format: another program's epochs are not those of our training
     rest = {name: value for name, value in content.items() if name != key} if key == "model_state" else {}
-    flat_names = not any("." in name for name in tensors)  # Caffe2 has blobs, torch has modules within modules
+    flat_names = not any("." in name for name in tensors)  # unlike those of modules
     return {**rest, "model_state": tensors, "caffe2": flat_names}
 
 

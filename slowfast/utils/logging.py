@@ -1,9 +1,12 @@
-"""What a run says: on the terminal, in OUTPUT_DIR/stdout.log, and as json lines in OUTPUT_DIR/json_stats.log."""
+"""Logs of a run: the terminal, OUTPUT_DIR/stdout.log, and json lines in OUTPUT_DIR/json_stats.log."""
 
 import logging
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Protocol
 
 import simplejson
 
@@ -12,10 +15,10 @@ from slowfast.utils.distributed import is_master
 
 try:
     from tqdm import tqdm
-except ImportError:  # an extra
-    tqdm = None
+except ImportError:  # it is optional
+    tqdm = None  # type: ignore[assignment, misc]
 else:
-    tqdm.set_lock(threading.RLock())  # only this process draws: no lock that a killed process would leave behind
+    tqdm.set_lock(threading.RLock())  # no lock shared with workers: a killed one would leave it locked
 
 LINE = "[%(asctime)s][%(levelname)s] %(message)s"
 TIME = "%m/%d %H:%M:%S"
@@ -26,13 +29,13 @@ logger = logging.getLogger(__name__)
 
 
 class TerminalHandler(logging.StreamHandler):
-    """Writes lines above a progress bar, where there is one; json lines are for files and pipes, not for a screen."""
+    """Writes lines above the progress bar, if there is one. It leaves out json lines if the output is a terminal."""
 
-    def filter(self, record):
+    def filter(self, record: logging.LogRecord) -> bool:
         is_json = str(record.msg).startswith(JSON_PREFIX)
-        return super().filter(record) and not (is_json and sys.stdout.isatty())
+        return bool(super().filter(record)) and not (is_json and sys.stdout.isatty())
 
-    def emit(self, record):
+    def emit(self, record: logging.LogRecord) -> None:
         if tqdm is None:
             return super().emit(record)
         tqdm.write(self.format(record), file=sys.stdout)
@@ -40,9 +43,9 @@ class TerminalHandler(logging.StreamHandler):
 
 
 def setup_logging(output_dir: str | Path | None = None) -> None:
-    """Send the package's messages to the terminal and to `output_dir`/stdout.log; only rank 0 speaks.
+    """Send the package's messages to the terminal and to `output_dir`/stdout.log. Only rank 0 logs.
 
-    What concerns only us, such as the traceback behind a user's error, goes to the file alone.
+    Debug messages, such as the config, go to the file only.
     """
     package = logging.getLogger("slowfast")
     for handler in package.handlers[:]:
@@ -53,7 +56,7 @@ def setup_logging(output_dir: str | Path | None = None) -> None:
     if not is_master():
         package.addHandler(logging.NullHandler())
         return
-    handlers = [TerminalHandler(sys.stdout)]
+    handlers: list[logging.Handler] = [TerminalHandler(sys.stdout)]
     handlers[0].setLevel(logging.INFO)
     if output_dir:
         handlers.append(_log_file(Path(output_dir)))
@@ -62,18 +65,30 @@ def setup_logging(output_dir: str | Path | None = None) -> None:
         package.addHandler(handler)
 
 
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Log nothing below errors inside this context."""
+    package = logging.getLogger("slowfast")
+    level = package.level
+    package.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        package.setLevel(level)
+
+
 def _log_file(output_dir: Path) -> logging.FileHandler:
     try:
         output_dir.mkdir(parents=True, exist_ok=True)
         return logging.FileHandler(output_dir / "stdout.log", encoding="utf-8")
     except OSError as error:
         raise UserError(
-            f"OUTPUT_DIR is {str(output_dir)!r}, where nothing can be written ({error.strerror}): give another folder"
+            f"OUTPUT_DIR is {str(output_dir)!r}, where nothing can be written ({error.strerror}): use another folder"
         ) from error
 
 
 def log_json_stats(stats: dict, output_dir: str | Path | None = None) -> None:
-    """Say `json_stats: {...}`, and append the same to `output_dir`/json_stats.log (rank 0 only)."""
+    """Log `json_stats: {...}` and append the json to `output_dir`/json_stats.log (rank 0 only)."""
     if not is_master():
         return
     text = simplejson.dumps(stats, ignore_nan=True)
@@ -84,28 +99,38 @@ def log_json_stats(stats: dict, output_dir: str | Path | None = None) -> None:
 
 
 def read_json_stats(output_dir: str | Path, kind: str | None = None) -> list[dict]:
-    """The lines of `output_dir`/json_stats.log, those whose `_type` is `kind` if given."""
+    """Return the lines of `output_dir`/json_stats.log; if `kind` is given, only those with this `_type`."""
     lines = (Path(output_dir) / JSON_LOG).read_text(encoding="utf-8").splitlines()
     stats = [simplejson.loads(line) for line in lines]
     return [line for line in stats if kind in (None, line.get("_type"))]
 
 
-def progress_bar(total: int, done: int = 0, unit: str = "it"):
-    """A live bar on a terminal, with `update`, `set_postfix_str`, `close`; elsewhere and off rank 0 nothing shows."""
-    shown = is_master() and sys.stderr.isatty()
+class ProgressBar(Protocol):
+    """The methods of a progress bar that the package uses."""
+
+    def update(self, n: int = 1) -> object: ...
+
+    def set_postfix_str(self, s: str) -> None: ...
+
+    def close(self) -> None: ...
+
+
+def progress_bar(total: int, done: int = 0, unit: str = "it") -> ProgressBar:
+    """Return a progress bar. It is visible only on a terminal, and on rank 0."""
     if tqdm is None:
         return _NoBar()
-    return tqdm(total=total, initial=done, unit=unit, dynamic_ncols=True, disable=not shown)
+    is_shown = is_master() and sys.stderr.isatty()
+    return tqdm(total=total, initial=done, unit=unit, dynamic_ncols=True, disable=not is_shown)
 
 
 class _NoBar:
-    """Stands in for a bar where tqdm is not installed."""
+    """Takes the place of a bar if tqdm is not installed."""
 
-    def update(self, count: int = 1) -> None:
-        """Nothing to show."""
+    def update(self, n: int = 1) -> None:
+        """Show nothing."""
 
-    def set_postfix_str(self, text: str) -> None:
-        """Nothing to show."""
+    def set_postfix_str(self, s: str) -> None:
+        """Show nothing."""
 
     def close(self) -> None:
-        """Nothing to show."""
+        """Show nothing."""

@@ -1,8 +1,10 @@
-"""What a training measures of itself: accuracy, pace, memory."""
+"""Meters of a training: loss, accuracy, time and memory."""
 
 import resource
 import time
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,17 +17,18 @@ GIB = 1024**3
 
 
 class TopKMeter:
-    """Loss and top-1 and top-5 errors over clips, summed on the device, so that nothing waits for them."""
+    """Averages of the loss and of the top-1 and top-5 errors over clips. The sums stay on the device."""
 
     def __init__(self, device: torch.device | str = "cpu"):
         self.device = torch.device(device)
         self.reset()
 
     def reset(self) -> None:
+        """Start again from zero."""
         self.sums = torch.zeros(4, dtype=torch.float64, device=self.device)  # clips, loss, top-1 and top-5 hits
 
     def update(self, scores: Tensor, labels: Tensor, loss: Tensor | float = 0.0) -> None:
-        """`loss` is the mean over the batch. Sets of labels (a 0/1 vector per clip) have no top-k."""
+        """Add a batch. `loss` is its mean. Errors are counted only if each clip has one label, not a 0/1 vector."""
         clips = len(scores)
         self.sums[0] += clips
         self.sums[1] += loss * clips
@@ -33,16 +36,17 @@ class TopKMeter:
             self.sums[2:] += topk_correct(scores, labels)
 
     def state(self) -> list[float]:
-        """The sums over all ranks, from which `restore` goes on."""
+        """Return the sums over all ranks, for `restore`."""
         return all_reduce_sum(self.sums).tolist()
 
     def restore(self, state: list[float] | None) -> None:
+        """Continue from the sums that `state` returned, or from zero."""
         self.reset()
         if state and is_master():
             self.sums += torch.tensor(state, dtype=torch.float64, device=self.device)
 
     def averages(self, with_errors: bool = True) -> dict[str, float]:
-        """The loss, and the errors in percent, over the clips of all ranks (waits for the device)."""
+        """Return the loss, and the errors in percent, over the clips of all ranks. This waits for the device."""
         clips, loss, *hits = self.state()
         clips = max(clips, 1)
         errors = {f"top{k}_err": 100.0 * (1.0 - hit / clips) for k, hit in zip((1, 5), hits, strict=True)}
@@ -50,16 +54,17 @@ class TopKMeter:
 
 
 class ScoreMeter:
-    """Scores and labels of every video, gathered over ranks by the number of the video."""
+    """Collects scores and labels of videos on all ranks."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.rows: list[tuple[int, Tensor, Tensor]] = []
 
     def update(self, videos: Iterable[int], scores: Tensor, labels: Tensor) -> None:
+        """Add the numbers, scores (N x K) and labels of N videos."""
         self.rows.extend(zip(map(int, videos), scores.float().cpu(), labels.cpu(), strict=True))
 
     def gather(self) -> tuple[list[int], Tensor, Tensor]:
-        """Numbers of the videos in order, scores and labels; every video once."""
+        """Return the sorted numbers of all videos, their scores and their labels; every video once."""
         rows = {video: (scores, labels) for video, scores, labels in all_gather_lists(self.rows)}
         videos = sorted(rows)
         if not videos:
@@ -68,7 +73,7 @@ class ScoreMeter:
 
 
 def accuracy(scores: Tensor, labels: Tensor) -> dict[str, float]:
-    """Top-1 and top-5 accuracy in percent; for sets of labels `map`, in [0, 1]."""
+    """Return the top-1 and top-5 accuracy in percent, or for 0/1 vectors of labels `map`, in [0, 1]."""
     if labels.ndim == 2:
         return {"map": mean_average_precision(scores, labels)}
     top1, top5 = topk_accuracies(scores, labels)
@@ -76,68 +81,76 @@ def accuracy(scores: Tensor, labels: Tensor) -> dict[str, float]:
 
 
 class TimedIterator:
-    """An iterator that counts the seconds for which it was waited on."""
+    """An iterator that measures how long it was waited for, in seconds."""
 
     def __init__(self, items: Iterable):
-        self.items = iter(items)
+        self._items = iter(items)
         self.waited_sec = 0.0
 
     def __iter__(self) -> Iterator:
         return self
 
-    def __next__(self):
+    def __next__(self) -> Any:
         start = time.perf_counter()
         try:
-            return next(self.items)
+            return next(self._items)
         finally:
             self.waited_sec += time.perf_counter() - start
 
 
+@dataclass(frozen=True)
+class Lap:
+    """Mean seconds per iteration: `sec`, of which `sec_data` were spent waiting for data and `sec_net` were not."""
+
+    sec: float
+    sec_data: float
+    clips_per_sec: float
+    sec_wait_per_clip: float
+
+    @property
+    def sec_net(self) -> float:
+        return self.sec - self.sec_data
+
+    @property
+    def wait_share(self) -> float:
+        """Share of the time that was spent waiting for data."""
+        return self.sec_data / self.sec
+
+
 class Pace:
-    """Seconds per iteration since the last lap, and the part of them spent waiting for data."""
+    """Measures the time of iterations, in laps."""
 
     def __init__(self, batches: TimedIterator):
-        self.batches = batches
-        self.iterations = self.clips = 0
-        self.lap()
+        self._batches = batches
+        self._start_lap()
 
     def step(self, clips: int) -> None:
-        self.iterations += 1
-        self.clips += clips
+        """Count an iteration on a batch of `clips`."""
+        self._iterations += 1
+        self._clips += clips
 
-    def lap(self) -> dict[str, float]:
-        """The figures since the last lap; a new one begins."""
-        now, waited = time.perf_counter(), self.batches.waited_sec
-        if self.iterations:
-            seconds, waiting = now - self._start, waited - self._waited
-            figures = {
-                "dt": seconds / self.iterations,
-                "dt_data": waiting / self.iterations,
-                "dt_net": (seconds - waiting) / self.iterations,
-                "data_wait": waiting / seconds,
-                "clips_per_sec": self.clips / seconds,
-                "sec_wait_per_clip": waiting / self.clips,
-            }
-        else:
-            figures = {}
-        self._start, self._waited, self.iterations, self.clips = now, waited, 0, 0
-        return figures
+    def lap(self) -> Lap | None:
+        """Return the figures since the last call, or None if there was no iteration. Start a new lap."""
+        seconds, waited = time.perf_counter() - self._start, self._batches.waited_sec - self._waited
+        count, clips = self._iterations, self._clips
+        self._start_lap()
+        return Lap(seconds / count, waited / count, clips / seconds, waited / clips) if count else None
 
-    def pause(self) -> None:
-        """Leave out the time since the last lap: something other than training went on."""
-        self.lap()
+    def _start_lap(self) -> None:
+        self._start, self._waited = time.perf_counter(), self._batches.waited_sec
+        self._iterations = self._clips = 0
 
 
 def memory(device: torch.device) -> dict[str, str]:
-    """The most memory that this process has used so far, on the GPU or else in all."""
+    """Return the peak memory of this process: on the GPU, else in total."""
     if device.type == "cuda":
         return {"gpu_mem": f"{torch.cuda.max_memory_allocated(device) / GIB:.2f}G"}
     return {"ram": f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / GIB:.2f}G"}
 
 
 def clock_text(seconds: float) -> str:
-    """Hours, minutes and seconds, with days in front where there are any."""
-    minutes, seconds = divmod(int(seconds), 60)
+    """Return a time as `[D d ]H:MM:SS`."""
+    minutes, rest = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     days, hours = divmod(hours, 24)
-    return (f"{days} d " if days else "") + f"{hours}:{minutes:02}:{seconds:02}"
+    return (f"{days} d " if days else "") + f"{hours}:{minutes:02}:{rest:02}"

@@ -12,7 +12,7 @@ import traceback
 from slowfast.config.defaults import get_cfg
 from slowfast.config.load import load_cfg
 from slowfast.config.node import CfgNode, flatten
-from slowfast.errors import UserError
+from slowfast.errors import UserError, user_message
 
 KEY = re.compile(r"[A-Z][A-Z0-9_]*(\.[A-Za-z0-9_]+)*")
 YAML_SUFFIXES = (".yaml", ".yml")
@@ -109,11 +109,3 @@ def fail_cleanly():
         traceback.clear_frames(error.__traceback__)  # frees the loaders, which then end their workers
         print(f"error: {user_message(error)}", file=sys.stderr, flush=True)
         sys.exit(EXIT_USER_ERROR)
-
-
-def user_message(error: BaseException) -> str:
-    """Return the message of an error, in one line if it comes from a loader's worker process."""
-    text = str(error).strip()
-    if "Original Traceback" in text:  # a worker sends its traceback, with the message in the last line
-        return text.splitlines()[-1].split(": ", 1)[-1]
-    return text or type(error).__name__

@@ -1,8 +1,8 @@
-"""Read the arrays of a pickle without running anything that it asks for.
+"""Read arrays from a pickle without running code from it.
 
-A pickle is a program. This unpickler admits plain containers and numpy arrays and scalars of plain numbers, which it
-rebuilds from their bytes itself; whatever else a file names is refused, and said. Caffe2 wrote its models as pickles
-of Python 2, so text is read as latin1.
+A pickle is a program. This unpickler admits plain containers, and numpy arrays and scalars of plain numbers, which it
+builds from their bytes. Everything else is refused with an error. Caffe2 wrote its models as pickles of Python 2, so
+text is decoded as latin1.
 """
 
 import pickle
@@ -10,12 +10,13 @@ import re
 import struct
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 
 from slowfast.errors import UserError
 
-# What reading a damaged or foreign file can raise.
+# Exceptions that reading a damaged file, or one of another format, can raise.
 READ_ERRORS = (
     pickle.UnpicklingError,
     EOFError,
@@ -29,18 +30,18 @@ READ_ERRORS = (
     struct.error,
 )
 DAMAGED = (
-    "it is damaged, cut short or of another format. Fetch or copy it again; if it is the last one of an OUTPUT_DIR, "
+    "it is damaged, cut short or of another format. Download or copy it again; if it is the last one of an OUTPUT_DIR, "
     "remove it, and training resumes from the one before"
 )
 PLAIN_DTYPE = re.compile(r"[?biufc]\d{0,2}|[SU]\d+")
 
 
 class RefusedPickle(pickle.UnpicklingError):
-    """The file names something that is neither a number nor a container."""
+    """The file asks for something that is neither a number nor a container."""
 
 
-def load_pickle(path: str | Path):
-    """The object that a pickle holds. Raises UserError naming the file and what in it was refused or broken."""
+def load_pickle(path: str | Path) -> Any:
+    """Return the object in a pickle. Raises UserError that names the file and what was refused or damaged."""
     try:
         with open(path, "rb") as file:
             return _Unpickler(file, encoding="latin1").load()
@@ -51,7 +52,7 @@ def load_pickle(path: str | Path):
 
 
 class _Unpickler(pickle.Unpickler):
-    def find_class(self, module: str, name: str):
+    def find_class(self, module: str, name: str) -> Any:
         module = re.sub(r"^numpy\._core\b", "numpy.core", module)
         module = {"__builtin__": "builtins"}.get(module, module)
         try:
@@ -63,7 +64,7 @@ class _Unpickler(pickle.Unpickler):
 
 
 class _Dtype:
-    """Stands for numpy.dtype: a code such as 'f4', completed by its byte order."""
+    """Takes the place of numpy.dtype: a code such as 'f4', and later its byte order."""
 
     def __init__(self, code: str, *_) -> None:
         if not PLAIN_DTYPE.fullmatch(code):
@@ -76,48 +77,48 @@ class _Dtype:
 
 
 class _Array:
-    """Stands for numpy.ndarray while a pickle is read; `value` is the array."""
+    """Takes the place of numpy.ndarray while a pickle is read; `value` is the array."""
 
-    value = None
+    value: np.ndarray | None = None
 
     def __setstate__(self, state: tuple) -> None:
         _, shape, dtype, fortran_order, data = state
         self.value = _array(data, dtype, shape, "F" if fortran_order else "C")
 
 
-def _array(data, dtype: _Dtype, shape: tuple, order: str = "C") -> np.ndarray:
+def _array(data: bytes | str, dtype: _Dtype, shape: tuple, order: Literal["C", "F"] = "C") -> np.ndarray:
     data = data.encode("latin1") if isinstance(data, str) else data
     array = np.frombuffer(data, dtype=dtype.value).reshape(shape, order=order)
     return array.astype(dtype.value.newbyteorder("="))  # a copy that may be written to
 
 
-def _frombuffer(data, dtype: _Dtype, shape: tuple, order: str) -> _Array:
+def _frombuffer(data: bytes, dtype: _Dtype, shape: tuple, order: Literal["C", "F"]) -> _Array:
     array = _Array()
     array.value = _array(data, dtype, shape, order)
     return array
 
 
-def _scalar(dtype: _Dtype, data) -> np.generic:
+def _scalar(dtype: _Dtype, data: bytes | str) -> Any:
     return _array(data, dtype, ())[()]
 
 
 def _encode(text: str, encoding: str = "latin1") -> bytes:
-    """Bytes, as Python 3 writes them in pickles that Python 2 can read."""
+    """Return bytes from the text that Python 3 writes for them in pickles for Python 2."""
     return text.encode("latin1")
 
 
 class _Admitted:
-    """A function that a pickle may call, and not change (a pickle can set attributes on what it names)."""
+    """A function that a pickle may call but not change. A pickle can set attributes of objects that it names."""
 
     __slots__ = ("function",)
 
     def __init__(self, function: Callable) -> None:
         self.function = function
 
-    def __call__(self, *arguments):
+    def __call__(self, *arguments: Any) -> Any:
         return self.function(*arguments)
 
-    def __setstate__(self, state) -> None:
+    def __setstate__(self, state: object) -> None:
         raise RefusedPickle("it tries to change the program that reads it")
 
 
@@ -137,5 +138,5 @@ ADMITTED = {
 
 
 def arrays_of(content: dict) -> dict[str, np.ndarray]:
-    """The arrays by name in a mapping that `load_pickle` returned; entries of other kinds are dropped."""
+    """Return the arrays in a mapping from `load_pickle`, without the entries of other kinds."""
     return {name: item.value for name, item in content.items() if isinstance(item, _Array) and item.value is not None}

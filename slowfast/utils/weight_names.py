@@ -1,6 +1,6 @@
-"""Parameter names of other formats, in ours. Pure functions on text.
+"""Translate parameter names of other formats to those of this package: pure functions on text.
 
-Ours: s1.pathway0_stem, s2..s5.pathway{0,1}_res{block}.branch2.{a,b,c}, s1..s4_fuse, head.projection.
+The names are s1.pathway0_stem, s2..s5.pathway{0,1}_res{block}.branch2.{a,b,c}, s1..s4_fuse, head.projection.
 """
 
 import re
@@ -29,9 +29,9 @@ CAFFE2_ENDINGS = {
     "bn_rm": "running_mean",
     "bn_riv": "running_var",
 }
-CAFFE2_STATE = re.compile(r".*_momentum|lr|model_iter")  # of the solver, not of the model
+CAFFE2_STATE = re.compile(r".*_momentum|lr|model_iter")  # state of the solver, not of the model
 
-# torch.nn's usual ResNet, which bears the names of the slow pathway.
+# A torch.nn ResNet of the usual form; its parameters are those of the slow pathway.
 RESNET_MODULES = (
     (r"conv1", "s1.pathway0_stem.conv"),
     (r"bn1", "s1.pathway0_stem.bn"),
@@ -44,7 +44,7 @@ RESNET_MODULES = (
 
 
 def from_caffe2(blob: str) -> str | None:
-    """The parameter name of a Caffe2 blob; None for state of the solver. A blob of another model keeps its name."""
+    """Return the parameter name of a Caffe2 blob, or None for state of the solver. An unknown blob keeps its name."""
     if CAFFE2_STATE.fullmatch(blob):
         return None
     parts = re.fullmatch(r"(t_)?(.*?)_(bn_s|bn_b|bn_rm|bn_riv|w|b)", blob)
@@ -60,7 +60,7 @@ def from_caffe2(blob: str) -> str | None:
 
 
 def from_torch_resnet(name: str) -> str:
-    """The parameter name of an entry of a torch.nn ResNet's state dict; other names stay."""
+    """Return the parameter name of an entry in the state dict of a torch.nn ResNet. Unknown names stay."""
     module, _, ending = name.rpartition(".")
     for pattern, target in RESNET_MODULES:
         match = re.fullmatch(pattern, module)
@@ -73,13 +73,15 @@ def from_torch_resnet(name: str) -> str:
 
 
 def is_torch_resnet(names: Iterable[str]) -> bool:
+    """Return whether these are the parameter names of a torch.nn ResNet."""
     return "layer1.0.conv1.weight" in names
 
 
 def rename(state: Mapping, clear_name_pattern: Iterable[str] = (), caffe2: bool = False) -> dict:
-    """`state` under our names: the prefix of DataParallel and the patterns are removed, then other formats renamed.
+    """Return `state` under the names of this package.
 
-    Raises UserError when two entries end up under one name.
+    The prefix of DataParallel and the patterns are removed from the names first. Raises UserError if two entries get
+    the same name.
     """
     state = _unique((_clear(name, clear_name_pattern), value) for name, value in state.items())
     if caffe2:
@@ -97,11 +99,11 @@ def _clear(name: str, patterns: Iterable[str]) -> str:
 
 
 def _unique(entries: Iterable[tuple[str | None, object]]) -> dict:
-    state = {}
+    state: dict[str, object] = {}
     for name, value in entries:
         if name in state:
             raise UserError(
-                f"two entries of the checkpoint end up as {name!r}: change TRAIN.CHECKPOINT_CLEAR_NAME_PATTERN"
+                f"two entries of the checkpoint get the name {name!r}: change TRAIN.CHECKPOINT_CLEAR_NAME_PATTERN"
             )
         if name is not None:
             state[name] = value

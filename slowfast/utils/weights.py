@@ -1,4 +1,4 @@
-"""Maths on state dicts, without files and without models: fit what a checkpoint holds to what a model wants.
+"""Fit the weights of a checkpoint to a model: pure functions on state dicts.
 
 Legend: O output and I input channels, T x H x W kernel, G groups, C channels.
 """
@@ -18,29 +18,31 @@ ROWS_SHOWN = 16  # of a table, one tensor a row
 
 @dataclass
 class Fit:
-    """What of a checkpoint goes into a model: `tensors` by name, and how each came about.
+    """The result of fitting a checkpoint to a model.
 
-    `skipped` maps names in the checkpoint to the reason, `initialised` names what stays at its initialisation.
+    `tensors` go into the model by name; `loaded` and `inflated` are their names. `skipped` maps names in the checkpoint
+    to the reason. `initialized` are the names of the model's tensors that stay at their initialization.
     """
 
     tensors: dict[str, Tensor] = field(default_factory=dict)
     loaded: list[str] = field(default_factory=list)
     inflated: list[str] = field(default_factory=list)
     skipped: dict[str, str] = field(default_factory=dict)
-    initialised: list[str] = field(default_factory=list)
+    initialized: list[str] = field(default_factory=list)
 
     @property
     def summary(self) -> str:
+        """The number of tensors of each kind, in one line."""
         return (
             f"{len(self.loaded)} tensors loaded, {len(self.inflated)} inflated, {len(self.skipped)} skipped, "
-            f"{len(self.initialised)} left at initialisation"
+            f"{len(self.initialized)} left at initialization"
         )
 
     @property
     def table(self) -> str:
-        """The summary, and under it what did not simply load: a row each, or a row a part of the model if many."""
+        """The summary, and a row for each tensor that was not simply loaded, or for each part of the model if many."""
         rows = [("skipped", name, why) for name, why in self.skipped.items()]
-        rows += [("left at initialisation", name, "") for name in self.initialised]
+        rows += [("left at initialization", name, "") for name in self.initialized]
         rows = _by_part(rows) if len(rows) > ROWS_SHOWN else rows
         rows = _by_part([("inflated", name, "2-D kernels spread over time") for name in self.inflated]) + rows
         width = max((len(name) for _, name, _ in rows), default=0)
@@ -49,7 +51,7 @@ class Fit:
 
 
 def fit(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor], inflate: bool = False) -> Fit:
-    """Choose from `state` what has a name and a shape in `wanted`; with `inflate`, spread 2-D kernels over time."""
+    """Choose the tensors of `state` that fit `wanted` by name and shape. `inflate`: spread 2-D kernels over time."""
     result = Fit()
     for name, tensor in state.items():
         how, value = _adapt(tensor, wanted.get(name), inflate)
@@ -59,12 +61,12 @@ def fit(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor], inflate: bool
             result.tensors[name] = value
             (result.inflated if how == "inflated" else result.loaded).append(name)
     _skip_biases_without_weights(result)
-    result.initialised = [name for name in wanted if name not in result.tensors and not _is_counter(name)]
+    result.initialized = [name for name in wanted if name not in result.tensors and not _is_counter(name)]
     return result
 
 
 def _adapt(tensor: Tensor, target: Tensor | None, inflate: bool) -> tuple[str, Tensor | None]:
-    """How `tensor` gets the shape of `target`, and the result: None where it doesn't, and then the reason."""
+    """Return how `tensor` gets the shape of `target`, and the result; or the reason why it does not, and None."""
     if target is None:
         return "the model has no such name", None
     if not isinstance(tensor, Tensor):
@@ -77,16 +79,16 @@ def _adapt(tensor: Tensor, target: Tensor | None, inflate: bool) -> tuple[str, T
 
 
 def inflate_kernel(kernel: Tensor, frames: int) -> Tensor:
-    """A 2-D kernel repeated over time and divided by its length, so that a still clip gives what the image gave."""
+    """Repeat a 2-D kernel over time and divide it by the length, so that a still clip gives the image's output."""
     kernel = kernel.reshape(*kernel.shape[:2], 1, *kernel.shape[-2:])  # (O, I, H, W) -> (O, I, 1, H, W)
     return kernel.repeat(1, 1, frames, 1, 1) / frames  # (O, I, 1, H, W) -> (O, I, T, H, W)
 
 
 def merge_group_statistics(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """`state` with one set of running statistics per norm, where published grouped batch norm wrote several.
+    """Return `state` with one set of running statistics for each norm that the published grouped batch norm wrote.
 
-    Such a norm X has `X.split_bn.running_*` of G * C numbers, those of its groups one after the other, and `X.bn.*`,
-    their aggregate at some evaluation before. The groups are averaged into `X.running_*`: the variances too, as in
+    Such a norm X has `X.split_bn.running_*` of G * C numbers, group after group, and `X.bn.*`, their aggregate at an
+    earlier evaluation. The groups are averaged into `X.running_*`. The variances are averaged too, as in
     SubBatchNorm3d, without the spread between the groups.
     """
     merged = dict(state)
@@ -102,12 +104,12 @@ def merge_group_statistics(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def _grouped_norms(state: Mapping[str, Tensor]) -> list[str]:
     grouped = [name.removesuffix(".split_bn.running_mean") for name in state if name.endswith(".split_bn.running_mean")]
     plain = [name.removesuffix(".bn.running_mean") for name in state if name.endswith(".bn.running_mean")]
-    # The stem's own norm is called `bn` too: but there `X` has no weight.
+    # The norm of the stem is itself called `bn`, but there `X` has no weight.
     return list(dict.fromkeys(grouped + [norm for norm in plain if f"{norm}.weight" in state]))
 
 
 def _merged_statistics(norm: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Statistics of the groups of `norm`, or the published aggregate where no group has seen a batch."""
+    """Return the mean statistics of the groups of `norm`, or the aggregate if no group has seen a batch."""
     source = f"{norm}.split_bn"
     seen = state.get(f"{source}.num_batches_tracked")
     has_aggregate = f"{norm}.bn.running_mean" in state
@@ -131,7 +133,7 @@ def _channels(norm: str, state: Mapping[str, Tensor]) -> int:
 
 
 def _skip_biases_without_weights(result: Fit) -> None:
-    """A layer is taken whole: the bias of another head would mean nothing to weights at their initialisation."""
+    """Skip the biases of layers whose weights do not fit: they belong together."""
     for weight in [name for name in result.skipped if name.endswith(".weight")]:
         bias = weight.removesuffix("weight") + "bias"
         if bias in result.tensors:
@@ -146,22 +148,23 @@ def _is_flat_kernel_of(shape: torch.Size, target: torch.Size) -> bool:
 
 
 def _without_trailing_ones(shape: torch.Size) -> tuple[int, ...]:
-    shape = tuple(shape)
-    while shape and shape[-1] == 1:
-        shape = shape[:-1]
-    return shape
+    sizes = tuple(shape)
+    while sizes and sizes[-1] == 1:
+        sizes = sizes[:-1]
+    return sizes
 
 
 def _is_counter(name: str) -> bool:
-    """Counters of batches are no parameters: their absence (Caffe2) is not worth a word."""
+    """Return whether this is a counter of batches, which files of Caffe2 do not have."""
     return name.endswith("num_batches_tracked")
 
 
 def _by_part(rows: list[tuple[str, str, str]]) -> list[tuple[str, str, str]]:
-    """Rows of one kind and one part of the model (s2.pathway0, s1_fuse, head) as one, with their number."""
+    """Join the rows of one kind and one part of the model (s2.pathway0, s1_fuse, head), and give their number."""
     parts: dict[tuple[str, str], list[str]] = {}
     for what, name, why in rows:
-        part = re.match(r"[^.]+(\.pathway\d)?", name)[0]
+        match = re.match(r"[^.]+(\.pathway\d)?", name)
+        part = match[0] if match else name
         parts.setdefault((what, part), []).append(why)
     return [
         (what, f"{part}: {len(reasons)}", reasons[0] if len(set(reasons)) == 1 else f"{reasons[0]}; ...")

@@ -2,18 +2,23 @@
 
 from dataclasses import dataclass
 
+from slowfast.config.node import CfgNode
 from slowfast.errors import UserError
 
 
 @dataclass(frozen=True)
 class World:
-    """A number of processes, one device each, on each of a number of machines. This is machine `machine`, from 0."""
+    """`processes` on each of `machines`, one device each. This machine is number `machine`, from 0.
+
+    `gpus`: whether the processes ask for GPUs. They run on the CPU where it is False or the machine has no GPU.
+    """
 
     processes: int = 1
     machines: int = 1
     machine: int = 0
+    gpus: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not 0 <= self.machine < self.machines:
             raise UserError(
                 f"SHARD_ID: {self.machine} does not fit NUM_SHARDS {self.machines}; "
@@ -21,9 +26,9 @@ class World:
             )
 
     @classmethod
-    def from_cfg(cls, cfg) -> "World":
-        """Return NUM_GPUS processes (one if 0, on the CPU) on each of NUM_SHARDS machines."""
-        return cls(max(cfg.NUM_GPUS, 1), cfg.NUM_SHARDS, cfg.SHARD_ID)
+    def from_cfg(cls, cfg: CfgNode) -> "World":
+        """Return NUM_GPUS processes (0: one, on the CPU) on each of NUM_SHARDS machines."""
+        return cls(max(cfg.NUM_GPUS, 1), cfg.NUM_SHARDS, cfg.SHARD_ID, cfg.NUM_GPUS > 0)
 
     @property
     def size(self) -> int:

@@ -1,1 +1,1 @@
-"""Figures from logs, schedules and predictions."""
+"""A training plan as a table and a figure, and curves for TensorBoard."""

@@ -1,4 +1,4 @@
-"""A training plan for people and programs: rows, a table, a figure."""
+"""Describe a training plan: as numbers, as a table and as a figure."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -17,9 +17,10 @@ def describe_plan(
     num_videos: int,
     world_size: int = 1,
 ) -> dict:
-    """A plan and the same recipe's without multigrid, as plain numbers. Batch sizes are totals over all devices.
+    """Return a plan and that of the same recipe without multigrid as plain numbers.
 
-    `rate` is the learning rate at an epoch of a phase. Raises UserError when a stage or a base shape has no iteration.
+    Batch sizes are totals over all devices. `rate` is the learning rate at an epoch of a phase. Raises UserError if a
+    stage or a base shape has no iteration.
     """
     legs = build_plan(schedule, num_videos, world_size)
     before = _totals(baseline, build_plan(baseline, num_videos, world_size))
@@ -34,8 +35,8 @@ def describe_plan(
 
 
 def phase_iterations(legs: Sequence[Leg]) -> Counter[Phase]:
-    """Iterations of every phase."""
-    counts = Counter()
+    """Return the number of iterations of every phase."""
+    counts: Counter[Phase] = Counter()
     for leg in legs:
         counts[leg.phase] += leg.iterations
     return counts
@@ -65,7 +66,7 @@ def _row(phase: Phase, rate: Callable[[float, Phase], float], iterations: int, w
 
 
 def plan_table(plan: dict, num_devices: int = 1) -> str:
-    """The plan as lines that a person reads."""
+    """Return the plan as a text table."""
     costs = [_compute(row) for row in plan["phases"]]
     rows = [
         _cells(i, row, cost / sum(costs), num_devices)
@@ -87,7 +88,7 @@ def plan_table(plan: dict, num_devices: int = 1) -> str:
 
 
 def _compute(row: dict) -> float:
-    """Pixels that the phase trains on: the short cycle's shapes in turn."""
+    """Return the number of pixels that the phase trains on."""
     pixels = [s["batch_size"] * row["frames"] * s["crop"] ** 2 for s in row["short_cycle"]]
     return row["iterations"] * sum(pixels) / len(pixels)
 
@@ -111,9 +112,9 @@ def _cells(number: int, row: dict, share: float, num_devices: int) -> tuple[str,
 
 
 def plot_plan(plan: dict, rate: Callable[[float], float], path: str) -> None:
-    """Draw batch shape and learning rate, `rate` of the epoch, over the training, as the paper's Figure 2.
+    """Draw the batch shape and the learning rate over the training, as in the paper's Figure 2.
 
-    Raises UserError when matplotlib is missing.
+    `rate` is the learning rate at an epoch. Raises UserError if matplotlib is missing.
     """
     try:
         from matplotlib.figure import Figure
@@ -138,7 +139,7 @@ def plot_plan(plan: dict, rate: Callable[[float], float], path: str) -> None:
 
 
 def _curves(rows: Sequence[dict]) -> dict[str, list[list[float]]]:
-    """Per panel and phase the values of the short cycle's shapes."""
+    """Return for each panel and each phase the values of the short cycle's shapes."""
     return {
         "clips a batch": [[s["batch_size"] for s in row["short_cycle"]] for row in rows],
         "size (px)": [[s["crop"] for s in row["short_cycle"]] for row in rows],
@@ -149,7 +150,7 @@ def _curves(rows: Sequence[dict]) -> dict[str, list[list[float]]]:
 def _rate_curve(
     rows: Sequence[dict], borders: Sequence[int], rate: Callable[[float], float], points: int = 50
 ) -> tuple[list[float], list[float]]:
-    """Iterations and the learning rate there, at some points of every phase."""
+    """Return iterations and their learning rates, at some points of every phase."""
     iterations, rates = [], []
     for row, start in zip(rows, borders, strict=False):
         for done in (i / points for i in range(points)):

@@ -1,32 +1,35 @@
-"""Curves for TensorBoard. Their x axis is the clips seen: iterations are of different size under multigrid."""
+"""Curves for TensorBoard over the clips seen, since iterations differ in size under multigrid."""
 
 from pathlib import Path
+from typing import Any
 
+from slowfast.config.node import CfgNode
 from slowfast.errors import UserError
 from slowfast.utils.distributed import is_master
 
 
 class TensorBoard:
-    """Writes scalars to `log_dir`; with None nothing."""
+    """Writes scalars to `log_dir`, or nothing if it is None."""
 
     def __init__(self, log_dir: Path | None):
         self._writer = None if log_dir is None else _summary_writer(log_dir)
 
     @classmethod
-    def from_cfg(cls, cfg) -> "TensorBoard":
-        """For TENSORBOARD.ENABLE, on rank 0, in OUTPUT_DIR/(TENSORBOARD.LOG_DIR or runs)."""
+    def from_cfg(cls, cfg: CfgNode) -> "TensorBoard":
+        """Write to OUTPUT_DIR/(TENSORBOARD.LOG_DIR or runs) on rank 0 if TENSORBOARD.ENABLE is True, else nothing."""
         if not (cfg.TENSORBOARD.ENABLE and is_master()):
             return cls(None)
         return cls(Path(cfg.OUTPUT_DIR) / (cfg.TENSORBOARD.LOG_DIR or "runs"))
 
     def add(self, section: str, figures: dict[str, float], clips: int) -> None:
+        """Add a point to the curve of each figure, at `clips`."""
         if self._writer is not None:
             for name, value in figures.items():
                 self._writer.add_scalar(f"{section}/{name}", value, clips)
             self._writer.flush()
 
 
-def _summary_writer(log_dir: Path):
+def _summary_writer(log_dir: Path) -> Any:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:

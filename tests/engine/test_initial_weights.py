@@ -1,4 +1,4 @@
-"""Runs of the command line that begin with somebody's file of weights."""
+"""Runs from the command line that start from a file of weights."""
 
 import os
 import pickle
@@ -54,7 +54,7 @@ def test_a_recipe_pre_trained_on_images_starts_from_a_plain_resnet_50(tmp_path, 
     run_net(["--cfg", str(ROOT / "configs" / f"{name}.yaml"), *options(tmp_path / "out", **initial)])
     text = (tmp_path / "out" / "stdout.log").read_text()
     assert f"{inflated} inflated, " in text
-    assert f"{left} left at initialisation" in text
+    assert f"{left} left at initialization" in text
     assert "10x256 in the file, 3x" in text
     positions = [line["position"] for line in read_json_stats(tmp_path / "out") if line.get("_type") == "train_iter"]
     assert positions == [0, 0.5]

@@ -5,15 +5,16 @@ import pytest
 import torch
 from torch import nn
 
+from slowfast.engine.bad_videos import append_bad_videos
 from slowfast.engine.guards import GracefulStop, LossGuard, require_finite_weights
-from slowfast.engine.journal import append_bad_videos
 from slowfast.engine.precise_bn import fresh_batches, update_statistics
 from slowfast.engine.precision import Precision
 from slowfast.engine.progress import Progress
-from slowfast.engine.state import seed_everything
+from slowfast.engine.training import seed_everything
 from slowfast.errors import UserError
 from slowfast.multigrid import Phase, Schedule, Shape, SubBatchNorm3d
-from slowfast.utils.distributed import get_rank, get_world_size, launch
+from slowfast.utils.distributed import get_rank, get_world_size
+from slowfast.utils.launch import launch
 from slowfast.utils.world import World
 from tests.engine.tiny import SYNTHETIC, Synthetic, tiny_cfg
 
@@ -39,7 +40,7 @@ def test_places_count_iterations_epochs_and_clips_without_gaps(progress):
     assert [progress.is_last(epoch) for epoch in range(3)] == [False, False, True]
 
 
-def test_what_is_due_in_an_epoch_without_iterations_comes_with_the_next_that_has_some():
+def test_an_evaluation_due_in_an_epoch_without_iterations_comes_after_the_next_epoch_with_some():
     phase = Phase((Shape(12, 8, 32),), stage=0, start_epoch=0, end_epoch=6)
     progress = Progress(Schedule((phase,)).plan(12))
     assert [progress.is_due(epoch, 4) for epoch in range(6)] == [False, False, False, True, False, True]
@@ -47,14 +48,14 @@ def test_what_is_due_in_an_epoch_without_iterations_comes_with_the_next_that_has
     assert [Progress(legs).is_due(epoch, 4) for epoch in (0, 1, 4, 5)] == [False, False, True, True]
 
 
-def test_a_position_is_found_again_as_a_number_of_iterations(progress):
+def test_the_number_of_iterations_before_a_position_is_exact(progress):
     places = [progress.at(leg, i) for leg in progress.legs for i in range(leg.iterations)]
     for place in places:
         assert progress.iterations_until(place.position) == place.iteration
     assert progress.iterations_until(99) == progress.total_iterations
 
 
-def test_a_loss_is_looked_at_one_iteration_late():
+def test_a_loss_is_checked_one_iteration_late():
     guard = LossGuard()
     guard.watch(torch.tensor(1.0), 0)
     guard.watch(torch.tensor(float("nan")), 1)
@@ -70,7 +71,7 @@ def test_statistics_that_are_not_finite_are_refused_by_name():
         require_finite_weights(model, 7)
 
 
-def test_the_first_signal_is_answered_after_the_iteration_and_handlers_are_put_back():
+def test_the_first_signal_requests_a_stop_and_handlers_are_restored():
     before = signal.getsignal(signal.SIGINT)
     with GracefulStop() as stop:
         assert not stop.requested()
@@ -79,7 +80,7 @@ def test_the_first_signal_is_answered_after_the_iteration_and_handlers_are_put_b
     assert signal.getsignal(signal.SIGINT) is before
 
 
-def test_draws_are_a_function_of_the_place_in_training():
+def test_random_numbers_are_a_function_of_the_position_in_training():
     seed_everything(1, 5)
     first = torch.rand(3)
     seed_everything(1, 6)
@@ -122,7 +123,7 @@ def test_precise_statistics_are_those_of_the_batches_of_all_ranks_together(tmp_p
             torch.testing.assert_close(together[name], alone.state_dict()[name])
 
 
-def test_precise_statistics_see_other_clips_each_epoch_and_no_more_than_there_are(tmp_path):
+def test_precise_statistics_use_each_clip_at_most_once_and_different_draws_each_epoch(tmp_path):
     cfg = tiny_cfg(tmp_path, tmp_path, **SYNTHETIC, BN__NUM_BATCHES_PRECISE=200)
     dataset = Synthetic.from_cfg(cfg, "train")
     first, second = (list(fresh_batches(cfg, dataset, 3, epoch)) for epoch in (0, 1))
@@ -138,7 +139,7 @@ def test_bad_videos_are_a_csv_with_one_header(tmp_path):
     assert rows == ["path,error", '"a, b.mp4",cut off', "c.mp4,no video", "d.mp4,empty"]
 
 
-def test_mixed_precision_stays_off_on_a_cpu_and_is_said(caplog):
+def test_mixed_precision_stays_off_on_a_cpu_and_a_message_says_so(caplog):
     with caplog.at_level("INFO", "slowfast"):
         precision = Precision(torch.device("cpu"), mixed=True)
     assert "for GPUs: on this CPU, full precision" in caplog.text

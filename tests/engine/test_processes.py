@@ -1,4 +1,4 @@
-"""Runs from the command line, as users start them: one process and several, stopped in every way."""
+"""Runs from the command line, with one process and several, that are stopped or fail."""
 
 import os
 import resource
@@ -8,7 +8,7 @@ from itertools import accumulate
 
 import pytest
 
-from slowfast.engine.test_net import test as test_model
+from slowfast.engine.test_net import run_test
 from slowfast.engine.train_net import train
 from slowfast.multigrid import build_schedule
 from slowfast.utils.checkpoint import read_checkpoint
@@ -17,7 +17,7 @@ from tests.engine.tiny import BOTH_CYCLES, command, finish, json_stats, losses, 
 
 
 def stop_after(iteration: int, output, words: list[str], how: signal.Signals):
-    """Start a run, signal all its processes, as a terminal does, after an iteration: (exit code, text)."""
+    """Start a run and send a signal to all its processes after an iteration; return the exit code and the text."""
     process = start(words)
     log = output / "json_stats.log"
     deadline = time.monotonic() + 120
@@ -30,14 +30,14 @@ def stop_after(iteration: int, output, words: list[str], how: signal.Signals):
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
-def test_a_run_stopped_in_the_middle_goes_on_as_if_it_had_not_been(how, videos, tmp_path):
+def test_a_stopped_run_resumes_with_the_same_losses(how, videos, tmp_path):
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     changes = BOTH_CYCLES | {"DATA_LOADER__NUM_WORKERS": 1}
     code, text = stop_after(8, broken, command(videos, broken, **changes), how)
     interrupted = broken / "checkpoints" / "interrupted.pyth"
     if how == signal.SIGINT:
         assert code == 130
-        assert "goes on from here" in text
+        assert "resumes from here" in text
         assert "Traceback" not in text
         assert interrupted.exists()
     else:
@@ -48,11 +48,11 @@ def test_a_run_stopped_in_the_middle_goes_on_as_if_it_had_not_been(how, videos, 
     assert json_stats(broken, "train_epoch")[-1]["loss"] == json_stats(whole, "train_epoch")[-1]["loss"]
 
 
-def test_a_run_killed_in_every_phase_goes_on_as_if_it_had_not_been(videos, tmp_path):
+def test_a_run_killed_in_every_phase_resumes_with_the_same_losses(videos, tmp_path):
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     train(tiny_cfg(videos, whole, **BOTH_CYCLES))
     legs = build_schedule(tiny_cfg(videos, whole, **BOTH_CYCLES)).plan(12)
-    ends = accumulate(phase_iterations(legs).values())  # the last phase is left to the last run
+    ends = accumulate(phase_iterations(legs).values())  # the last run trains the last phase
     for end in [*ends][:-1]:
         code, text = stop_after(end, broken, command(videos, broken, **BOTH_CYCLES), signal.SIGKILL)
         assert code == -signal.SIGKILL, text
@@ -67,12 +67,12 @@ def test_two_processes_train_and_test_as_one_run(videos, tmp_path):
     assert text.count("training is done: 9 iterations") == 1
     assert sorted(losses(tmp_path)) == list(range(1, 10))
     final = next(line for line in (tmp_path / "json_stats.log").read_text().splitlines() if "test_final" in line)
-    alone = test_model(tiny_cfg(videos, tmp_path))
+    alone = run_test(tiny_cfg(videos, tmp_path))
     assert f'"top1_acc": "{alone["top1_acc"]:.2f}"' in final
     assert '"videos": 6' in final
 
 
-def test_two_processes_stop_at_the_same_iteration_and_go_on(videos, tmp_path):
+def test_two_processes_stop_at_the_same_iteration(videos, tmp_path):
     words = command(videos, tmp_path, **BOTH_CYCLES | {"NUM_GPUS": 2, "DATA_LOADER__NUM_WORKERS": 1})
     code, text = stop_after(4, tmp_path, words, signal.SIGINT)
     assert code == 130, text
@@ -81,8 +81,8 @@ def test_two_processes_stop_at_the_same_iteration_and_go_on(videos, tmp_path):
     assert saved["iteration"] == max(losses(tmp_path))
 
 
-def test_four_processes_go_on_with_the_same_losses_to_the_last_bit(videos, tmp_path):
-    """Two would not show it: the sum of two does not depend on the order. Pairs of ranks share their statistics."""
+def test_four_processes_resume_with_the_same_losses_to_the_last_bit(videos, tmp_path):
+    """The sum of two numbers does not depend on their order, so two processes would not show it."""
     changes = BOTH_CYCLES | {
         "NUM_GPUS": 4,
         "TRAIN__BATCH_SIZE": 4,
@@ -100,7 +100,7 @@ def test_four_processes_go_on_with_the_same_losses_to_the_last_bit(videos, tmp_p
     assert losses(broken) == {i: loss for i, loss in losses(whole).items() if i > done}
 
 
-def test_the_error_of_a_rank_is_told_once_and_ends_all(videos, tmp_path):
+def test_the_error_of_a_rank_is_reported_once_and_ends_all(videos, tmp_path):
     code, text = finish(start(command(videos, tmp_path, NUM_GPUS=2, SOLVER__BASE_LR=1e30)))
     assert code != 0
     assert text.count("error: the loss is nan at iteration 2") == 1
@@ -108,7 +108,7 @@ def test_the_error_of_a_rank_is_told_once_and_ends_all(videos, tmp_path):
     assert not (tmp_path / "checkpoints").exists()
 
 
-def test_a_full_disk_is_told_and_leaves_the_old_checkpoint_intact(videos, tmp_path):
+def test_a_full_disk_is_reported_and_leaves_the_old_checkpoint_intact(videos, tmp_path):
     train(tiny_cfg(videos, tmp_path, SOLVER__MAX_EPOCH=2, SOLVER__STEPS=[0, 1]))
     last = tmp_path / "checkpoints" / "checkpoint_epoch_00002.pyth"
     before = last.read_bytes()

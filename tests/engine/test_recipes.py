@@ -4,13 +4,12 @@ import math
 from collections import Counter
 
 import pytest
+import torch
 
 from slowfast.config.load import load_cfg
 from slowfast.datasets.build import DATASET_REGISTRY
 from slowfast.engine.schedule import build_schedule
-from slowfast.engine.state import TrainingState
-from slowfast.engine.train_net import train_batches, train_step
-from slowfast.multigrid import regroup
+from slowfast.engine.training import Training
 from slowfast.utils.world import World
 from tests.engine.tiny import CLASSES, ROOT, Synthetic
 
@@ -63,9 +62,9 @@ def test_every_recipe_has_a_schedule_that_gives_each_shape_its_iterations(name):
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_every_recipe_takes_a_step_at_a_small_size(name, tmp_path):
-    state = TrainingState.from_cfg(small(name, tmp_path))
-    legs = state.remaining_legs()
-    regroup(state.model, legs[0].phase.bn_groups)
-    step = train_step(state, next(iter(train_batches(state, legs))), lr=1e-3)
+    training = Training.from_cfg(small(name, tmp_path), torch.device("cpu"), world_size=1)
+    legs = training.progress.legs
+    training.learner.start_phase(legs[0].phase.bn_groups)
+    step = training.learner.step(next(iter(training.batches(legs))), lr=1e-3)
     assert math.isfinite(step.loss.item())
     assert step.scores.shape[1] == CLASSES

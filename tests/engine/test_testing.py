@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from slowfast.datasets.build import build_dataset
+from slowfast.engine.evaluation import predict_views, predictor
 from slowfast.engine.precision import Precision
-from slowfast.engine.test_net import ENSEMBLES, predict_views, predictor, test
+from slowfast.engine.test_net import ENSEMBLES, run_test
 from slowfast.engine.train_net import train
 from slowfast.models import build_model
 from slowfast.utils.checkpoint import load_checkpoint
@@ -32,7 +33,7 @@ def results_of(output):
 def test_the_scores_of_a_video_are_those_of_its_views_combined(method, videos, trained, tmp_path):
     changes = {"TEST__CHECKPOINT_FILE_PATH": str(trained), "TEST__SAVE_RESULTS_PATH": "results.pkl"}
     cfg = tiny_cfg(videos, tmp_path, **changes, DATA__ENSEMBLE_METHOD=method)
-    figures = test(cfg)
+    figures = run_test(cfg)
     scores, labels = results_of(tmp_path)
 
     model = build_model(cfg).eval()
@@ -57,7 +58,7 @@ def test_no_forward_pass_is_larger_than_the_batch_size(tmp_path):
         return inputs[0].flatten(1)[:, :3]
 
     precision = Precision(torch.device("cpu"), False)
-    predict = predictor(model, precision, lambda clips: [clips.float()], chunk=4)
+    predict = predictor(model, precision, lambda clips: [clips.float()], max_clips=4)
     clips = torch.randint(0, 255, (3, 6, 2, 4, 4, 3), dtype=torch.uint8)  # (N, V, T, H, W, C)
     scores = predict_views(predict, clips)
     assert sizes == [4, 4, 4, 4, 2]
@@ -65,8 +66,8 @@ def test_no_forward_pass_is_larger_than_the_batch_size(tmp_path):
     assert torch.equal(ENSEMBLES["max"](scores, dim=1), scores.max(1).values)
 
 
-def test_the_result_is_told_with_its_protocol(videos, trained, tmp_path):
-    test(tiny_cfg(videos, tmp_path, TEST__CHECKPOINT_FILE_PATH=str(trained)))
+def test_the_result_is_logged_with_its_protocol(videos, trained, tmp_path):
+    run_test(tiny_cfg(videos, tmp_path, TEST__CHECKPOINT_FILE_PATH=str(trained)))
     line = read_json_stats(tmp_path)[-1]
     assert line["split"] == "test_final"
     assert line["top1_acc"] == f"{float(line['top1_acc']):.2f}"
@@ -76,13 +77,13 @@ def test_the_result_is_told_with_its_protocol(videos, trained, tmp_path):
 
 
 def test_a_model_without_a_checkpoint_is_tested_with_a_warning(tmp_path):
-    test(tiny_cfg(tmp_path, tmp_path, **SYNTHETIC))
-    assert "random initialisation" in (tmp_path / "stdout.log").read_text()
+    run_test(tiny_cfg(tmp_path, tmp_path, **SYNTHETIC))
+    assert "random initialization" in (tmp_path / "stdout.log").read_text()
 
 
 def test_sets_of_labels_are_tested_by_average_precision(tmp_path):
     changes = {"DATA__MULTI_LABEL": True, "MODEL__LOSS_FUNC": "bce_logit", "MODEL__HEAD_ACT": "sigmoid"}
-    figures = test(tiny_cfg(tmp_path, tmp_path, **SYNTHETIC, **changes))
+    figures = run_test(tiny_cfg(tmp_path, tmp_path, **SYNTHETIC, **changes))
     assert read_json_stats(tmp_path)[-1]["map"] == pytest.approx(figures["map"])
 
 
@@ -92,8 +93,8 @@ def test_a_bad_video_ends_a_test_unless_the_user_skips_it(workers, videos, train
     truncate(data / "4.mp4", 0.05)
     changes = {"TEST__CHECKPOINT_FILE_PATH": str(trained), "DATA_LOADER__NUM_WORKERS": workers}
     with pytest.raises(ValueError, match="4.mp4"):
-        test(tiny_cfg(data, tmp_path / "out", **changes))
-    test(tiny_cfg(data, tmp_path / "out", **changes, TEST__SKIP_BAD_VIDEOS=True))
+        run_test(tiny_cfg(data, tmp_path / "out", **changes))
+    run_test(tiny_cfg(data, tmp_path / "out", **changes, TEST__SKIP_BAD_VIDEOS=True))
     line = read_json_stats(tmp_path / "out")[-1]
     assert (line["videos"], line["failed"]) == (5, 1)
     assert "4.mp4" in (tmp_path / "out" / "bad_videos.csv").read_text()

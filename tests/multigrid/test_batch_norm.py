@@ -11,8 +11,8 @@ import torch.multiprocessing as mp
 from torch import nn
 
 from slowfast.multigrid import (
-    MultigridSchedule,
     Phase,
+    Schedule,
     Shape,
     ShortCycleBatchSampler,
     SubBatchNorm3d,
@@ -339,8 +339,9 @@ def test_groups_consist_of_the_same_clips_for_any_number_of_processes(layout, ra
 def normalized_clips(layout, rank=0, ranks=1, num_groups=4, sync_ranks=1, process_group=None) -> dict:
     """One rank's normalized clips, by epoch and video; global batches of 16 and 32 clips form `num_groups` groups."""
     shapes = Shape(16 // ranks, 8, 32), Shape(32 // ranks, 4, 32)
-    phase = Phase(0, 0.0, 2.0, shapes, bn_groups=num_groups * sync_ranks // ranks, bn_sync_ranks=sync_ranks)
-    legs = MultigridSchedule((phase,)).plan(100, ranks)
+    groups = num_groups * sync_ranks // ranks
+    phase = Phase(shapes, bn_groups=groups, bn_sync_ranks=sync_ranks, stage=0, start_epoch=0.0, end_epoch=2.0)
+    legs = Schedule((phase,)).plan(100, ranks)
     videos = torch.randn(100, 6, 2, 3, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
     norm = SubBatchNorm3d(6).double()
     regroup(norm, phase.bn_groups, process_group)

@@ -1,4 +1,4 @@
-"""The tool that times every shape of a recipe, on a model and clips small enough for a test."""
+"""The tool that times every shape of a recipe, on a tiny model."""
 
 import json
 from collections import Counter

@@ -1,4 +1,4 @@
-"""Saving, finding and loading checkpoints: nothing is lost, nothing is run, nothing stays unsaid."""
+"""Saving, finding and loading checkpoints."""
 
 import errno
 import io
@@ -86,8 +86,8 @@ def save(output_dir, model, optimizer, epoch=0, interrupted=False, **extra):
 
 
 def same(model, other):
-    theirs = other.state_dict()
-    return all(torch.equal(value, theirs[name]) for name, value in model.state_dict().items())
+    other_state = other.state_dict()
+    return all(torch.equal(value, other_state[name]) for name, value in model.state_dict().items())
 
 
 @pytest.fixture(autouse=True)
@@ -116,6 +116,27 @@ def test_a_training_continues_from_its_checkpoint_to_the_bit(tmp_path, method):
         one(x).square().sum().backward()
         its.step()
     assert same(model, copy)
+
+
+@pytest.mark.parametrize("method", ["sgd", "adamw"])
+def test_a_training_continues_in_another_memory_format(tmp_path, method):
+    """Fused optimizers walk through the memory of a parameter and its momenta in step."""
+    cfg = make_cfg(tmp_path, OPTIMIZING_METHOD=method)
+    model, optimizer = trained(cfg)
+    save(tmp_path, model, optimizer)
+    copy = Tiny().to(memory_format=torch.channels_last_3d)
+    its_optimizer = construct_optimizer(copy, cfg)
+    load_for_training(cfg, copy, its_optimizer)
+    weight = copy.s1["conv"].weight
+    moments = [value for value in its_optimizer.state[weight].values() if value.shape == weight.shape]
+    assert moments
+    assert all(moment.stride() == weight.stride() != model.s1["conv"].weight.stride() for moment in moments)
+    x = torch.randn(2, 3, 4, 2, 2)
+    for one, its in ((model, optimizer), (copy, its_optimizer)):
+        its.zero_grad()
+        one(x).square().sum().backward()
+        its.step()
+    torch.testing.assert_close(dict(model.state_dict()), dict(copy.state_dict()))
 
 
 def test_the_file_has_the_published_name_and_keys(tmp_path):
@@ -210,7 +231,7 @@ def test_epoch_reset_takes_the_weights_alone(tmp_path):
 
 
 @pytest.mark.parametrize(("key", "inflate"), [("state_dict", False), ("model", False), ("model_state", True)])
-def test_the_epochs_of_another_programs_training_are_not_ours(tmp_path, key, inflate):
+def test_the_epochs_of_another_program_are_ignored(tmp_path, key, inflate):
     model, optimizer = trained()
     content = {key: model.state_dict(), "epoch": 90, "optimizer_state": {}, "optimizer": optimizer.state_dict()}
     torch.save(content, tmp_path / "image_model.pth")
@@ -220,7 +241,7 @@ def test_the_epochs_of_another_programs_training_are_not_ours(tmp_path, key, inf
     assert not its_optimizer.state
 
 
-def test_a_recipe_that_inflates_without_an_image_model_is_warned_of(tmp_path, caplog):
+def test_a_recipe_that_inflates_without_an_image_model_logs_a_warning(tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         assert load_for_training(make_cfg(tmp_path, CHECKPOINT_INFLATE=True), Tiny()) == {"epoch": -1}
     assert "TRAIN.CHECKPOINT_FILE_PATH names no image model" in caplog.text
@@ -232,10 +253,10 @@ def test_a_missing_initial_checkpoint_is_an_error_that_names_the_key(tmp_path):
         load_for_training(cfg, Tiny())
 
 
-def test_machines_that_see_other_checkpoints_are_an_error(tmp_path, monkeypatch):
+def test_machines_that_see_different_checkpoints_are_an_error(tmp_path, monkeypatch):
     save(tmp_path, *trained(iterations=0), epoch=2)
     monkeypatch.setattr(checkpoint, "all_gather_object", lambda name: [name, None])
-    with pytest.raises(ValueError, match=r"OUTPUT_DIR .*other machines.*shar"):
+    with pytest.raises(ValueError, match=r"OUTPUT_DIR .*different machines.*shar"):
         load_for_training(make_cfg(tmp_path), Tiny())
 
 
@@ -272,16 +293,16 @@ def test_testing_a_head_that_was_never_trained_is_an_error_with_the_table(tmp_pa
         load_for_test(make_cfg(tmp_path, TEST_PATH=path), Tiny(classes=7))
 
 
-def test_testing_without_any_checkpoint_is_said(tmp_path, caplog):
+def test_testing_without_any_checkpoint_logs_a_warning(tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         load_for_test(make_cfg(tmp_path), Tiny())
-    assert "random initialisation" in caplog.text
+    assert "random initialization" in caplog.text
 
 
 # --- checkpoints of other models --------------------------------------------------------------------------------------
 
 
-def test_fine_tuning_with_another_class_count_leaves_the_head_at_its_initialisation_and_says_so(tmp_path, caplog):
+def test_fine_tuning_with_another_class_count_leaves_the_head_at_its_initialization_and_logs_it(tmp_path, caplog):
     model, optimizer = trained(classes=5)
     path = save(tmp_path / "old", model, optimizer)
     other = Tiny(classes=7)
@@ -292,7 +313,7 @@ def test_fine_tuning_with_another_class_count_leaves_the_head_at_its_initialisat
     assert torch.equal(other.head["projection"].weight, head)
     assert torch.equal(other.s1["conv"].weight, model.s1["conv"].weight)
     assert "head.projection.weight" in caplog.text
-    assert "left at initialisation" in caplog.text
+    assert "left at initialization" in caplog.text
 
 
 def test_a_checkpoint_of_which_nothing_fits_is_an_error_that_names_file_and_tensors(tmp_path):
@@ -317,15 +338,15 @@ def test_resuming_another_model_in_the_same_folder_is_an_error_with_the_table(tm
         ({"ZERO": True}, r"groups of \[2, 3\] parameters, this training \[2, 2, 1\]"),
     ],
 )
-def test_an_optimiser_of_another_layout_is_an_error_that_says_what_to_do(tmp_path, change, message):
+def test_an_optimizer_of_another_layout_is_an_error_with_a_fix(tmp_path, change, message):
     path = save(tmp_path / "old", *trained())
     cfg = make_cfg(tmp_path, OPTIMIZING_METHOD=change.get("OPTIMIZING_METHOD", "sgd"), CHECKPOINT_FILE_PATH=str(path))
     cfg.SOLVER.ZERO_WD_1D_PARAM = change.get("ZERO", False)
-    with pytest.raises(ValueError, match=rf"(?s)optimiser's state.*{message}.*TRAIN\.CHECKPOINT_EPOCH_RESET True"):
+    with pytest.raises(ValueError, match=rf"(?s)optimizer's state.*{message}.*TRAIN\.CHECKPOINT_EPOCH_RESET True"):
         load_for_training(cfg, *trained(cfg, iterations=0))
 
 
-def test_momenta_of_another_head_are_an_error_that_says_what_to_do(tmp_path):
+def test_momenta_of_another_head_are_an_error_with_a_fix(tmp_path):
     path = save(tmp_path / "old", *trained(classes=5))
     cfg = make_cfg(tmp_path, CHECKPOINT_FILE_PATH=str(path))
     with pytest.raises(ValueError, match=r"\(5, 4\), the parameter \(7, 4\).*TRAIN\.CHECKPOINT_EPOCH_RESET True"):
@@ -379,7 +400,7 @@ def test_grouped_statistics_of_the_published_code_load_into_one_set(tmp_path):
     assert model.s1["bn"].num_batches_tracked == 9
 
 
-# --- files that lie, files that broke ---------------------------------------------------------------------------------
+# --- hostile and damaged files ---------------------------------------------------------------------------------
 
 
 class Hostile:
@@ -409,7 +430,7 @@ def test_a_hostile_caffe2_pickle_is_refused_by_name_and_not_run(tmp_path):
     assert not flag.exists()
 
 
-def test_a_torch_file_with_foreign_objects_is_refused_with_the_mend(tmp_path):
+def test_a_torch_file_with_other_objects_is_refused_with_a_fix(tmp_path):
     path = tmp_path / "args.pyth"
     torch.save({"model_state": Tiny().state_dict(), "args": SimpleNamespace(lr=1)}, path)
     with pytest.raises(ValueError, match=r"it asks for types\.SimpleNamespace.*torch\.save\(\{'model_state'"):

@@ -2,9 +2,8 @@ import pytest
 import torch
 
 from slowfast.utils import distributed as du
+from slowfast.utils.launch import RankError, launch
 from slowfast.utils.world import World
-
-SPAWN = World
 
 
 def test_one_process_is_a_world_of_size_one():
@@ -18,7 +17,7 @@ def test_one_process_is_a_world_of_size_one():
 
 def test_one_process_runs_in_place():
     calls = []
-    du.launch(calls.append, (1,))
+    launch(calls.append, (1,))
     assert calls == [1]
 
 
@@ -32,30 +31,63 @@ def _talk(folder):
     torch.distributed.all_reduce(total, group=group)
     assert total == {0: 1, 1: 1, 2: 5, 3: 5}[rank]
     agreement = du.Agreement()
-    heard = [agreement.any(rank == 2 and call == 1) for call in range(4)]
+    answers = [agreement.any(rank == 2 and call == 1) for call in range(4)]
     agreement.finish()
-    assert heard == [False, False, True, False]
+    assert answers == [False, False, True, False]
     (folder / str(rank)).touch()
 
 
-def test_four_processes_talk_and_hear_a_yes_one_call_later(tmp_path):
-    du.launch(_talk, (tmp_path,), SPAWN(4))
+def test_four_processes_communicate_and_learn_of_a_yes_one_call_later(tmp_path):
+    launch(_talk, (tmp_path,), World(4))
     assert len(list(tmp_path.iterdir())) == 4
 
 
 def _fail(kind):
     if du.get_rank() == 1:
-        raise kind("rank 1 says why")
+        raise kind("the reason of rank 1")
     du.barrier()
 
 
-@pytest.mark.parametrize(("kind", "raised"), [(KeyError, du.RankError), (FileNotFoundError, ValueError)])
+@pytest.mark.parametrize(("kind", "raised"), [(KeyError, RankError), (FileNotFoundError, ValueError)])
 def test_the_error_of_the_rank_that_failed_first_is_raised_and_the_others_end(kind, raised):
-    with pytest.raises(raised, match="rank 1 says why"):
-        du.launch(_fail, (kind,), SPAWN(2))
+    with pytest.raises(raised, match="the reason of rank 1"):
+        launch(_fail, (kind,), World(2))
 
 
 def test_more_processes_than_cuda_devices_are_refused(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     with pytest.raises(ValueError, match=r"NUM_GPUS is 2, but this machine has 1 CUDA device"):
-        du.launch(print, (), World(2))
+        launch(print, (), World(2, gpus=True))
+
+
+def test_a_run_that_asks_for_no_gpu_uses_none_on_a_machine_that_has_some(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert du.device_for_rank(0) == torch.device("cpu")
+    assert not du.uses_cuda(0)
+    assert du.uses_cuda(1)
+    launch(_check_gloo, (), World(2))
+
+
+def _check_gloo():
+    assert torch.distributed.get_backend() == "gloo"
+
+
+def _train_a_linear_model(folder):
+    torch.manual_seed(du.get_rank())
+    model = torch.nn.Linear(3, 1)
+    net = du.wrap(model)
+    torch.save(model.state_dict(), folder / f"start.{du.get_rank()}")
+    net(torch.full((1, 3), float(du.get_rank()))).sum().backward()
+    du.average_gradients(model)
+    torch.save([parameter.grad for parameter in model.parameters()], folder / f"gradients.{du.get_rank()}")
+
+
+def test_ranks_start_with_the_weights_of_rank_0_and_average_their_gradients(tmp_path):
+    launch(_train_a_linear_model, (tmp_path,), World(4))
+    starts = [torch.load(tmp_path / f"start.{rank}") for rank in range(4)]
+    assert all(torch.equal(start["weight"], starts[0]["weight"]) for start in starts)
+    for rank in range(4):
+        weight, bias = torch.load(tmp_path / f"gradients.{rank}")
+        assert weight.tolist() == [[1.5, 1.5, 1.5]]  # the mean of 0, 1, 2, 3
+        assert bias.tolist() == [1.0]

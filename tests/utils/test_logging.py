@@ -13,14 +13,14 @@ def test_json_lines_go_to_both_files_and_a_pipe(tmp_path, capsys):
     assert read_json_stats(tmp_path)[1]["loss"] is None
 
 
-def test_what_concerns_only_us_goes_to_the_file(tmp_path, capsys):
+def test_debug_messages_go_to_the_file_only(tmp_path, capsys):
     setup_logging(tmp_path)
     logging.getLogger("slowfast.x").debug("details")
     assert "details" not in capsys.readouterr().out
     assert "details" in (tmp_path / "stdout.log").read_text()
 
 
-def test_setting_up_twice_says_things_once(tmp_path, capsys):
+def test_setting_up_twice_logs_each_message_once(tmp_path, capsys):
     setup_logging(tmp_path)
     setup_logging(tmp_path)
     logging.getLogger("slowfast.x").info("hello")

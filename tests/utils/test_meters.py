@@ -14,7 +14,7 @@ def test_averages_are_over_clips_not_over_batches():
     assert meter.averages() == pytest.approx({"loss": 2.0, "top1_err": 25.0, "top5_err": 0.0})
 
 
-def test_a_restored_meter_goes_on_from_its_state():
+def test_a_restored_meter_continues_from_its_state():
     whole, first, second = TopKMeter(), TopKMeter(), TopKMeter()
     for meter in (whole, first):
         meter.update(torch.eye(3), torch.tensor([0, 1, 1]), torch.tensor(0.3))
@@ -37,12 +37,12 @@ def test_nothing_to_evaluate_is_an_error():
         ScoreMeter().gather()
 
 
-def test_accuracy_has_names_that_fit_the_labels():
+def test_accuracy_is_named_after_the_kind_of_labels():
     assert accuracy(torch.eye(3), torch.tensor([0, 1, 1])) == pytest.approx({"top1_acc": 200 / 3, "top5_acc": 100})
     assert accuracy(torch.eye(2), torch.eye(2)) == {"map": 1.0}
 
 
-def test_the_pace_tells_waiting_from_working():
+def test_the_pace_separates_waiting_from_working():
     def slow():
         for number in range(4):
             time.sleep(0.02)
@@ -54,10 +54,11 @@ def test_the_pace_tells_waiting_from_working():
         time.sleep(0.01)
         pace.step(clips=8)
     lap = pace.lap()
-    assert lap["dt"] == pytest.approx(lap["dt_data"] + lap["dt_net"])
-    assert 0.5 < lap["data_wait"] < 0.9
-    assert lap["clips_per_sec"] == pytest.approx(8 / lap["dt"])
-    assert pace.lap() == {}
+    assert lap.sec == pytest.approx(lap.sec_data + lap.sec_net)
+    assert 0.5 < lap.wait_share < 0.9
+    assert lap.clips_per_sec == pytest.approx(8 / lap.sec)
+    assert lap.sec_wait_per_clip == pytest.approx(lap.sec_data / 8)
+    assert pace.lap() is None
 
 
 def test_times_and_memory_are_texts_for_people():

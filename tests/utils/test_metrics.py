@@ -32,7 +32,7 @@ def test_average_precision_is_scikit_learns_with_ties_too(levels, seed):
     )
 
 
-def test_classes_without_a_positive_are_left_out_and_said(caplog):
+def test_classes_without_a_positive_are_left_out_and_logged(caplog):
     labels, scores = np.array([[1, 0], [0, 0]]), np.array([[0.9, 0.1], [0.1, 0.9]])
     with caplog.at_level("INFO", "slowfast"):
         assert mean_average_precision(scores, labels) == 1.0

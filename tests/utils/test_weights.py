@@ -15,8 +15,8 @@ def test_what_has_name_and_shape_is_loaded_and_the_rest_is_said():
     result = fit({"a": zeros(2), "b": zeros(3), "c": zeros(1)}, {"a": zeros(2), "b": zeros(4), "d": zeros(1)})
     assert result.loaded == ["a"]
     assert result.skipped == {"b": "3 in the file, 4 here", "c": "the model has no such name"}
-    assert result.initialised == ["b", "d"]
-    assert result.summary == "1 tensors loaded, 0 inflated, 2 skipped, 2 left at initialisation"
+    assert result.initialized == ["b", "d"]
+    assert result.summary == "1 tensors loaded, 0 inflated, 2 skipped, 2 left at initialization"
 
 
 @pytest.mark.parametrize(
@@ -51,12 +51,12 @@ def test_a_head_is_taken_whole_or_not_at_all():
     result = fit(state, {"head.weight": zeros(5, 9), "head.bias": zeros(5)})
     assert not result.tensors
     assert result.skipped["head.bias"] == "its weight does not fit"
-    assert result.initialised == ["head.weight", "head.bias"]
+    assert result.initialized == ["head.weight", "head.bias"]
 
 
 def test_counters_of_batches_that_caffe2_lacks_are_not_worth_a_word():
     result = fit({"bn.weight": zeros(2)}, {"bn.weight": zeros(2), "bn.num_batches_tracked": torch.tensor(0)})
-    assert result.initialised == []
+    assert result.initialized == []
 
 
 def test_entries_that_are_no_tensors_are_skipped_with_their_type():
@@ -67,10 +67,10 @@ def test_the_table_names_every_tensor_that_did_not_simply_load():
     state = {"conv.weight": zeros(2, 2, 1, 1), "head.weight": zeros(5, 2), "old": zeros(1)}
     wanted = {"conv.weight": zeros(2, 2, 3, 1, 1), "head.weight": zeros(7, 2)}
     lines = fit(state, wanted, inflate=True).table.splitlines()
-    assert lines[0] == "0 tensors loaded, 1 inflated, 2 skipped, 1 left at initialisation"
+    assert lines[0] == "0 tensors loaded, 1 inflated, 2 skipped, 1 left at initialization"
     assert [line.split()[:2] for line in lines[1:3]] == [["inflated", "conv:"], ["skipped", "head.weight"]]
     assert "5x2 in the file, 7x2 here" in lines[2]
-    assert lines[-1].split() == ["left", "at", "initialisation", "head.weight"]
+    assert lines[-1].split() == ["left", "at", "initialization", "head.weight"]
 
 
 def test_a_long_table_has_a_row_for_each_part_of_the_model():

@@ -1,0 +1,136 @@
+"""A learner: a model that takes training steps.
+
+Legend: N clips, T frames, H x W pixels, C channels, K classes.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from slowfast.config.node import CfgNode
+from slowfast.engine.evaluation import predictor
+from slowfast.engine.precise_bn import update_statistics
+from slowfast.engine.precision import Precision
+from slowfast.models import build_model
+from slowfast.models.losses import build_loss
+from slowfast.multigrid import average_statistics, regroup
+from slowfast.optim.build import clip_gradients, construct_optimizer
+from slowfast.optim.lr_policy import set_lr
+from slowfast.utils.distributed import average_gradients, sync_group, wrap
+
+
+class Step(NamedTuple):
+    """The results of a training step: tensors on the device, and the learning rate."""
+
+    loss: Tensor
+    scores: Tensor
+    labels: Tensor
+    lr: float
+
+
+class Learner:
+    """A model with all that a training step needs. It works in any loop:
+
+        learner = Learner(model, nn.CrossEntropyLoss(), torch.optim.SGD(model.parameters(), 0.1), pack)
+        step = learner.step({"clip": clips, "label": labels}, lr=0.1)
+
+    Args:
+        model: maps the result of `pack` to scores, N x K. It is on the device of `precision`.
+        loss: maps float32 scores and labels to the mean loss.
+        optimizer: updates the parameters of `model`.
+        pack: maps uint8 clips on the device, N x T x H x W x C, to the input of the model.
+        precision: number format and device; default: full precision on the CPU.
+        clip_value, clip_l2norm: clip the gradients, each number or their norm; None or 0: not.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        loss: Callable[[Tensor, Tensor], Tensor],
+        optimizer: torch.optim.Optimizer,
+        pack: Callable[[Tensor], list[Tensor]],
+        precision: Precision | None = None,
+        *,
+        clip_value: float | None = None,
+        clip_l2norm: float | None = None,
+    ):
+        self.model, self.loss, self.optimizer, self.pack = model, loss, optimizer, pack
+        self.precision = precision or Precision(torch.device("cpu"), mixed=False)
+        self.scaler = self.precision.scaler()
+        self.clip_value, self.clip_l2norm = clip_value, clip_l2norm
+        self._net = model
+        if self.scaler.is_enabled():
+            _zero_momenta(optimizer)
+
+    @classmethod
+    def from_cfg(cls, cfg: CfgNode, device: torch.device) -> "Learner":
+        """Build the model, the loss and the optimizer of `cfg`."""
+        precision = Precision(device, cfg.TRAIN.MIXED_PRECISION)
+        model = precision.place(build_model(cfg))
+        return cls(
+            model,
+            build_loss(cfg),
+            construct_optimizer(model, cfg),
+            precision.pack(cfg),
+            precision,
+            clip_value=cfg.SOLVER.CLIP_GRAD_VAL,
+            clip_l2norm=cfg.SOLVER.CLIP_GRAD_L2NORM,
+        )
+
+    @property
+    def device(self) -> torch.device:
+        """The device of the model."""
+        return self.precision.device
+
+    def join_ranks(self) -> None:
+        """Take the weights of rank 0."""
+        self._net = wrap(self.model)
+
+    def start_phase(self, bn_groups: int, bn_sync_ranks: int = 1) -> None:
+        """Enter training mode, with batch norm in groups of clips or over several ranks."""
+        self._net.train()
+        regroup(self.model, bn_groups, sync_group(bn_sync_ranks))
+
+    def step(self, batch: Mapping[str, Tensor], lr: float) -> Step:
+        """Train on a batch, `clip` (N, T, H, W, C) and `label`. The host does not wait for the device."""
+        set_lr(self.optimizer, lr)
+        clips, labels = (batch[key].to(self.device, non_blocking=True) for key in ("clip", "label"))
+        with self.precision.autocast():
+            scores = self._net(self.pack(clips))
+        loss = self.loss(scores.float(), labels)
+        self.optimizer.zero_grad(set_to_none=True)
+        self.scaler.scale(loss).backward()
+        average_gradients(self.model)
+        self.scaler.unscale_(self.optimizer)
+        clip_gradients(self.model.parameters(), self.clip_value, self.clip_l2norm)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        return Step(loss.detach(), scores.detach(), labels, lr)
+
+    def predictor(self) -> Callable[[Tensor], Tensor]:
+        """Enter evaluation mode, and return a function from clips on the host to scores."""
+        return predictor(self.model.eval(), self.precision, self.pack)
+
+    def average_statistics(self) -> None:
+        """Average the running statistics of batch norm over ranks."""
+        average_statistics(self.model)
+
+    def recompute_statistics(self, clips: Iterable[Tensor]) -> None:
+        """Compute the running statistics of batch norm anew over batches of clips, without groups."""
+        regroup(self.model, 1)
+        inputs = (self.pack(batch.to(self.device, non_blocking=True)) for batch in clips)
+        with self.precision.autocast():
+            update_statistics(self.model, inputs)
+
+
+def _zero_momenta(optimizer: torch.optim.Optimizer) -> None:
+    """Start the momenta of SGD at zero.
+
+    Fused SGD (torch 2.13) allocates them without initialization in its first step. If the scaler skips this step, they
+    stay so, and the next step reads them. With SOLVER.DAMPENING, the first step is damped like all others.
+    """
+    for group in optimizer.param_groups:
+        for parameter in group["params"] if group.get("momentum") else ():
+            optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)

@@ -1,0 +1,103 @@
+"""Everything that a training needs, built once, before its first iteration."""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader
+
+from slowfast.config.node import CfgNode
+from slowfast.datasets.build import build_dataset
+from slowfast.datasets.loader import construct_loader
+from slowfast.engine.interfaces import SizedDataset
+from slowfast.engine.learner import Learner
+from slowfast.engine.precise_bn import fresh_batches
+from slowfast.engine.progress import Progress
+from slowfast.engine.schedule import build_schedule
+from slowfast.models.summary import log_model_info
+from slowfast.multigrid import Leg, Schedule, ShortCycleBatchSampler, build_plan
+from slowfast.optim.lr_policy import learning_rate
+from slowfast.utils.distributed import get_rank, is_master
+from slowfast.utils.world import World
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Training:
+    """One learner, one data set and one plan for the whole training. `learning_rate` is a function of the epoch."""
+
+    cfg: CfgNode
+    learner: Learner
+    train_set: SizedDataset
+    val_set: SizedDataset
+    schedule: Schedule
+    progress: Progress
+    learning_rate: Callable[[float], float]
+
+    @classmethod
+    def from_cfg(cls, cfg: CfgNode, device: torch.device, world_size: int) -> "Training":
+        """Build the training of `cfg` on one of `world_size` processes, at its start."""
+        schedule = build_schedule(cfg, World.from_cfg(cfg))
+        train_set = build_dataset(cfg.TRAIN.DATASET, cfg, "train")
+        val_set = build_dataset(cfg.TRAIN.DATASET, cfg, "val")
+        return cls(
+            cfg,
+            Learner.from_cfg(cfg, device),
+            train_set,
+            val_set,
+            schedule,
+            Progress(build_plan(schedule, len(train_set), world_size), world_size),
+            learning_rate(cfg, schedule),
+        )
+
+    @property
+    def plan_key(self) -> list[int]:
+        """A key of the plan: two plans with the same key count iterations alike."""
+        progress = self.progress
+        return [len(self.train_set), progress.world_size, progress.total_iterations, progress.total_clips]
+
+    def batches(self, legs: Sequence[Leg]) -> DataLoader:
+        """Return the batches of all `legs` from one loader, so that it loads ahead across epochs and phases."""
+        world_size = self.progress.world_size
+        sampler = ShortCycleBatchSampler(legs, len(self.train_set), self.cfg.RNG_SEED, get_rank(), world_size)
+        return construct_loader(self.cfg, "train", self.train_set, sampler)
+
+    def val_batches(self) -> DataLoader:
+        """Return one clip of every video of the validation set, in batches."""
+        return construct_loader(self.cfg, "val", self.val_set)
+
+    def fresh_batches(self, epoch: int) -> DataLoader:
+        """Return batches for precise batch norm after `epoch`."""
+        return fresh_batches(self.cfg, self.train_set, self.schedule.total_epochs, epoch)
+
+    def log_summary(self) -> None:
+        """Log the config, the size of the model if LOG_MODEL_INFO is set, and the length of the training."""
+        progress = self.progress
+        if self.cfg.LOG_MODEL_INFO and is_master():
+            log_model_info(self.learner.model, self._one_clip())
+        logger.debug("config:\n%s", self.cfg.dump())
+        logger.info(
+            "training on %d videos, %d process(es) on %s: %g epochs, %d iterations, %s clips",
+            *(len(self.train_set), progress.world_size, self.learner.device.type),
+            *(self.schedule.total_epochs, progress.total_iterations, f"{progress.total_clips:,}"),
+        )
+        if empty := progress.total_epochs - len(progress.iterations_of_epoch):
+            logger.warning(
+                "%d of %d epochs have no iteration, since a batch takes more clips than there are videos: "
+                "lower TRAIN.BATCH_SIZE",
+                *(empty, progress.total_epochs),
+            )
+
+    def _one_clip(self) -> list[torch.Tensor]:
+        """Return the input of the model for one clip at the default grid."""
+        size, frames = self.cfg.DATA.TRAIN_CROP_SIZE, self.cfg.DATA.NUM_FRAMES
+        return self.learner.pack(torch.zeros(1, frames, size, size, 3, dtype=torch.uint8, device=self.learner.device))
+
+
+def seed_everything(seed: int, *position: int) -> None:
+    """Seed torch by the position in training, so that a resumed run draws the same numbers."""
+    state = np.random.SeedSequence([seed, get_rank(), *position] if position else [seed]).generate_state(2, np.uint32)
+    torch.manual_seed(int(state[0]) << 31 | int(state[1]) >> 1)

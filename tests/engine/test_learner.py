@@ -1,0 +1,101 @@
+"""A learner in a loop of its own, from plain values."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from slowfast.engine.learner import Learner
+from slowfast.engine.precision import Precision
+
+CLIPS = torch.arange(4 * 2 * 3 * 3 * 3, dtype=torch.uint8).reshape(4, 2, 3, 3, 3)  # (N, T, H, W, C)
+BATCH = {"clip": CLIPS, "label": torch.tensor([0, 1, 0, 1])}
+
+
+def pack(clips):
+    return [clips.permute(0, 4, 1, 2, 3).float() / 255]  # (N, T, H, W, C) -> (N, C, T, H, W)
+
+
+class Tiny(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv3d(3, 2, 1)
+
+    def forward(self, inputs):
+        return self.conv(inputs[0]).mean((2, 3, 4))
+
+
+def plain_step(model, optimizer):
+    optimizer.zero_grad()
+    loss = F.cross_entropy(model(pack(CLIPS)), BATCH["label"])
+    loss.backward()
+    optimizer.step()
+    return loss.item()
+
+
+def tiny(precision=None, **options):
+    torch.manual_seed(0)
+    model = Tiny()
+    optimizer = torch.optim.SGD(model.parameters(), lr=1.0, momentum=0.9, fused=True)
+    return Learner(model, nn.CrossEntropyLoss(), optimizer, pack, precision, **options)
+
+
+def test_a_learner_takes_the_steps_of_a_plain_loop():
+    learner, other = tiny(), tiny()
+    other.optimizer.param_groups[0]["lr"] = 0.1
+    for _ in range(3):
+        step = learner.step(BATCH, lr=0.1)
+        assert step.loss.item() == pytest.approx(plain_step(other.model, other.optimizer))
+        assert (step.scores.shape, step.lr) == ((4, 2), 0.1)
+    torch.testing.assert_close(learner.model.state_dict(), other.model.state_dict())
+
+
+def test_gradients_are_clipped_to_a_norm_or_to_values():
+    for options in ({"clip_l2norm": 1e-3}, {"clip_value": 1e-4}):
+        learner = tiny(**options)
+        before = learner.model.conv.weight.detach().clone()
+        learner.step(BATCH, lr=1.0)
+        change = (learner.model.conv.weight - before).abs().max()
+        assert 0 < change < 1e-3 + 1e-6
+
+
+class HalfPrecision(Precision):
+    """bfloat16 and a scaler on the CPU, as float16 on a GPU without bfloat16."""
+
+    def __init__(self):
+        super().__init__(torch.device("cpu"), mixed=False)
+
+    def autocast(self):
+        return torch.autocast("cpu", torch.bfloat16)
+
+    def scaler(self):
+        return torch.amp.GradScaler("cpu", init_scale=2.0)
+
+
+def test_a_skipped_first_step_leaves_the_momenta_at_zero():
+    learner = tiny(HalfPrecision())
+    before = {name: value.clone() for name, value in learner.model.state_dict().items()}
+    weights = [parameter.data for parameter in learner.model.parameters()]
+    infinite = {"clip": CLIPS, "label": BATCH["label"]}
+    loss, learner.loss = learner.loss, lambda scores, labels: scores.sum() * float("inf")
+    learner.step(infinite, lr=0.1)
+    assert all(torch.equal(before[name], value) for name, value in learner.model.state_dict().items())
+    assert all(state["momentum_buffer"].eq(0).all() for state in learner.optimizer.state.values())
+    learner.loss = loss
+    learner.step(BATCH, lr=0.1)
+    gradients = [parameter.grad for parameter in learner.model.parameters()]
+    for weight, (start, gradient) in zip(weights, zip(before.values(), gradients, strict=True), strict=True):
+        torch.testing.assert_close(weight, start - 0.1 * gradient)
+
+
+def test_the_loss_is_computed_in_full_precision():
+    learner = tiny(HalfPrecision())
+    seen = []
+
+    def loss(scores, labels):
+        seen.append((scores.dtype, torch.is_autocast_enabled("cpu")))
+        return F.cross_entropy(scores, labels)
+
+    learner.loss = loss
+    learner.step(BATCH, lr=0.1)
+    assert seen == [(torch.float32, False)]
