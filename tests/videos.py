@@ -4,6 +4,9 @@ The number is a field of 8 x 2 blocks, one per bit, over the whole picture: it s
 resizing, but not cropping or flipping. Red is above blue in every block, so channel order shows too.
 """
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 
@@ -69,7 +72,10 @@ def write_video(
         frames = list(frames)
         size = frames[0].shape[1::-1]
     rate = Fraction(fps).limit_denominator(1001)
-    with av.open(str(path), "w", format=container, container_options=container_options or {}) as output:
+    with (
+        same_scheduling(),
+        av.open(str(path), "w", format=container, container_options=container_options or {}) as output,
+    ):
         stream = output.add_stream(codec, rate=rate, options=_quality(codec) | (options or {}))
         stream.width, stream.height = size
         stream.pix_fmt = pix_fmt
@@ -90,6 +96,20 @@ def write_video(
         if sound:
             _write_sound(output, sound, seconds=float(count / rate))
     return path
+
+
+@contextmanager
+def same_scheduling() -> Iterator[None]:
+    """Restore the scheduling of this process.
+
+    SVT-AV1 gives the thread that calls it real-time priority where it runs as root, and leaves it so. Processes that
+    are started later inherit it: ranks that poll then keep the other ranks from running, for ever.
+    """
+    policy, parameters = os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        yield
+    finally:
+        os.sched_setscheduler(0, policy, parameters)
 
 
 def _quality(codec: str) -> dict:
