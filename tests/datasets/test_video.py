@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from slowfast.datasets.video import VideoError, check_video, frames, open_video, packets
+from slowfast.datasets.video import VideoError, check_video, container, frames, open_video, packets
 from slowfast.datasets.video.index import build_index
 from slowfast.datasets.video.nal import NalUnits
 from tests.videos import (
@@ -167,9 +167,10 @@ def test_of_long_mp4_files_only_the_part_around_the_wanted_frames_is_read(tmp_pa
 def test_the_times_in_a_damaged_header_of_a_long_file_are_not_trusted(tmp_path, monkeypatch, ffmpeg):
     path = write(tmp_path, "h264.mov")
     monkeypatch.setattr(packets, "LONG", 1)
+    monkeypatch.setattr(packets, "GAP", 5)
     seeker = packets.Seeker
-    shift = lambda file, stamp, times, _: seeker(file, stamp, [t + 1 for t in times], times)  # noqa: E731
-    monkeypatch.setattr(packets, "Seeker", shift)
+    late = lambda file, stamp, times, _: seeker(file, stamp, [*times[:10], *[t + 1 for t in times[10:]]], times)  # noqa: E731
+    monkeypatch.setattr(packets, "Seeker", late)
     with open_video(path) as video:
         ffmpeg.clear()
         assert read_numbers(video.read([3, 30])) == [3, 30]
@@ -178,8 +179,15 @@ def test_the_times_in_a_damaged_header_of_a_long_file_are_not_trusted(tmp_path, 
 
 def test_transport_streams_with_half_frames_in_packets_are_counted(tmp_path, monkeypatch, ffmpeg):
     path = write(tmp_path, "h264.ts")
-    whole = packets.demux
-    monkeypatch.setattr(packets, "demux", lambda file: (half for packet in whole(file) for half in halves(packet)))
+    whole = container.OpenFile.demux
+
+    def demux(file):
+        """Packets of half a frame, until the file is opened again to be decoded."""
+        is_first = len(ffmpeg.opened) == 1
+        return (half for packet in whole(file) for half in halves(packet)) if is_first else whole(file)
+
+    ffmpeg.clear()
+    monkeypatch.setattr(container.OpenFile, "demux", demux)
     with open_video(path) as video:
         assert len(ffmpeg.opened) == 2
         assert read_numbers(video.read([0, 21, 39])) == [0, 21, 39]

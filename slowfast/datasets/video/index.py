@@ -7,6 +7,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from operator import sub
+from typing import cast
 
 # The pts that these containers store are those of the frames. Others (AVI, raw streams) store none, and what
 # FFmpeg makes up for them is the order of decoding.
@@ -50,6 +51,7 @@ def build_index(times: Sequence[int | None], shown: Sequence[bool], keys: list[i
     """
     if not keys or keys[0] != 0 or None in times:
         return None
+    times = cast(Sequence[int], times)
     positions = [position for position, seen in enumerate(shown) if seen]
     ordered = sorted(positions, key=times.__getitem__)
     order = [times[position] for position in ordered]

@@ -6,8 +6,10 @@ FFmpeg decodes from any of them, right or wrong, so the units are read for exact
 
 from collections.abc import Iterator
 
+from slowfast.datasets.video.sps import sps_size
+
 H264_SLICES = {1, 2, 5}
-H264_IDR, H264_SEI = 5, 6
+H264_IDR, H264_SEI, H264_SPS = 5, 6, 7
 HEVC_SEI = 39
 RECOVERY_POINT, DISPLAY_ORIENTATION = 6, 47  # kinds of SEI messages
 
@@ -26,6 +28,7 @@ class NalUnits:
         length_at = 4 if self._is_h264 else 21
         has_lengths = len(config) > length_at and config[0] == 1
         self._length_size = (config[length_at] & 3) + 1 if has_lengths else 0  # 0: start codes
+        self._config = config
 
     def starts_cleanly(self, packet) -> bool:
         """Return whether every later frame can be decoded from this key packet on.
@@ -46,6 +49,13 @@ class NalUnits:
     def turns(self, packet) -> bool:
         """Return whether the stream itself, in its first packet, says that pictures are to be turned or mirrored."""
         return any(DISPLAY_ORIENTATION in self._messages(unit) for unit in self._units(packet))
+
+    def coded_size(self) -> tuple[int, int] | None:
+        """Return the (width, height) that the configuration of an H.264 stream gives, if it can be read."""
+        config = memoryview(self._config)
+        units = _split_lengths(config[6:], 2) if self._length_size else _split_start_codes(config)
+        sets = (unit for unit in units if len(unit) and unit[0] & 31 == H264_SPS)
+        return next(map(sps_size, sets), None) if self._is_h264 else None
 
     def _units(self, packet) -> Iterator[memoryview]:
         """Yield the units of a packet, none of them empty."""

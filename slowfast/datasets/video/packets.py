@@ -45,6 +45,7 @@ class Packets:
         self._part = Part(0, index, seeker.read if kept is None else in_memory(kept))
         self.first = next(iter(self._part.read(0, 1)), None)
         self.num_frames = len(index.times)
+        self.duration = index.times[-1] - index.times[0]
         self.is_in_order = index.is_in_order
 
     def parts(self, wanted: list[int]) -> Iterator[tuple[Part | None, list[int]]]:
@@ -64,6 +65,7 @@ class ListedPackets:
     """
 
     is_in_order = False
+    duration = 0  # not known; the rate in the header of an MP4 file is that of its list
 
     def __init__(self, file: OpenFile, keys: list[int], seeker: "Seeker"):
         self._file, self._keys, self._seeker = file, keys, seeker
@@ -83,15 +85,15 @@ class ListedPackets:
     def _part(self, first: int, last: int) -> Part | None:
         for key in reversed(self._keys[: bisect_right(self._keys, first)]):
             packets = list(self._seeker.read(key, last + MAX_REORDER + 1))
-            times = [packet.pts for packet in packets]
-            if not packets or None in times:
+            times = [packet.pts for packet in packets if packet.pts is not None]
+            if not packets or len(times) < len(packets):
                 return None
             shown = [time >= times[0] for time in times]  # others need what lies before the part
             offset = key + shown.count(False)
-            if offset <= first and (key == 0 or self._file.units.starts_cleanly(packets[0])):
-                keys = [position for position, packet in enumerate(packets) if may_start(self._file, packet, position)]
+            if offset <= first and may_start(self._file, packets[0]):
+                keys = [position for position, packet in enumerate(packets) if may_start(self._file, packet)]
                 index = build_index(times, shown, keys)
-                return index and Part(offset, index, in_memory(packets))
+                return Part(offset, index, in_memory(packets)) if index else None
         return None
 
 
@@ -104,7 +106,7 @@ class Seeker:
         decode_times: the times to seek by.
     """
 
-    def __init__(self, file: OpenFile, stamp: str, stamps: Sequence[int | None], decode_times: Sequence[int | None]):
+    def __init__(self, file: OpenFile, stamp: str, stamps: Sequence[int | None], decode_times: Sequence[int]):
         self._file, self._stamp, self.stamps, self._decode_times = file, attrgetter(stamp), stamps, decode_times
 
     def read(self, start: int, stop: int) -> Iterator[Packet]:
@@ -120,7 +122,7 @@ class Seeker:
         reordered = start + self._file.decoder.reorder_depth + 1  # FFmpeg seeks by the time a frame is shown
         for near in (min(reordered, len(self.stamps) - 1), start, 0):
             self._file.container.seek(self._decode_times[near], stream=self._file.stream)
-            packets = demux(self._file)
+            packets = self._file.demux()
             for packet in islice(packets, HEAD):
                 if self._stamp(packet) in self.stamps[: start + 1]:
                     return enumerate(chain([packet], packets), self.stamps.index(self._stamp(packet)))
@@ -136,22 +138,22 @@ def read_packets(file: OpenFile, in_parts: bool) -> Packets | ListedPackets | No
         return listed
     if file.format not in TIMED_CONTAINERS or file.decoder.name not in ONE_FRAME_PER_PACKET:
         return None
-    kept = list(demux(file)) if file.container.size <= KEEP_BYTES else None
-    packets = demux(file) if kept is None else iter(kept)
+    kept = list(file.demux()) if file.container.size <= KEEP_BYTES else None
+    packets = file.demux() if kept is None else iter(kept)
     head = list(islice(packets, HEAD))
     times: list[int | None] = []
-    seek_times: list[int | None] = []
+    seek_times: list[int] = []
     shown, keys, is_corrupt = [], [], False
     for position, packet in enumerate(chain(head, packets)):
         times.append(packet.pts)
-        seek_times.append(packet.pts if packet.dts is None else packet.dts)
+        seek_times.append((packet.pts or 0) if packet.dts is None else packet.dts)
         shown.append(not packet.is_discard)
-        if may_start(file, packet, position):
+        if may_start(file, packet):
             keys.append(position)
         is_corrupt = packet.is_corrupt
     _refuse_cut_off(file, len(times), is_corrupt)
     index = build_index(times, shown, keys)
-    if index is None or not _one_frame_each(file, head):
+    if index is None or contradicts(file, len(times) > 1 and index.is_in_order) or not _one_frame_each(file, head):
         return None
     return Packets(file, index, Seeker(file, "pts", times, seek_times), kept)
 
@@ -168,17 +170,26 @@ def _listed_packets(file: OpenFile) -> ListedPackets | None:
     if entries[-1].pos + entries[-1].size > file.container.size:
         raise VideoError("the file is cut off: its last frames are missing")
     keys = [position for position, entry in enumerate(entries) if entry.is_keyframe]
-    return ListedPackets(file, keys, Seeker(file, "dts", times, times))
+    seeker = Seeker(file, "dts", times, times)
+    head = list(seeker.read(0, GAP))
+    shown_in_order = len(head) > 1 and all(a < b for a, b in pairwise(packet.pts or 0 for packet in head))
+    if head and may_start(file, head[0]) and not contradicts(file, shown_in_order):
+        return ListedPackets(file, keys, seeker)
+    file.container.seek(times[0], stream=file.stream)
+    return None
 
 
-def demux(file: OpenFile) -> Iterator[Packet]:
-    """Yield the packets of the stream from where the file has been sought, without the empty one at the end."""
-    return (packet for packet in file.container.demux(file.stream) if packet.size or packet.dts is not None)
-
-
-def may_start(file: OpenFile, packet: Packet, position: int) -> bool:
+def may_start(file: OpenFile, packet: Packet) -> bool:
     """Return whether decoding may start at a packet."""
-    return packet.is_keyframe and (position == 0 or file.units.starts_cleanly(packet))
+    return packet.is_keyframe and file.units.starts_cleanly(packet)
+
+
+def contradicts(file: OpenFile, is_in_order: bool) -> bool:
+    """Return whether frames are never reordered by their times, though the decoder was told that it has to.
+
+    Such times are those of decoding, as streams without times get them when they are put into a container.
+    """
+    return is_in_order and bool(file.decoder.has_b_frames)
 
 
 def _one_frame_each(file: OpenFile, packets: list[Packet]) -> bool:

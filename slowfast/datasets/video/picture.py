@@ -1,5 +1,7 @@
 """Decoded frames as RGB pictures, as they are meant to be shown."""
 
+from typing import cast
+
 import cv2
 import numpy as np
 from av import VideoFrame
@@ -11,7 +13,7 @@ UPRIGHT = (1, 0, 0, 1)
 class Converter:
     """Converts the decoded frames of one video."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._reformatter = VideoReformatter()  # keeps its tables from frame to frame
         self._matrix: tuple | None = None
 
@@ -22,7 +24,7 @@ class Converter:
         rgb = self._reformatter.reformat(frame, format="rgb24", threads=1)
         plane = rgb.planes[0]
         shape, strides = (rgb.height, rgb.width, 3), (plane.line_size, 3, 1)
-        return upright(np.ndarray(shape, np.uint8, plane, 0, strides), self._matrix)
+        return upright(np.ndarray(shape, np.uint8, memoryview(plane), 0, strides), self._matrix)
 
     def write(self, frame: VideoFrame, out: np.ndarray) -> None:
         """Write a frame into uint8 (H, W, 3), resized to its size (of equal size OpenCV copies, faster than numpy)."""
@@ -31,10 +33,14 @@ class Converter:
 
 def display_matrix(frame: VideoFrame) -> tuple[float, float, float, float]:
     """Return (a, b, c, d): the pixel at (x, y) is shown at (a x + c y, b x + d y); y points down."""
-    data = frame.side_data.get("DISPLAYMATRIX")
+    try:
+        data = frame.side_data.get("DISPLAYMATRIX")
+    except ValueError:  # PyAV does not know the kind of another entry; it still gives the rotation
+        angle = np.radians(frame.rotation)
+        return np.cos(angle), -np.sin(angle), np.sin(angle), np.cos(angle)
     if data is None:
         return UPRIGHT
-    a, b, _, c, d = np.frombuffer(bytes(data), np.int32)[:5] / 65536
+    a, b, _, c, d = np.frombuffer(cast(bytes, data), np.int32)[:5] / 65536
     return a, b, c, d
 
 

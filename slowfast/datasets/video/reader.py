@@ -6,23 +6,32 @@ from contextlib import ExitStack, closing, contextmanager
 
 import numpy as np
 from av import VideoFrame
+from av.error import ExitError
 
-from slowfast.datasets.video.container import OpenFile, VideoError, can_open_quickly, open_file
+from slowfast.datasets.video.container import MAX_SECONDS, OpenFile, TimeLimit, VideoError, can_open_quickly, open_file
 from slowfast.datasets.video.file_size import SIZED_CONTAINERS, claimed_size
 from slowfast.datasets.video.frames import CountedFrames, IndexedFrames
 from slowfast.datasets.video.packets import ListedPackets, Packets, read_packets
 from slowfast.datasets.video.picture import Converter
 
-
-def open_video(path: str | os.PathLike) -> "Video":
-    """Open a video file; use it as a context manager. Raises VideoError."""
-    return Video(os.fspath(path))
+RATE_TOLERANCE = 0.05  # by which a stream's rate may differ from that of its frames' times
 
 
-def check_video(path: str | os.PathLike) -> str:
-    """Read all frames of a file: the reason why one of them can't be read, in one line, or "" if all can."""
+def open_video(path: str | os.PathLike, max_seconds: float = MAX_SECONDS) -> "Video":
+    """Open a video file; use it as a context manager. Raises VideoError.
+
+    `max_seconds`: of wall-clock time that opening it may take, and each read.
+    """
+    return Video(os.fspath(path), max_seconds)
+
+
+def check_video(path: str | os.PathLike, max_seconds: float = MAX_SECONDS) -> str:
+    """Read all frames of a file: the reason why one of them can't be read, in one line, or "" if all can.
+
+    `max_seconds`: that opening it may take, and each frame.
+    """
     try:
-        with open_video(path) as video:
+        with open_video(path, max_seconds) as video:
             video.check()
     except VideoError as error:
         return str(error)
@@ -37,17 +46,25 @@ def video_errors() -> Iterator[None]:
     except VideoError:
         raise
     except Exception as error:
-        reason = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
-        raise VideoError(f"the file is damaged or cut off ({' '.join(reason.split())})") from error
+        raise VideoError(_reason(error)) from error
 
 
-def _open(path: str) -> tuple[OpenFile, CountedFrames | IndexedFrames]:
+def _reason(error: Exception) -> str:
+    if isinstance(error, ExitError):
+        return "it takes too long to read"
+    if isinstance(error, MemoryError):
+        return "it needs more memory than there is"
+    text = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
+    return f"it is damaged, cut off or of an unsupported kind ({' '.join(text.split())})"
+
+
+def _open(path: str, limit: TimeLimit) -> tuple[OpenFile, CountedFrames | IndexedFrames]:
     quick = can_open_quickly(path)
     with ExitStack() as on_error:
-        file = on_error.enter_context(closing(open_file(path, quick)))
+        file = on_error.enter_context(closing(open_file(path, limit, quick)))
         packets = read_packets(file, in_parts=quick)
         if quick and not _knows_reordering(file, packets):
-            file = on_error.enter_context(closing(open_file(path)))
+            file = on_error.enter_context(closing(open_file(path, limit)))
             packets = read_packets(file, in_parts=True)
         frames = CountedFrames(file) if packets is None else IndexedFrames(file, packets)
         _refuse_short_file(file, frames.num_frames)
@@ -71,10 +88,11 @@ def _knows_reordering(file: OpenFile, packets: ListedPackets | Packets | None) -
 class Video:
     """An open video file: its properties, and `read`. Raises VideoError."""
 
-    def __init__(self, path: str):
+    def __init__(self, path: str, max_seconds: float = MAX_SECONDS):
+        self._limit = TimeLimit(max_seconds)
         with video_errors():
-            self._file, self._frames = _open(path)
-            self._size = self._frames.known_size()
+            self._file, self._frames = _open(path, self._limit)
+        self._size = self._frames.size
         self._converter = Converter()
         self.num_frames: int = self._frames.num_frames
 
@@ -89,11 +107,15 @@ class Video:
 
     @property
     def fps(self) -> float:
-        """The stream's average rate, in frames per second."""
-        rate = self._file.stream.average_rate or self._file.stream.guessed_rate
+        """The average rate in frames per second: that of the stream, or of its frames' times where these differ."""
+        stream, seconds = self._file.stream, self._frames.seconds
+        rate = float(stream.average_rate or stream.guessed_rate or 0)
+        measured = (self.num_frames - 1) / seconds if seconds > 0 else 0.0
+        if measured and abs(rate - measured) > RATE_TOLERANCE * measured:
+            return measured
         if not rate:
             raise VideoError("the file does not tell its frame rate")
-        return float(rate)
+        return rate
 
     @property
     def width(self) -> int:
@@ -127,6 +149,7 @@ class Video:
         with video_errors():
             for _, frame in self._decode(list(range(self.num_frames))):
                 self._converter.image(frame)
+                self._limit.restart()
 
     def _shown_size(self) -> tuple[int, int]:
         if self._size is None:
@@ -136,6 +159,7 @@ class Video:
         return self._size
 
     def _decode(self, wanted: list[int]) -> Iterator[tuple[int, VideoFrame]]:
+        self._limit.restart()
         missing = set(wanted)
         for index, frame in self._frames.decode(wanted):
             missing.discard(index)
