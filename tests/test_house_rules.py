@@ -119,15 +119,15 @@ def test_the_plan_needs_nothing_but_the_standard_library(path):
     assert not [m for m in modules if not m.startswith(("slowfast.multigrid", "slowfast.errors")) and "slowfast" in m]
 
 
-def test_nothing_catches_every_exception():
-    caught = {
-        f"{name(path)}:{node.lineno}"
+def test_one_place_catches_every_exception():
+    caught = [
+        name(path)
         for path in sources(*CODE)
         for node in ast.walk(tree(path))
         if isinstance(node, ast.ExceptHandler)
         and (node.type is None or ast.unparse(node.type) in ("Exception", "BaseException"))
-    }
-    assert not caught
+    ]
+    assert caught == ["slowfast/datasets/video/reader.py"]  # whatever reading a video raises is a VideoError
 
 
 MAX_FILE_LINES, MAX_FUNCTION_LINES, MAX_COMPLEXITY = 400, 40, 10

@@ -98,17 +98,22 @@ def write_video(
         if rotation:
             stream.set_display_rotation(rotation)
         sound = output.add_stream("aac", rate=16000, layout="mono") if audio else None
-        count = 0
-        for number, picture in enumerate(frames):
-            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
-            frame.pts = number if pts is None else pts[number]
-            frame.time_base = 1 / rate if pts is None else 1 / (rate * 100)
-            output.mux(stream.encode(frame))
-            count += 1
-        output.mux(stream.encode())
+        count = _write_pictures(output, stream, frames, 1 / rate if pts is None else 1 / (rate * 100), pts)
         if sound:
             _write_sound(output, sound, seconds=float(count / rate))
     return path
+
+
+def _write_pictures(output, stream, pictures, time_base: Fraction, pts: list[int] | None) -> int:
+    """Encode RGB pictures at the times `pts` (default: 0, 1, 2, ...) and return their number."""
+    number = -1
+    for number, picture in enumerate(pictures):
+        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
+        frame.pts = number if pts is None else pts[number]
+        frame.time_base = time_base
+        output.mux(stream.encode(frame))
+    output.mux(stream.encode())
+    return number + 1
 
 
 def _quality(codec: str) -> dict:
@@ -148,3 +153,66 @@ def truncate(path, fraction: float = 0.5) -> Path:
     data = path.read_bytes()
     path.write_bytes(data[: int(len(data) * fraction)])
     return path
+
+
+class FFmpegCalls:
+    """Notes what FFmpeg is asked for: files `opened` (with which options), times `sought`, and frames `decoded`."""
+
+    def __init__(self):
+        self.clear()
+
+    def clear(self):
+        self.opened, self.sought, self.decoded = [], [], []
+
+    def open(self, real, *args, **keywords):
+        if args[1:] != ("w",):
+            self.opened.append(keywords.get("options", {}))
+        return _SpyContainer(real(*args, **keywords), self)
+
+
+class _SpyContainer:
+    """An open container, and its streams."""
+
+    def __init__(self, container, calls: FFmpegCalls):
+        self._container, self._calls, self.streams = container, calls, self
+
+    def __getattr__(self, name):
+        return getattr(self._container if hasattr(self._container, name) else self._container.streams, name)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._container.close()
+
+    def __iter__(self):
+        return iter(self._container.streams)
+
+    def best(self, kind):
+        stream = self._container.streams.best(kind)
+        return stream and _SpyStream(stream, self._calls)
+
+    def demux(self, stream=None, **keywords):
+        return self._container.demux(getattr(stream, "real", stream), **keywords)
+
+    def seek(self, time, stream):
+        self._calls.sought.append(time)
+        self._container.seek(time, stream=stream.real)
+
+
+class _SpyStream:
+    """A stream that is its own decoder."""
+
+    def __init__(self, stream, calls: FFmpegCalls):
+        self.__dict__.update(real=stream, calls=calls, codec_context=self)
+
+    def __getattr__(self, name):
+        return getattr(self.real if hasattr(self.real, name) else self.real.codec_context, name)
+
+    def __setattr__(self, name, value):
+        setattr(self.real.codec_context, name, value)
+
+    def decode(self, packet):
+        frames = self.real.codec_context.decode(packet)
+        self.calls.decoded += frames
+        return frames

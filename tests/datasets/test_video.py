@@ -8,11 +8,11 @@ import cv2
 import numpy as np
 import pytest
 
-from slowfast.datasets import video_long, video_source
-from slowfast.datasets.video import VideoError, check_video, open_video
-from slowfast.datasets.video_header import read_header
-from slowfast.datasets.video_index import NalUnits, build_index
+from slowfast.datasets.video import VideoError, check_video, container, frames, open_video, packets
+from slowfast.datasets.video.index import build_index
+from slowfast.datasets.video.nal import NalUnits
 from tests.videos import (
+    FFmpegCalls,
     numbered_frame,
     read_number,
     read_numbers,
@@ -114,68 +114,102 @@ def test_the_frames_asked_for_are_the_frames_that_come(tmp_path, name):
             assert (video.read(np.unique(wanted)) == expected[np.unique(wanted)]).all()
 
 
+@pytest.fixture
+def ffmpeg(monkeypatch):
+    """What FFmpeg is asked for."""
+    calls, real = FFmpegCalls(), av.open
+    monkeypatch.setattr(av, "open", lambda *args, **options: calls.open(real, *args, **options))
+    return calls
+
+
 @pytest.mark.parametrize("name", [name for name in FILES if not name.endswith(COUNTED) and "vp8" not in name])
-def test_the_packets_alone_tell_where_the_frames_are(tmp_path, name, monkeypatch):
+def test_the_packets_alone_tell_where_the_frames_are(tmp_path, name, ffmpeg):
     path = write(tmp_path, name)
-    monkeypatch.setattr(video_source, "decode_all", None)  # the way out: to decode the whole stream
     with open_video(path) as video:
+        ffmpeg.clear()
         assert len(video.read(range(0, video.num_frames, 3))) > 0
         assert len(video.read([video.num_frames - 1])) == 1
+        assert not ffmpeg.opened  # to decode the whole stream
+        assert not ffmpeg.sought  # for the packets are in memory
 
 
 @pytest.mark.parametrize("name", ["pyramid.mkv", "h264.mov", "hevc.mp4", "open_gop.ts", "vp9.webm", "with_sound.mkv"])
-def test_long_files_are_read_again_from_the_key_frame_on(tmp_path, name, monkeypatch):
+def test_large_files_are_read_again_from_the_key_frame_on(tmp_path, name, monkeypatch, ffmpeg):
     path = write(tmp_path, name)
     expected = plain_decode(path)
-    monkeypatch.setattr(video_source, "KEEP_BYTES", 100)
+    monkeypatch.setattr(packets, "KEEP_BYTES", 100)
     with open_video(path) as video:
-        assert video._source.packets is None
-        monkeypatch.setattr(video_source, "decode_all", None)
         for wanted in ([39], [0], [20, 21, 38], [3, 30], [25]):
+            ffmpeg.clear()
             assert (video.read(wanted) == expected[wanted]).all()
+            assert ffmpeg.sought
+            assert not ffmpeg.opened
 
 
 @pytest.mark.parametrize("name", [n for n in FILES if n.endswith((".mp4", ".mov")) and n not in NOT_AS_LONG])
-def test_of_long_mp4_files_only_the_part_around_the_wanted_frames_is_read(tmp_path, name, monkeypatch):
+@pytest.mark.parametrize("span", [1000, 7])
+def test_of_long_mp4_files_only_the_part_around_the_wanted_frames_is_read(tmp_path, name, span, monkeypatch, ffmpeg):
     path = write(tmp_path, name)
     expected = plain_decode(path, FILES[name].get("rotation", 0) // 90)
-    monkeypatch.setattr(video_long, "LONG", 1)
-    monkeypatch.setattr(video_long, "GAP", 5)
+    monkeypatch.setattr(packets, "LONG", 1)
+    monkeypatch.setattr(packets, "GAP", 5)
+    monkeypatch.setattr(packets, "SPAN", span)
     with open_video(path) as video:
-        assert isinstance(video._source, video_long.LongSource)
         assert (video.num_frames, video.height, video.width) == expected.shape[:3]
-        monkeypatch.setattr(video_long, "decode_all", None)
         last = video.num_frames - 1
         for wanted in ([last], [0], [last // 2, -(-last // 2), last], [last // 10, last * 3 // 4], range(last + 1)):
+            ffmpeg.clear()
             assert (video.read(wanted) == expected[wanted]).all()
+            assert ffmpeg.sought
+            assert not ffmpeg.opened
 
 
-def test_the_times_in_a_damaged_header_of_a_long_file_are_not_trusted(tmp_path, monkeypatch):
+def test_the_times_in_a_damaged_header_of_a_long_file_are_not_trusted(tmp_path, monkeypatch, ffmpeg):
     path = write(tmp_path, "h264.mov")
-    monkeypatch.setattr(video_long, "LONG", 1)
+    monkeypatch.setattr(packets, "LONG", 1)
+    monkeypatch.setattr(packets, "GAP", 5)
+    seeker = packets.Seeker
+    late = lambda file, stamp, times, _: seeker(file, stamp, [*times[:10], *[t + 1 for t in times[10:]]], times)  # noqa: E731
+    monkeypatch.setattr(packets, "Seeker", late)
     with open_video(path) as video:
-        video._source._decode_times = [time + 1 for time in video._source._decode_times]
+        ffmpeg.clear()
         assert read_numbers(video.read([3, 30])) == [3, 30]
+        assert ffmpeg.opened
 
 
-def test_transport_streams_with_half_frames_in_packets_are_counted(tmp_path, monkeypatch):
+def test_transport_streams_with_half_frames_in_packets_are_counted(tmp_path, monkeypatch, ffmpeg):
     path = write(tmp_path, "h264.ts")
+    whole = container.OpenFile.demux
+
+    def demux(file):
+        """Packets of half a frame, until the file is opened again to be decoded."""
+        is_first = len(ffmpeg.opened) == 1
+        return (half for packet in whole(file) for half in halves(packet)) if is_first else whole(file)
+
+    ffmpeg.clear()
+    monkeypatch.setattr(container.OpenFile, "demux", demux)
     with open_video(path) as video:
-        assert isinstance(video._source, video_source.PacketSource)
-        first = video._source.packets[:8]
-    half = [packet for packet in first for _ in range(2)]  # stands in for fields: two packets a time
-    monkeypatch.setattr(video_source, "_packets", lambda *_: iter(half))
-    with open_video(path) as video:
-        assert isinstance(video._source, video_source.CountedSource)
+        assert len(ffmpeg.opened) == 2
         assert read_numbers(video.read([0, 21, 39])) == [0, 21, 39]
 
 
-def test_long_streams_without_times_are_decoded_again(tmp_path, monkeypatch):
+def halves(packet):
+    """Two packets that stand in for those of two fields."""
+    data = bytes(packet)
+    for number, content in enumerate((data[: len(data) // 2], data[len(data) // 2 :])):
+        half = av.Packet(content)
+        half.pts, half.dts, half.is_keyframe = packet.pts + number, packet.dts + number, packet.is_keyframe
+        yield half
+
+
+def test_long_streams_without_times_are_decoded_again(tmp_path, monkeypatch, ffmpeg):
     path = write(tmp_path, "mpeg4.avi")
-    monkeypatch.setattr(video_source, "KEEP_PIXELS", 100)
-    with open_video(path) as video:
-        assert video._source.kept is None
-        assert read_numbers(video.read([7, 3, 39, 3])) == [7, 3, 39, 3]
+    for limit, is_kept in ((frames.KEEP_PIXELS, True), (100, False)):
+        monkeypatch.setattr(frames, "KEEP_PIXELS", limit)
+        with open_video(path) as video:
+            ffmpeg.clear()
+            assert read_numbers(video.read([7, 3, 39, 3])) == [7, 3, 39, 3]
+            assert bool(ffmpeg.opened) != is_kept
 
 
 @pytest.mark.parametrize("name", ["b_frames.mp4", "vp9.webm", "mpeg4_b_frames.avi", "hevc.mp4", "uneven.mkv"])
@@ -245,28 +279,12 @@ def plain_decode_from_first_key(path):
     return np.stack(frames)
 
 
-def test_frames_that_nothing_refers_to_are_skipped(tmp_path):
+def test_frames_that_nothing_refers_to_are_skipped(tmp_path, ffmpeg):
     path = write(tmp_path, "b_frames.mp4")
     with open_video(path) as video:
-        decoded = []
-        context = video._source.stream.codec_context
-        video._source.stream = SpyStream(context, decoded)
         frames = video.read([0, 39])
-    assert len(decoded) < 30  # of 40
+    assert len(ffmpeg.decoded) < 30  # of 40
     assert (frames == plain_decode(path)[[0, 39]]).all()
-
-
-class SpyStream:
-    def __init__(self, context, decoded):
-        self.codec_context = self
-        self._context, self._decoded = context, decoded
-
-    def flush_buffers(self):
-        self._context.flush_buffers()
-
-    def decode(self, packet):
-        self._decoded.append(packet)
-        return self._context.decode(packet)
 
 
 def test_frames_are_resized_whole(tmp_path):
@@ -382,24 +400,24 @@ def test_a_sound_file_passes_the_check(tmp_path):
     ],
 )
 def test_the_order_of_presentation_is_told_from_times_or_not_at_all(times, shown, keys, expected):
-    index = build_index(times, times, shown, keys)
+    index = build_index(times, shown, keys)
     assert (index and index.positions) == expected
 
 
 def test_decoding_starts_at_the_last_key_frame_that_will_do():
     # decoded: key 0, 2, 1, key 5 with 3 and 4 shown before it, 6
-    index = build_index([0, 2, 1, 5, 3, 4, 6], [None] * 7, [True] * 7, [0, 3])
+    index = build_index([0, 2, 1, 5, 3, 4, 6], [True] * 7, [0, 3])
     assert [index.start_of(i) for i in range(7)] == [0, 0, 0, 0, 0, 3, 3]
 
 
 def test_nal_units_are_read_behind_lengths_and_behind_start_codes():
-    slice_of_nothing, slice_that_counts, parameters = b"\x01ab", b"\x41ab", b"\x67x"
+    parameters, idr, other = b"\x67x", b"\x65ab", b"\x41ab"
     prefixed = NalUnits("h264", bytes([1, 0, 0, 0, 0xFF]))
     plain = NalUnits("h264", None)
-    for last, expected in ((slice_of_nothing, True), (slice_that_counts, False)):
+    for last, expected in ((idr, True), (other, False)):
         units = (parameters, last)
-        assert prefixed.unreferenced(b"".join(struct.pack(">I", len(u)) + u for u in units)) is expected
-        assert plain.unreferenced(b"".join(b"\0\0\1" + u for u in units)) is expected
+        assert prefixed.starts_cleanly(b"".join(struct.pack(">I", len(u)) + u for u in units)) is expected
+        assert plain.starts_cleanly(b"".join(b"\0\0\1" + u for u in units)) is expected
 
 
 @pytest.mark.parametrize(("payload", "starts"), [(b"\x80", True), (b"\x50", False)])
@@ -411,12 +429,11 @@ def test_h264_starts_at_a_recovery_point_only_if_it_recovers_at_once(payload, st
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".webm", ".avi", ".mov"])
-def test_a_whole_file_lacks_no_bytes_and_a_cut_one_does(tmp_path, suffix):
+@pytest.mark.parametrize("fraction", [0.4, 0.9])
+def test_a_whole_file_passes_the_check_and_a_cut_one_does_not(tmp_path, suffix, fraction):
     path = write_video(tmp_path / f"v{suffix}", 20, codec="libvpx-vp9" if suffix == ".webm" else "mpeg4")
-    assert read_header(path).missing_bytes == 0
-    size = path.stat().st_size
-    truncate(path, 0.4)
-    assert 0 < read_header(path).missing_bytes <= size - path.stat().st_size
+    assert check_video(path) == ""
+    assert "cut off" in check_video(truncate(path, fraction))
 
 
 def test_numbers_survive_where_a_test_needs_them_to():
@@ -425,20 +442,32 @@ def test_numbers_survive_where_a_test_needs_them_to():
 
 
 @pytest.mark.parametrize(
-    ("name", "complete", "may_turn"),
+    ("name", "is_known"),
     [
-        ("b_frames.mp4", True, False),
-        ("with_sound.mp4", True, False),
-        ("rotated_90.mp4", True, True),
-        ("fragments.mp4", False, False),
-        ("pyramid.mkv", False, False),
-        ("rotated_270.mkv", False, True),
-        ("h264.ts", False, False),
+        ("b_frames.mp4", True),
+        ("with_sound.mp4", True),
+        ("rotated_90.mp4", False),
+        ("fragments.mp4", True),
+        ("hevc.mp4", True),
+        ("pyramid.mkv", True),
+        ("rotated_270.mkv", False),
+        ("h264.ts", True),
+        ("mpeg4.mp4", False),
     ],
 )
-def test_headers_tell_whether_the_size_is_known_without_decoding(tmp_path, name, complete, may_turn):
-    header = read_header(write(tmp_path, name))
-    assert (header.is_complete, header.may_turn) == (complete, may_turn)
+def test_the_size_is_known_without_decoding_unless_pictures_are_turned(tmp_path, name, is_known, ffmpeg):
+    path = write(tmp_path, name)
+    with open_video(path) as video:
+        ffmpeg.clear()
+        assert {video.width, video.height} == {64, 48}
+        assert (not ffmpeg.decoded) == is_known
+
+
+@pytest.mark.parametrize(("name", "is_quick"), [("b_frames.mp4", True), ("fragments.mp4", False), ("h264.mov", True)])
+def test_complete_mp4_files_are_opened_without_decoding(tmp_path, name, is_quick, ffmpeg):
+    with open_video(write(tmp_path, name)) as video:
+        assert video.num_frames == 40
+    assert [options.get("skip_frame") == "all" for options in ffmpeg.opened[-1:]] == [is_quick]
 
 
 @pytest.mark.parametrize(("kind", "turns"), [(47, True), (5, False)])
@@ -446,9 +475,3 @@ def test_streams_that_turn_their_pictures_themselves_are_noticed(kind, turns):
     message = bytes([kind, 2]) + b"ab\x80"
     assert NalUnits("h264", None).turns(b"\0\0\1\x06" + message + b"\0\0\1\x65ab") is turns
     assert NalUnits("hevc", None).turns(b"\0\0\1\x4e\x01" + message + b"\0\0\1\x26\x01ab") is turns
-
-
-def test_a_clip_of_a_small_mp4_is_read_without_a_second_decode_for_its_size(tmp_path, monkeypatch):
-    with open_video(write(tmp_path, "b_frames.mp4")) as video:
-        monkeypatch.setattr(video._source, "deliver", None)
-        assert (video.width, video.height) == (64, 48)

@@ -1,0 +1,20 @@
+"""Exact reading of video files: the frames that are asked for by index are the frames that come.
+
+Frame i is the i-th frame that a plain decode of the stream shows. The modules, in the order a file passes them:
+
+    container   opens the video stream of a file, and decodes all of it the plain way
+    file_size   notices files that are cut off
+    nal         reads what the units of an H.264 or HEVC stream say about themselves
+    index       tells which packet holds which frame, and where decoding may start
+    packets     reads the packets: all of them, or the part around the wanted frames
+    frames      decodes the packets that the wanted frames need
+    picture     turns decoded frames into RGB pictures
+    reader      `Video`, `open_video` and `check_video`
+
+Everything runs in one thread: loaders run one process per core.
+"""
+
+from slowfast.datasets.video.container import VideoError
+from slowfast.datasets.video.reader import Video, check_video, open_video
+
+__all__ = ["Video", "VideoError", "check_video", "open_video"]

@@ -1,0 +1,168 @@
+"""`Video`, an open video file, and the one place where anything that reading raises becomes a VideoError."""
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
+
+import numpy as np
+from av import VideoFrame
+from av.error import ExitError
+
+from slowfast.datasets.video.container import MAX_SECONDS, OpenFile, TimeLimit, VideoError, can_open_quickly, open_file
+from slowfast.datasets.video.file_size import SIZED_CONTAINERS, claimed_size
+from slowfast.datasets.video.frames import CountedFrames, IndexedFrames
+from slowfast.datasets.video.packets import ListedPackets, Packets, read_packets
+from slowfast.datasets.video.picture import Converter
+
+RATE_TOLERANCE = 0.05  # by which a stream's rate may differ from that of its frames' times
+
+
+def open_video(path: str | os.PathLike, max_seconds: float = MAX_SECONDS) -> "Video":
+    """Open a video file; use it as a context manager. Raises VideoError.
+
+    `max_seconds`: of wall-clock time that opening it may take, and each read.
+    """
+    return Video(os.fspath(path), max_seconds)
+
+
+def check_video(path: str | os.PathLike, max_seconds: float = MAX_SECONDS) -> str:
+    """Read all frames of a file: the reason why one of them can't be read, in one line, or "" if all can.
+
+    `max_seconds`: that opening it may take, and each frame.
+    """
+    try:
+        with open_video(path, max_seconds) as video:
+            video.check()
+    except VideoError as error:
+        return str(error)
+    return ""
+
+
+@contextmanager
+def video_errors() -> Iterator[None]:
+    """Raise whatever reading a video raises as a VideoError with the reason."""
+    try:
+        yield
+    except VideoError:
+        raise
+    except Exception as error:
+        raise VideoError(_reason(error)) from error
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, ExitError):
+        return "it takes too long to read"
+    if isinstance(error, MemoryError):
+        return "it needs more memory than there is"
+    text = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
+    return f"it is damaged, cut off or of an unsupported kind ({' '.join(text.split())})"
+
+
+def _open(path: str, limit: TimeLimit) -> tuple[OpenFile, CountedFrames | IndexedFrames]:
+    quick = can_open_quickly(path)
+    with ExitStack() as on_error:
+        file = on_error.enter_context(closing(open_file(path, limit, quick)))
+        packets = read_packets(file, in_parts=quick)
+        if quick and not _knows_reordering(file, packets):
+            file = on_error.enter_context(closing(open_file(path, limit)))
+            packets = read_packets(file, in_parts=True)
+        frames = CountedFrames(file) if packets is None else IndexedFrames(file, packets)
+        _refuse_short_file(file, frames.num_frames)
+        on_error.pop_all()
+        return file, frames
+
+
+def _refuse_short_file(file: OpenFile, num_frames: int) -> None:
+    missing = claimed_size(file.path) - file.container.size if file.format in SIZED_CONTAINERS else 0
+    # The size in an AVI header is not reliable; together with the number of frames it is.
+    if missing > 0 and not (file.format == "avi" and num_frames >= file.stream.frames):
+        raise VideoError(f"the file is cut off: {missing} bytes are missing")
+
+
+def _knows_reordering(file: OpenFile, packets: ListedPackets | Packets | None) -> bool:
+    """Return whether the decoder was told how far frames are reordered; else it drops some before it finds out."""
+    in_order = packets is None or packets.is_in_order
+    return in_order or file.decoder.name != "h264" or file.decoder.has_b_frames
+
+
+class Video:
+    """An open video file: its properties, and `read`. Raises VideoError."""
+
+    def __init__(self, path: str, max_seconds: float = MAX_SECONDS):
+        self._limit = TimeLimit(max_seconds)
+        with video_errors():
+            self._file, self._frames = _open(path, self._limit)
+        self._size = self._frames.size
+        self._converter = Converter()
+        self.num_frames: int = self._frames.num_frames
+
+    def __enter__(self) -> "Video":
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._file.close()
+
+    @property
+    def fps(self) -> float:
+        """The average rate in frames per second: that of the stream, or of its frames' times where these differ."""
+        stream, seconds = self._file.stream, self._frames.seconds
+        rate = float(stream.average_rate or stream.guessed_rate or 0)
+        measured = (self.num_frames - 1) / seconds if seconds > 0 else 0.0
+        if measured and abs(rate - measured) > RATE_TOLERANCE * measured:
+            return measured
+        if not rate:
+            raise VideoError("the file does not tell its frame rate")
+        return rate
+
+    @property
+    def width(self) -> int:
+        """Of the picture as shown, that is, after rotation."""
+        return self._shown_size()[0]
+
+    @property
+    def height(self) -> int:
+        return self._shown_size()[1]
+
+    def read(self, indices: Sequence[int], resize: tuple[int, int] | None = None) -> np.ndarray:
+        """Return the frames at these indices (any order, repeats allowed), read in one pass.
+
+        `resize`: the (width, height) that every whole frame is resized to, bilinear; None: as it is.
+        Returns uint8 (len(indices), height, width, 3), RGB.
+        """
+        wanted, slots = np.unique(np.asarray(indices, dtype=np.int64), return_inverse=True)
+        if len(wanted) == 0 or wanted[0] < 0 or wanted[-1] >= self.num_frames:
+            raise IndexError(f"frames {list(indices)} of a video of {self.num_frames}")
+        width, height = resize or self._shown_size()
+        images = np.empty((len(wanted), height, width, 3), np.uint8)
+        row = {int(index): i for i, index in enumerate(wanted)}
+        with video_errors():
+            for index, frame in self._decode(list(row)):
+                self._converter.write(frame, images[row[index]])
+        in_order = len(slots) == len(wanted) and bool((np.diff(slots) > 0).all())
+        return images if in_order else images[slots]
+
+    def check(self) -> None:
+        """Read every frame as `read` does. Raises VideoError."""
+        with video_errors():
+            for _, frame in self._decode(list(range(self.num_frames))):
+                self._converter.image(frame)
+                self._limit.restart()
+
+    def _shown_size(self) -> tuple[int, int]:
+        if self._size is None:
+            with video_errors():
+                height, width = [self._converter.image(frame).shape[:2] for _, frame in self._decode([0])][-1]
+                self._size = (width, height)
+        return self._size
+
+    def _decode(self, wanted: list[int]) -> Iterator[tuple[int, VideoFrame]]:
+        self._limit.restart()
+        missing = set(wanted)
+        for index, frame in self._frames.decode(wanted):
+            missing.discard(index)
+            yield index, frame
+        if missing:
+            raise VideoError(f"frame {min(missing)} of {self.num_frames} can't be decoded: the file is damaged there")
