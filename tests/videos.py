@@ -82,11 +82,8 @@ def write_video(
     `container`: the format's name where the suffix does not tell it.
     """
     path = Path(path)
-    if frames is None:
-        frames = (numbered_frame(number, size) for number in range(num_frames))
-    else:
-        frames = list(frames)
-        size = frames[0].shape[1::-1]
+    frames = [numbered_frame(number, size) for number in range(num_frames)] if frames is None else list(frames)
+    size = frames[0].shape[1::-1] if frames else size
     rate = Fraction(fps).limit_denominator(1001)
     with av.open(str(path), "w", format=container, container_options=container_options or {}) as output:
         stream = output.add_stream(codec, rate=rate, options=_quality(codec) | (options or {}))

@@ -139,12 +139,15 @@ def coerce(key: str, value, default):
         _require(key, value, isinstance(value, (list, tuple)), "a list such as [1, 2]")
         return list(value) if key in TEXT_LIST_KEYS else _numbers_in(key, value)
     if isinstance(default, str):
-        text = str(value) if _is_number(value) else value
-        text = ALIASES.get(key, {}).get(text, text)
-        return _require(key, "" if text is None else text, text is None or isinstance(text, str), "text")
+        return _coerce_text(key, value)
     if isinstance(default, bool):
         return _require(key, value, isinstance(value, bool), "True or False")
     return _coerce_number(key, as_number(value), default)
+
+
+def _coerce_text(key: str, value) -> str:
+    text = "" if value is None else str(value) if _is_number(value) else value
+    return _require(key, ALIASES.get(key, {}).get(text, text), isinstance(text, str), "text")
 
 
 def _coerce_number(key: str, number, default):

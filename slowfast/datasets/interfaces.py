@@ -5,11 +5,19 @@ Legend: T frames of a clip, F frames of a call, H x W pixels, C classes, N video
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 Indices = Sequence[int] | np.ndarray  # of frames or videos: a sequence of integers of any kind
+
+
+class SizedDataset(Protocol):
+    """A data set of a known size, whose items are samples as `VideoDataset` describes them."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: Any) -> dict[str, Any]: ...
 
 
 class Frames(Protocol):

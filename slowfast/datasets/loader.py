@@ -6,6 +6,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Iterable
+from typing import cast
 
 import cv2
 import torch
@@ -13,6 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from slowfast.config.node import CfgNode
 from slowfast.datasets.build import build_dataset
+from slowfast.datasets.interfaces import SizedDataset
 from slowfast.multigrid import Recipe, ShortCycleBatchSampler, baseline_schedule, build_plan
 from slowfast.multigrid.build import default_shape
 from slowfast.utils.distributed import get_rank, get_world_size, uses_cuda
@@ -23,7 +25,7 @@ warnings.filterwarnings("ignore", "This DataLoader will create", UserWarning)
 
 
 def construct_loader(
-    cfg: CfgNode, split: str, dataset: Dataset | None = None, batch_sampler: Iterable[list] | None = None
+    cfg: CfgNode, split: str, dataset: SizedDataset | None = None, batch_sampler: Iterable[list] | None = None
 ) -> DataLoader:
     """Return a loader of this rank's batches of "train", "val" or "test".
 
@@ -41,7 +43,7 @@ def construct_loader(
         batch_sampler = _one_epoch(cfg, dataset) if split == "train" else _every_video(cfg, split, dataset)
     workers = cfg.DATA_LOADER.NUM_WORKERS
     return DataLoader(
-        dataset,
+        cast(Dataset, dataset),
         batch_sampler=batch_sampler,
         num_workers=workers,
         prefetch_factor=(1 if split == "test" else 2) if workers else None,  # a video has many views

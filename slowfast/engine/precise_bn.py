@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from slowfast.config.node import CfgNode
+from slowfast.datasets.interfaces import SizedDataset
 from slowfast.datasets.loader import construct_loader
-from slowfast.engine.interfaces import SizedDataset
 from slowfast.multigrid import Leg, Phase, ShortCycleBatchSampler
 from slowfast.multigrid.build import default_shape
 from slowfast.utils.distributed import all_reduce_sum, get_rank, get_world_size

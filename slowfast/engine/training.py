@@ -10,8 +10,8 @@ from torch.utils.data import DataLoader
 
 from slowfast.config.node import CfgNode
 from slowfast.datasets.build import build_dataset
+from slowfast.datasets.interfaces import SizedDataset
 from slowfast.datasets.loader import construct_loader
-from slowfast.engine.interfaces import SizedDataset
 from slowfast.engine.learner import Learner
 from slowfast.engine.precise_bn import fresh_batches
 from slowfast.engine.progress import Progress

@@ -103,10 +103,9 @@ def _row(line: str, form: Format, where: str) -> Row:
     if line.startswith("#"):
         raise UserError(f"{where}: {line!r} is a comment, and lists cannot have comments: remove it{_or_skip(where)}")
     path, label = _split_set(line, form) if form.labels is Labels.SET else _split(line, form)
-    if path and label and not _hides_a_separator(label):
-        return Row(path, label, where)
     other = _other_separator(line, form.separator)
-    if path and not label and form.labels is Labels.ANY and not other:
+    fits = not _hides_a_separator(label) if label else form.labels is Labels.ANY and not other
+    if path and fits:
         return Row(path, label, where)
     raise UserError(
         f"{where}: expected {form.labels.value!r} with {form.separator!r} between (DATA.PATH_LABEL_SEPARATOR), "

@@ -136,15 +136,29 @@ def read_packets(file: OpenFile, in_parts: bool) -> Packets | ListedPackets | No
     """
     if in_parts and (listed := _listed_packets(file)):
         return listed
-    if file.format not in TIMED_CONTAINERS or file.decoder.name not in ONE_FRAME_PER_PACKET:
+    if not _has_timed_frames(file):
         return None
     kept = list(file.demux()) if file.container.size <= KEEP_BYTES else None
     packets = file.demux() if kept is None else iter(kept)
     head = list(islice(packets, HEAD))
+    times, seek_times, shown, keys = _scan(file, chain(head, packets))
+    index = build_index(times, shown, keys)
+    if index is None or contradicts(file, len(times) > 1 and index.is_in_order) or not _one_frame_each(file, head):
+        return None
+    return Packets(file, index, Seeker(file, "pts", times, seek_times), kept)
+
+
+def _has_timed_frames(file: OpenFile) -> bool:
+    """Return whether every packet holds one frame and its time."""
+    return file.format in TIMED_CONTAINERS and file.decoder.name in ONE_FRAME_PER_PACKET
+
+
+def _scan(file: OpenFile, packets: Iterable[Packet]) -> tuple[list[int | None], list[int], list[bool], list[int]]:
+    """Return the pts of all packets, the times to seek them by, whether each is shown, and where decoding may start."""
     times: list[int | None] = []
     seek_times: list[int] = []
     shown, keys, is_corrupt = [], [], False
-    for position, packet in enumerate(chain(head, packets)):
+    for position, packet in enumerate(packets):
         times.append(packet.pts)
         seek_times.append((packet.pts or 0) if packet.dts is None else packet.dts)
         shown.append(not packet.is_discard)
@@ -152,10 +166,7 @@ def read_packets(file: OpenFile, in_parts: bool) -> Packets | ListedPackets | No
             keys.append(position)
         is_corrupt = packet.is_corrupt
     _refuse_cut_off(file, len(times), is_corrupt)
-    index = build_index(times, shown, keys)
-    if index is None or contradicts(file, len(times) > 1 and index.is_in_order) or not _one_frame_each(file, head):
-        return None
-    return Packets(file, index, Seeker(file, "pts", times, seek_times), kept)
+    return times, seek_times, shown, keys
 
 
 def _listed_packets(file: OpenFile) -> ListedPackets | None:
@@ -164,19 +175,26 @@ def _listed_packets(file: OpenFile) -> ListedPackets | None:
         return None
     entries = list(file.stream.index_entries)
     times = [entry.timestamp for entry in entries]
-    in_order = all(a < b for a, b in pairwise(times))
-    if not in_order or not entries[0].is_keyframe or any(entry.is_discard for entry in entries):
+    if not (entries[0].is_keyframe and _rises(times)) or any(entry.is_discard for entry in entries):
         return None
     if entries[-1].pos + entries[-1].size > file.container.size:
         raise VideoError("the file is cut off: its last frames are missing")
     keys = [position for position, entry in enumerate(entries) if entry.is_keyframe]
     seeker = Seeker(file, "dts", times, times)
-    head = list(seeker.read(0, GAP))
-    shown_in_order = len(head) > 1 and all(a < b for a, b in pairwise(packet.pts or 0 for packet in head))
-    if head and may_start(file, head[0]) and not contradicts(file, shown_in_order):
+    if _starts_well(file, list(seeker.read(0, GAP))):
         return ListedPackets(file, keys, seeker)
     file.container.seek(times[0], stream=file.stream)
     return None
+
+
+def _starts_well(file: OpenFile, head: list[Packet]) -> bool:
+    """Return whether decoding may start at the first packet, and the times of these packets are those of frames."""
+    in_order = len(head) > 1 and _rises([packet.pts or 0 for packet in head])
+    return bool(head) and may_start(file, head[0]) and not contradicts(file, in_order)
+
+
+def _rises(times: Sequence[int]) -> bool:
+    return all(a < b for a, b in pairwise(times))
 
 
 def may_start(file: OpenFile, packet: Packet) -> bool:
