@@ -9,7 +9,7 @@ from sklearn.metrics import average_precision_score
 
 from slowfast.config.load import load_cfg
 from slowfast.datasets.build import build_dataset
-from slowfast.engine.test_net import test
+from slowfast.engine.test_net import run_test
 from slowfast.engine.train_net import train
 from slowfast.models.inputs import PackPathways
 from slowfast.utils.logging import read_json_stats
@@ -102,7 +102,7 @@ def test_a_published_recipe_trains_validates_and_tests(data, tmp_path, lists, fr
     changes = {"TEST__NUM_ENSEMBLE_VIEWS": views, "TEST__NUM_SPATIAL_CROPS": crops}
     cfg = recipe(data, lists, frames, tmp_path, multigrid=multigrid, **changes)
     train(cfg)
-    figures = test(cfg)
+    figures = run_test(cfg)
     lines = read_json_stats(tmp_path)
     shapes = {tuple(line["batch"]) for line in lines if line.get("_type") == "train_iter"}
     assert (len(shapes) > 1) == multigrid
