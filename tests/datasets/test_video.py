@@ -397,6 +397,8 @@ def test_a_sound_file_passes_the_check(tmp_path):
         ([0, 1, 2], [True] * 3, [1], None),  # does not begin with a key frame
         ([0, 1, 2], [True] * 3, [], None),
         ([*range(100, 200), *range(100)], [True] * 200, [0], None),  # times that jump back
+        ([0, 9, 1, 2, 3], [True] * 5, [0, 3], None),  # shown after a key frame, but decoded before it
+        ([0, 1, 4, 2, 3], [True] * 5, [0, 2], [0, 1, 3, 4, 2]),  # shown before a key frame, but decoded after it
     ],
 )
 def test_the_order_of_presentation_is_told_from_times_or_not_at_all(times, shown, keys, expected):

@@ -6,6 +6,7 @@ A packet's *position* is its place in the file (the order of decoding), a frame'
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from operator import sub
 from typing import cast
 
@@ -60,5 +61,8 @@ def build_index(times: Sequence[int | None], shown: Sequence[bool], keys: list[i
     if ordered != positions and max(map(abs, map(sub, positions, ordered))) > MAX_REORDER:
         return None
     if order[0] < times[0]:  # frames that refer to something before the stream's start
+        return None
+    latest = list(accumulate(times, max))
+    if any(latest[key - 1] > times[key] for key in keys[1:]):  # all that is decoded before a key frame is shown before
         return None
     return FrameIndex(order, ordered, keys, [times[position] for position in keys])

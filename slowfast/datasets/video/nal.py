@@ -5,12 +5,14 @@ FFmpeg decodes from any of them, right or wrong, so the units are read for exact
 """
 
 from collections.abc import Iterator
+from itertools import islice
 
 from slowfast.datasets.video.sps import sps_size
 
 H264_SLICES = {1, 2, 5}
 H264_IDR, H264_SEI, H264_SPS = 5, 6, 7
 HEVC_SEI = 39
+MAX_UNITS = 1000  # of a packet; damaged ones may consist of empty units
 RECOVERY_POINT, DISPLAY_ORIENTATION = 6, 47  # kinds of SEI messages
 
 
@@ -61,7 +63,7 @@ class NalUnits:
         """Yield the units of a packet, none of them empty."""
         data = memoryview(packet)
         units = _split_lengths(data, self._length_size) if self._length_size else _split_start_codes(data)
-        return (unit for unit in units if len(unit))
+        return (unit for unit in islice(units, MAX_UNITS) if len(unit))
 
     def _messages(self, unit: memoryview) -> dict[int, memoryview]:
         """Return the messages of a unit by kind, if it is an SEI unit."""

@@ -3,10 +3,12 @@
 WITH_CHROMA_FORMAT = {100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135}  # profiles
 CHROMA_UNITS = {0: (1, 1), 1: (2, 2), 2: (2, 1), 3: (1, 1)}  # (x, y) in which crops are counted
 
+MAX_BYTES = 1000  # of a set; damaged ones may go on for ever
+
 
 def sps_size(unit: memoryview) -> tuple[int, int] | None:
     """Return the (width, height) of the frames, cropped; None where the unit ends before that."""
-    bits = Bits(bytes(unit[1:]).replace(b"\0\0\3", b"\0\0"))
+    bits = Bits(bytes(unit[1:MAX_BYTES]).replace(b"\0\0\3", b"\0\0"))
     try:
         return _size(bits)
     except EOFError:
