@@ -187,7 +187,7 @@ def test_a_bad_file_ends_an_evaluation_unless_bad_videos_are_skipped(split, bad_
     assert len(listed) == 1 + len(bad_files)
 
 
-def test_names_with_blanks_and_foreign_letters_and_relative_folders_are_fine(tmp_path, monkeypatch):
+def test_names_with_blanks_and_unicode_letters_and_relative_folders_work(tmp_path, monkeypatch):
     folder = tmp_path / "my dätä 視頻"
     for split in ("train", "val"):
         for name in ("höch springen", "走"):

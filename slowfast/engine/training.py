@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Training:
-    """One learner, one data set and one plan for the whole training. `learning_rate` is a function of the epoch."""
+    """The learner, the data sets and the plan of a training. `learning_rate` is a function of the epoch."""
 
     cfg: CfgNode
     learner: Learner

@@ -78,6 +78,9 @@ def average_gradients(model: nn.Module) -> None:
     This makes a resumed run exact to the last bit. Gloo's order of summation depends on a gradient's place in the
     message, and DDP rearranges its buckets after the first iteration of a run. On GPUs a resumed run can therefore
     differ in the last bits.
+
+    Two processes, one core each, SlowFast R50 of width 16: 0.98 times DDP's step on 2 clips of 32 frames x 96 px, and
+    1.12 times on 32 px.
     """
     gradients = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
     if not is_distributed() or not gradients or gradients[0].device.type != "cpu":

@@ -98,13 +98,6 @@ def log_json_stats(stats: dict, output_dir: str | Path | None = None) -> None:
             file.write(text + "\n")
 
 
-def read_json_stats(output_dir: str | Path, kind: str | None = None) -> list[dict]:
-    """Return the lines of `output_dir`/json_stats.log; if `kind` is given, only those with this `_type`."""
-    lines = (Path(output_dir) / JSON_LOG).read_text(encoding="utf-8").splitlines()
-    stats = [simplejson.loads(line) for line in lines]
-    return [line for line in stats if kind in (None, line.get("_type"))]
-
-
 class ProgressBar(Protocol):
     """The methods of a progress bar that the package uses."""
 

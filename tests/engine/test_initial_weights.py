@@ -7,8 +7,7 @@ import runpy
 import pytest
 import torch
 
-from slowfast.utils.logging import read_json_stats
-from tests.engine.tiny import CLASSES, ROOT
+from tests.engine.tiny import CLASSES, ROOT, json_stats
 from tests.utils.test_checkpoint_models import WIDTH, ResNet50
 
 run_net = runpy.run_path(str(ROOT / "tools" / "run_net.py"))["main"]
@@ -56,7 +55,7 @@ def test_a_recipe_pre_trained_on_images_starts_from_a_plain_resnet_50(tmp_path, 
     assert f"{inflated} inflated, " in text
     assert f"{left} left at initialization" in text
     assert "10x256 in the file, 3x" in text
-    positions = [line["position"] for line in read_json_stats(tmp_path / "out") if line.get("_type") == "train_iter"]
+    positions = [line["position"] for line in json_stats(tmp_path / "out")]
     assert positions == [0, 0.5]
 
 

@@ -12,9 +12,8 @@ from slowfast.datasets.build import build_dataset
 from slowfast.engine.test_net import run_test
 from slowfast.engine.train_net import train
 from slowfast.models.inputs import PackPathways
-from slowfast.utils.logging import read_json_stats
 from tests.datasets.data import frame_rows, write_frame_list, write_frames, write_ssv2_json
-from tests.engine.tiny import ROOT
+from tests.engine.tiny import ROOT, json_stats
 from tests.videos import write_video
 
 FRAMES = 20
@@ -51,7 +50,7 @@ MULTIGRID = {
 
 
 def labels_of(number):
-    """Of each frame: none at first, then up to two actions; class 4 is nobody's."""
+    """Of each frame: none at first, then up to two actions; no video has class 4."""
     return [""] * 5 + [str(number % 4)] * 10 + [f"{number % 4},3"] * 5
 
 
@@ -103,7 +102,7 @@ def test_a_published_recipe_trains_validates_and_tests(data, tmp_path, lists, fr
     cfg = recipe(data, lists, frames, tmp_path, multigrid=multigrid, **changes)
     train(cfg)
     figures = run_test(cfg)
-    lines = read_json_stats(tmp_path)
+    lines = json_stats(tmp_path, None)
     shapes = {tuple(line["batch"]) for line in lines if line.get("_type") == "train_iter"}
     assert (len(shapes) > 1) == multigrid
     assert (lines[-1]["videos"], lines[-1]["views"], lines[-1]["crops"]) == (len(VAL), views, crops)
@@ -112,7 +111,7 @@ def test_a_published_recipe_trains_validates_and_tests(data, tmp_path, lists, fr
     if lists.startswith("ssv2"):
         assert labels.tolist() == [0, 1, 2, 0, 1]
         return
-    assert labels.sum(1).tolist() == [2, 2, 2, 1, 2]  # the fourth video has action 3 alone
+    assert labels.sum(1).tolist() == [2, 2, 2, 1, 2]  # the fourth video has only action 3
     assert figures["map"] == pytest.approx(average_precision_score(labels[:, :4], scores[:, :4], average="macro"))
 
 

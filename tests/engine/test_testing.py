@@ -10,9 +10,8 @@ from slowfast.engine.test_net import ENSEMBLES, run_test
 from slowfast.engine.train_net import train
 from slowfast.models import build_model
 from slowfast.utils.checkpoint import load_checkpoint
-from slowfast.utils.logging import read_json_stats
 from tests.engine.test_training import copy_with_bad_videos
-from tests.engine.tiny import SYNTHETIC, tiny_cfg
+from tests.engine.tiny import SYNTHETIC, json_stats, tiny_cfg
 from tests.videos import truncate
 
 
@@ -30,7 +29,7 @@ def results_of(output):
 
 
 @pytest.mark.parametrize("method", ["sum", "max"])
-def test_the_scores_of_a_video_are_those_of_its_views_combined(method, videos, trained, tmp_path):
+def test_the_score_of_a_video_combines_those_of_its_views(method, videos, trained, tmp_path):
     changes = {"TEST__CHECKPOINT_FILE_PATH": str(trained), "TEST__SAVE_RESULTS_PATH": "results.pkl"}
     cfg = tiny_cfg(videos, tmp_path, **changes, DATA__ENSEMBLE_METHOD=method)
     figures = run_test(cfg)
@@ -68,7 +67,7 @@ def test_no_forward_pass_is_larger_than_the_batch_size(tmp_path):
 
 def test_the_result_is_logged_with_its_protocol(videos, trained, tmp_path):
     run_test(tiny_cfg(videos, tmp_path, TEST__CHECKPOINT_FILE_PATH=str(trained)))
-    line = read_json_stats(tmp_path)[-1]
+    line = json_stats(tmp_path, None)[-1]
     assert line["split"] == "test_final"
     assert line["top1_acc"] == f"{float(line['top1_acc']):.2f}"
     assert line["top5_acc"] == "100.00"
@@ -84,7 +83,7 @@ def test_a_model_without_a_checkpoint_is_tested_with_a_warning(tmp_path):
 def test_sets_of_labels_are_tested_by_average_precision(tmp_path):
     changes = {"DATA__MULTI_LABEL": True, "MODEL__LOSS_FUNC": "bce_logit", "MODEL__HEAD_ACT": "sigmoid"}
     figures = run_test(tiny_cfg(tmp_path, tmp_path, **SYNTHETIC, **changes))
-    assert read_json_stats(tmp_path)[-1]["map"] == pytest.approx(figures["map"])
+    assert json_stats(tmp_path, None)[-1]["map"] == pytest.approx(figures["map"])
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -95,6 +94,6 @@ def test_a_bad_video_ends_a_test_unless_the_user_skips_it(workers, videos, train
     with pytest.raises(ValueError, match="4.mp4"):
         run_test(tiny_cfg(data, tmp_path / "out", **changes))
     run_test(tiny_cfg(data, tmp_path / "out", **changes, TEST__SKIP_BAD_VIDEOS=True))
-    line = read_json_stats(tmp_path / "out")[-1]
+    line = json_stats(tmp_path / "out", None)[-1]
     assert (line["videos"], line["failed"]) == (5, 1)
     assert "4.mp4" in (tmp_path / "out" / "bad_videos.csv").read_text()

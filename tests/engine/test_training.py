@@ -44,8 +44,8 @@ def test_resuming_from_any_checkpoint_repeats_the_curve_to_the_last_bit(changes,
         shutil.copy(checkpoint, again / "checkpoints")
         train(tiny_cfg(tmp_path, again, **SYNTHETIC, **changes))
         final = sorted((again / "checkpoints").iterdir())[-1].name
-        ours, theirs = (read_checkpoint(o / "checkpoints" / final)["model_state"] for o in (whole, again))
-        assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+        first, second = (read_checkpoint(o / "checkpoints" / final)["model_state"] for o in (whole, again))
+        assert all(torch.equal(first[name], second[name]) for name in first)
         if checkpoint.name != final:
             curve, curve_again = losses(whole), losses(again)
             assert curve_again
@@ -88,10 +88,10 @@ def test_an_interrupted_evaluation_is_repeated_after_a_restart(tmp_path, monkeyp
             train(tiny_cfg(tmp_path, broken, **changes))
     train(tiny_cfg(tmp_path, broken, **changes))
     train(tiny_cfg(tmp_path, broken, **changes))  # and only once
-    ours, theirs = (json_stats(output, "val_epoch") for output in (whole, broken))
-    assert [(line["epoch"], line["top1_acc"]) for line in ours] == [
-        (line["epoch"], line["top1_acc"]) for line in theirs
-    ]
+    first, second = (
+        [(line["epoch"], line["top1_acc"]) for line in json_stats(output, "val_epoch")] for output in (whole, broken)
+    )
+    assert first == second
 
 
 def raise_keyboard_interrupt(*args):

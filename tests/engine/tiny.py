@@ -19,7 +19,7 @@ CLASSES = 3
 
 
 def write_dataset(folder: Path, train: int = 12, held_out: int = 6) -> Path:
-    """Kinetics lists over videos that a class shows by its colour and speed."""
+    """Kinetics lists over videos. Color and speed show the class."""
     videos = [write_video(folder / f"{i}.mp4", frames=moving_stripes(i)) for i in range(train)]
     lines = [f"{path} {i % CLASSES}\n" for i, path in enumerate(videos)]
     (folder / "train.csv").write_text("".join(lines))
@@ -94,14 +94,14 @@ def command(data: Path, output: Path, **changes) -> list[str]:
 
 
 def start(words: list[str], **options) -> subprocess.Popen:
-    """A run in a process group of its own, as a terminal gives it."""
+    """Start a run in a process group of its own, as a terminal does."""
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "PYTHONFAULTHANDLER": "1"}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     return subprocess.Popen(words, env=environment, start_new_session=True, **pipes, **options)
 
 
 def finish(process: subprocess.Popen, seconds: int = 240) -> tuple[int, str]:
-    """The exit code and the text of a run; one that does not end is made to show where each rank stands."""
+    """The exit code and the text of a run. A run that does not end prints the stack of each rank."""
     try:
         text = process.communicate(timeout=seconds)[0]
     except subprocess.TimeoutExpired:
@@ -110,9 +110,10 @@ def finish(process: subprocess.Popen, seconds: int = 240) -> tuple[int, str]:
     return process.returncode, text
 
 
-def json_stats(output: Path, kind: str = "train_iter") -> list[dict]:
+def json_stats(output: Path, kind: str | None = "train_iter") -> list[dict]:
+    """The json lines of a run, those of one kind or all."""
     lines = (output / "json_stats.log").read_text().splitlines()
-    return [line for line in map(json.loads, lines) if line.get("_type") == kind]
+    return [line for line in map(json.loads, lines) if kind in (None, line.get("_type"))]
 
 
 def losses(output: Path) -> dict[int, float]:
@@ -125,7 +126,7 @@ def losses(output: Path) -> dict[int, float]:
 
 
 class Synthetic(torch.utils.data.Dataset):
-    """Clips from memory, whose colour tells the class; with `multi_label` every clip has a set of two classes."""
+    """Clips from memory, whose color shows the class. With `multi_label` every clip has a set of two classes."""
 
     def __init__(self, split: str, frames: int, crop: int, multi_label: bool = False):
         self.split, self.frames, self.crop, self.multi_label = split, frames, crop, multi_label

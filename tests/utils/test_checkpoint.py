@@ -220,7 +220,7 @@ def test_auto_resume_comes_before_the_initial_checkpoint_and_can_be_switched_off
     assert same(model, first)
 
 
-def test_epoch_reset_takes_the_weights_alone(tmp_path):
+def test_epoch_reset_loads_only_the_weights(tmp_path):
     model, optimizer = trained()
     path = save(tmp_path / "old", model, optimizer, epoch=9, iteration=100)
     cfg = make_cfg(tmp_path / "new", CHECKPOINT_FILE_PATH=str(path), CHECKPOINT_EPOCH_RESET=True)
@@ -316,7 +316,7 @@ def test_fine_tuning_with_another_class_count_leaves_the_head_at_its_initializat
     assert "left at initialization" in caplog.text
 
 
-def test_a_checkpoint_of_which_nothing_fits_is_an_error_that_names_file_and_tensors(tmp_path):
+def test_a_checkpoint_without_a_tensor_that_fits_is_an_error_that_names_file_and_tensors(tmp_path):
     path = tmp_path / "bert.pyth"
     torch.save({"model_state": {"encoder.layer.0.weight": torch.zeros(2)}}, path)
     with pytest.raises(
@@ -357,7 +357,7 @@ def test_momenta_of_another_head_are_an_error_with_a_fix(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", [".pkl", ".pyth"])
-def test_a_bare_state_dict_of_data_parallelism_loads_whatever_its_suffix(tmp_path, suffix):
+def test_a_bare_state_dict_of_data_parallelism_loads_with_any_suffix(tmp_path, suffix):
     model, _ = trained()
     path = tmp_path / f"weights{suffix}"
     torch.save({f"module.{name}": value for name, value in model.state_dict().items()}, path)
@@ -480,7 +480,7 @@ class FullDisk:
 
 
 @pytest.mark.parametrize("room", [0, 700, 2000])
-def test_a_full_disk_leaves_the_old_checkpoints_intact_and_no_rest(tmp_path, monkeypatch, room):
+def test_a_full_disk_leaves_the_old_checkpoints_intact_and_no_temporary_file(tmp_path, monkeypatch, room):
     model, optimizer = trained()
     old = save(tmp_path, model, optimizer, epoch=0)
     before = old.read_bytes()
@@ -494,7 +494,7 @@ def test_a_full_disk_leaves_the_old_checkpoints_intact_and_no_rest(tmp_path, mon
     assert old.read_bytes() == before
 
 
-def test_an_interrupt_while_saving_leaves_the_old_checkpoints_intact_and_no_rest(tmp_path, monkeypatch):
+def test_an_interrupt_while_saving_leaves_the_old_checkpoints_intact_and_no_temporary_file(tmp_path, monkeypatch):
     old = save(tmp_path, *trained(), epoch=0)
 
     def interrupted(content, file):

@@ -103,7 +103,7 @@ def image_model():
     return model.eval()
 
 
-def test_an_inflated_image_model_sees_a_still_clip_as_it_saw_the_image(tmp_path, image_model):
+def test_an_inflated_image_model_gives_a_still_clip_the_output_of_the_image(tmp_path, image_model):
     torch.save(image_model.state_dict(), tmp_path / "resnet50.pth")
     model = make_slow("c2d", "MODEL.HEAD_ACT", "none").eval()
     load_checkpoint(tmp_path / "resnet50.pth", model, inflate=True, complete=True)
@@ -133,7 +133,7 @@ def test_an_image_model_leaves_the_fast_pathway_untouched(tmp_path, image_model)
     assert all("pathway0" in name for name in changed)
 
 
-def test_a_slow_model_gives_slowfast_its_slow_pathway_and_the_wider_convolutions_are_said(tmp_path, caplog):
+def test_a_slow_model_loads_into_the_slow_pathway_and_the_wider_convolutions_are_listed(tmp_path, caplog):
     slow, model = make_slow(), make_slowfast()
     with torch.no_grad():
         for value in slow.parameters():

@@ -1,4 +1,4 @@
-"""Names of other formats in ours, held against the published lists."""
+"""Names of other formats, checked against the published lists."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ def golden_blobs(recipe):
 
 
 @pytest.mark.parametrize("recipe", ["SLOWFAST_8x8_R50", "I3D_NLN_8x8_R50"])
-def test_every_published_caffe2_blob_has_our_name(recipe):
+def test_every_published_caffe2_blob_gets_the_name_of_a_parameter(recipe):
     blobs = golden_blobs(recipe)
     assert len(blobs) > 300
     assert {blob: from_caffe2(blob) for blob, _ in blobs} == dict(blobs)
@@ -28,7 +28,7 @@ def test_the_published_caffe2_blobs_are_all_parameters_of_the_recipe(recipe):
 
 
 @pytest.mark.parametrize("blob", ["conv1_w_momentum", "res2_0_branch1_bn_s_momentum", "lr", "model_iter"])
-def test_state_of_the_solver_is_no_parameter(blob):
+def test_state_of_the_solver_is_not_a_parameter(blob):
     assert from_caffe2(blob) is None
 
 
@@ -42,12 +42,12 @@ def test_state_of_the_solver_is_no_parameter(blob):
         ("res6_x_w", "res6_x_w"),
     ],
 )
-def test_blobs_of_deeper_and_of_foreign_models(blob, name):
+def test_blobs_of_deeper_and_of_unknown_models(blob, name):
     assert from_caffe2(blob) == name
 
 
 @pytest.mark.parametrize(
-    ("name", "ours"),
+    ("name", "translated"),
     [
         ("conv1.weight", "s1.pathway0_stem.conv.weight"),
         ("bn1.running_mean", "s1.pathway0_stem.bn.running_mean"),
@@ -60,8 +60,8 @@ def test_blobs_of_deeper_and_of_foreign_models(blob, name):
         ("queue_ptr", "queue_ptr"),
     ],
 )
-def test_a_torch_resnet_bears_the_names_of_the_slow_pathway(name, ours):
-    assert from_torch_resnet(name) == ours
+def test_a_torch_resnet_gets_the_names_of_the_slow_pathway(name, translated):
+    assert from_torch_resnet(name) == translated
 
 
 def test_the_prefix_of_data_parallelism_and_the_users_patterns_are_removed():
@@ -69,16 +69,16 @@ def test_the_prefix_of_data_parallelism_and_the_users_patterns_are_removed():
     assert rename(state, ["backbone."]) == {"s2.x": 1, "s3.y": 2}
 
 
-def test_a_torch_resnet_is_recognised_behind_a_prefix():
+def test_a_torch_resnet_is_recognized_behind_a_prefix():
     state = {"module.encoder.layer1.0.conv1.weight": 1, "module.encoder.fc.weight": 2}
     assert rename(state, ["encoder."]) == {"s2.pathway0_res0.branch2.a.weight": 1, "head.projection.weight": 2}
 
 
-def test_our_own_names_stay():
+def test_names_of_this_package_stay():
     state = {"s1.pathway0_stem.conv.weight": 1, "s1_fuse.bn.weight": 2}
     assert rename(state) == state
 
 
-def test_two_entries_under_one_name_are_an_error():
+def test_two_entries_with_the_same_name_are_an_error():
     with pytest.raises(ValueError, match="'a.weight'.*CHECKPOINT_CLEAR_NAME_PATTERN"):
         rename({"x.a.weight": 1, "a.weight": 2}, ["x."])

@@ -11,7 +11,7 @@ def zeros(*shape):
     return torch.zeros(shape)
 
 
-def test_what_has_name_and_shape_is_loaded_and_the_rest_is_said():
+def test_tensors_that_fit_by_name_and_shape_are_loaded_and_the_others_are_listed():
     result = fit({"a": zeros(2), "b": zeros(3), "c": zeros(1)}, {"a": zeros(2), "b": zeros(4), "d": zeros(1)})
     assert result.loaded == ["a"]
     assert result.skipped == {"b": "3 in the file, 4 here", "c": "the model has no such name"}
@@ -38,7 +38,7 @@ def test_a_flat_kernel_is_inflated_only_when_asked(shape):
     assert torch.allclose(result.tensors["a.weight"].sum(2), state["a.weight"].reshape(4, 3, 5, 5), atol=1e-6)
 
 
-def test_an_inflated_kernel_sees_a_still_clip_as_the_flat_one_sees_the_image():
+def test_an_inflated_kernel_gives_a_still_clip_the_output_of_the_image():
     image, kernel = torch.randn(1, 3, 8, 8), torch.randn(4, 3, 5, 5)
     clip = image[:, :, None].repeat(1, 1, 7, 1, 1)
     flat = nn.functional.conv2d(image, kernel)
@@ -46,7 +46,7 @@ def test_an_inflated_kernel_sees_a_still_clip_as_the_flat_one_sees_the_image():
     assert torch.allclose(deep[:, :, 0], flat, atol=1e-5)
 
 
-def test_a_head_is_taken_whole_or_not_at_all():
+def test_a_head_is_loaded_completely_or_not_at_all():
     state = {"head.weight": zeros(5, 8), "head.bias": zeros(5)}
     result = fit(state, {"head.weight": zeros(5, 9), "head.bias": zeros(5)})
     assert not result.tensors
@@ -54,12 +54,12 @@ def test_a_head_is_taken_whole_or_not_at_all():
     assert result.initialized == ["head.weight", "head.bias"]
 
 
-def test_counters_of_batches_that_caffe2_lacks_are_not_worth_a_word():
+def test_missing_counters_of_batches_are_not_listed():
     result = fit({"bn.weight": zeros(2)}, {"bn.weight": zeros(2), "bn.num_batches_tracked": torch.tensor(0)})
     assert result.initialized == []
 
 
-def test_entries_that_are_no_tensors_are_skipped_with_their_type():
+def test_entries_that_are_not_tensors_are_skipped_with_their_type():
     assert fit({"a": 3}, {"a": zeros(1)}).skipped == {"a": "not a tensor but a int"}
 
 
@@ -107,12 +107,12 @@ def test_the_statistics_of_the_groups_are_averaged(norm):
     assert merged[f"{norm}.num_batches_tracked"] == 3
 
 
-def test_groups_that_saw_no_batch_give_way_to_their_aggregate():
+def test_the_aggregate_is_used_if_the_groups_saw_no_batch():
     merged = merge_group_statistics(grouped_state("x", seen=0))
     assert merged["x.running_mean"].tolist() == [70.0, 80.0]
 
 
-def test_an_aggregate_without_groups_is_taken():
+def test_an_aggregate_without_groups_is_used():
     state = {name: value for name, value in grouped_state("x").items() if "split_bn" not in name}
     assert merge_group_statistics(state)["x.running_var"].tolist() == [90.0, 95.0]
 
@@ -122,7 +122,7 @@ def test_plain_statistics_beside_grouped_ones_are_kept():
     assert merge_group_statistics(state)["x.running_mean"].tolist() == [5.0, 6.0]
 
 
-def test_norms_that_are_only_called_bn_are_left_alone():
+def test_norms_that_are_only_called_bn_are_unchanged():
     plain = {"s1.pathway0_stem.bn.running_mean": zeros(2), "s1.pathway0_stem.conv.weight": zeros(2)}
     assert merge_group_statistics(plain).keys() == plain.keys()
 
