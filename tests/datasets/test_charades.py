@@ -56,7 +56,7 @@ def test_a_coarse_grid_spans_up_to_the_same_time(frames_dir):
 
 
 @pytest.mark.parametrize("split", ["val", "test"])
-def test_evaluation_labels_are_those_of_the_whole_video(frames_dir, split):
+def test_evaluation_labels_are_those_of_the_entire_video(frames_dir, split):
     data = build_dataset("charades", charades_cfg(frames_dir), split)
     assert data[0]["label"].tolist() == [0, 1, 0, 1, 0]
     assert data.labels.tolist() == [[0, 1, 0, 1, 0], [0, 0, 0, 0, 1]]
@@ -79,7 +79,7 @@ def test_a_short_video_repeats_its_ends(frames_dir):
         assert set(numbers) <= {0, 1, 2}
 
 
-def test_video_files_take_the_place_of_missing_images(frames_dir):
+def test_video_files_replace_missing_images(frames_dir):
     images = build_dataset("charades", charades_cfg(frames_dir), "test")
     (frames_dir / "videos").mkdir()
     write_video(frames_dir / "videos" / "AAAAA.mp4", 30, size=(48, 48))
@@ -87,10 +87,10 @@ def test_video_files_take_the_place_of_missing_images(frames_dir):
     videos = build_dataset("charades", charades_cfg(frames_dir, DATA__PATH_PREFIX=str(frames_dir / "videos")), "test")
     assert videos.path_of(1) == str(frames_dir / "videos" / "BBBBB.mp4")
     for number in range(2):
-        ours, theirs = videos[number], images[number]
-        assert ours["label"].tolist() == theirs["label"].tolist()
-        assert [read_numbers(view) for view in ours["clip"]] == [read_numbers(view) for view in theirs["clip"]]
-        difference = ours["clip"].float().mean((0, 1, 2, 3)) - theirs["clip"].float().mean((0, 1, 2, 3))
+        first, second = videos[number], images[number]
+        assert first["label"].tolist() == second["label"].tolist()
+        assert [read_numbers(view) for view in first["clip"]] == [read_numbers(view) for view in second["clip"]]
+        difference = first["clip"].float().mean((0, 1, 2, 3)) - second["clip"].float().mean((0, 1, 2, 3))
         assert difference.abs().max() < 8  # the same channel order
 
 
@@ -104,7 +104,7 @@ def test_rows_of_another_frame_rate_are_spread_over_the_video(frames_dir):
     assert sample["label"].tolist() == expected_labels(numbers[0] // 2, numbers[-1] // 2)
 
 
-def test_without_a_prefix_images_and_videos_may_lie_beside_the_list(tmp_path):
+def test_without_a_prefix_images_and_videos_may_be_beside_the_list(tmp_path):
     write_frame_list(tmp_path / "val.csv", frame_rows("A", 0, write_frames(tmp_path, "A", 9, size=(48, 48)), ["2"] * 9))
     cfg = charades_cfg(tmp_path, DATA__PATH_PREFIX="")
     from_images = build_dataset("charades", cfg, "val")
@@ -127,7 +127,7 @@ def test_paths_of_a_frame_list_may_be_video_files(tmp_path):
     assert data[0]["label"].tolist() == [0, 0, 1, 0, 0]
 
 
-def test_the_lists_of_the_data_set_itself_count_frames_at_24_a_second(tmp_path):
+def test_the_original_lists_count_frames_at_24_per_second(tmp_path):
     lines = ["id,script,actions,length", 'VID01,"a, b",c001 0.00 1.00;c003 1.50 2.00,2.0', "VID02,x,,1.0"]
     for split in ("train", "test"):
         write_list(tmp_path / f"Charades_v1_{split}.csv", lines)
@@ -141,7 +141,7 @@ def test_the_lists_of_the_data_set_itself_count_frames_at_24_a_second(tmp_path):
         first, last = numbers[0] / 48, numbers[-1] / 48
         assert sample["label"].tolist() == [0, first <= 1, 0, last >= 1.5, 0]
     assert build_dataset("charades", cfg, "val").labels.tolist() == [[0, 1, 0, 1, 0], [0] * 5]
-    (tmp_path / "Charades_v1_test.csv").write_bytes("\r\n".join(lines).encode("utf-16"))  # as spreadsheets save it
+    (tmp_path / "Charades_v1_test.csv").write_bytes("\r\n".join(lines).encode("utf-16"))  # as spreadsheets save them
     assert build_dataset("charades", cfg, "val").labels.tolist() == [[0, 1, 0, 1, 0], [0] * 5]
 
 

@@ -55,7 +55,7 @@ def test_hidden_files_and_folders_are_never_videos(tmp_path):
     assert paths(build_dataset("folder", small_cfg(tmp_path), "train"), tmp_path) == ["train/a/1.mp4"]
 
 
-def test_every_folder_is_listed_once_whatever_links_lead_to_it(tmp_path):
+def test_every_folder_is_listed_once_even_if_links_lead_to_it(tmp_path):
     touch(tmp_path, "train/a/1.mp4", "train/a/deep/2.mp4", "train/b/3.mp4", "elsewhere/4.mp4")
     (tmp_path / "train/a/again").symlink_to(".")
     (tmp_path / "train/a/up").symlink_to("..")
@@ -82,7 +82,7 @@ def test_names_that_are_not_utf8_are_read_and_reported(tmp_path):
 
 
 @pytest.mark.parametrize("beside", ["train.csv", "val.csv"])
-def test_a_missing_test_list_beside_other_lists_is_named_whatever_the_folders(tmp_path, beside):
+def test_a_missing_test_list_beside_other_lists_is_an_error_even_if_there_are_folders(tmp_path, beside):
     touch(tmp_path, beside, "val/1.mp4")
     with pytest.raises(ValueError, match="test.csv does not exist"):
         build_dataset("kinetics", small_cfg(tmp_path), "test")

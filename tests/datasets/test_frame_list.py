@@ -23,7 +23,7 @@ def classes(vector):
 
 
 @pytest.mark.parametrize("block_bytes", [1, 40, 1 << 25])
-def test_videos_frames_and_labels_are_found_whatever_the_block_size(tmp_path, monkeypatch, block_bytes):
+def test_videos_frames_and_labels_are_found_with_any_block_size(tmp_path, monkeypatch, block_bytes):
     monkeypatch.setattr(frame_list, "BLOCK_BYTES", block_bytes)
     frames = FrameList(str(a_list(tmp_path)), 20)
     assert list(frames.names) == ["A", "BB", "C"]
@@ -43,7 +43,7 @@ def test_the_labels_of_a_span_are_those_of_its_frames(tmp_path, first, last, exp
 
 
 @pytest.mark.parametrize("block_bytes", [1, 100, 1 << 25])
-def test_rows_of_a_video_may_stand_apart(tmp_path, monkeypatch, block_bytes):
+def test_rows_of_a_video_need_not_be_adjacent(tmp_path, monkeypatch, block_bytes):
     monkeypatch.setattr(frame_list, "BLOCK_BYTES", block_bytes)
     a = frame_rows("A", 0, names("A", 4), ["0", "0", "5", "6"])
     b = frame_rows("B", 1, names("B", 3), ["1", "", "2"])
@@ -88,12 +88,12 @@ def test_a_list_without_header_or_rows_is_refused(tmp_path, lines, message):
         FrameList(str(write_list(tmp_path / "train.csv", lines)), 20)
 
 
-def test_a_list_survives_the_way_into_another_process(tmp_path):
+def test_a_list_can_be_sent_to_another_process(tmp_path):
     frames = pickle.loads(pickle.dumps(FrameList(str(a_list(tmp_path)), 20)))
     assert frames.image_paths(1, [2]) == ["BB/BB_000003.jpg"]
 
 
-def test_memory_is_a_few_numbers_a_video_not_the_text(tmp_path):
+def test_a_list_keeps_a_few_numbers_per_video_instead_of_its_text(tmp_path):
     rows = [row for video in range(50) for row in frame_rows(f"v{video}", video, names(f"v{video}", 200))]
     path = write_frame_list(tmp_path / "train.csv", rows)
     assert len(pickle.dumps(FrameList(str(path), 20))) < path.stat().st_size / 20

@@ -35,7 +35,7 @@ def test_rows_are_skipped_and_another_separator_allows_blanks(tmp_path):
     assert data.labels.tolist() == [1, 2]
 
 
-def test_without_a_prefix_paths_start_beside_the_list_when_only_there_is_a_file(tmp_path):
+def test_without_a_prefix_paths_start_beside_the_list_if_files_exist_only_there(tmp_path):
     (tmp_path / "a.mp4").touch()
     assert kinetics(tmp_path, ["a.mp4 0"]).path_of(0) == str(tmp_path / "a.mp4")
 
@@ -76,7 +76,7 @@ def test_a_missing_list_and_a_missing_folder_are_named(tmp_path):
         build_dataset("kinetics", small_cfg(tmp_path / "nowhere"), "test")
 
 
-def test_class_names_are_numbered_in_the_order_of_the_alphabet_from_the_train_list(tmp_path):
+def test_class_names_are_numbered_in_alphabetical_order_from_the_train_list(tmp_path):
     write_list(tmp_path / "train.csv", ["a.mp4,dog", "b.mp4,cat", "c.mp4,riding a bike"])
     cfg = small_cfg(tmp_path, DATA__PATH_LABEL_SEPARATOR=",")
     data = build_dataset("kinetics", cfg, "train")
@@ -130,7 +130,7 @@ def test_a_path_alone_is_not_an_empty_set(tmp_path):
         kinetics(tmp_path, ["a.mp4 1", "b.mp4"], DATA__MULTI_LABEL=True)
 
 
-def test_whole_numbers_with_a_fraction_of_zero_are_labels(tmp_path):
+def test_numbers_with_a_fraction_of_zero_are_labels(tmp_path):
     lines = [f"{number}.mp4 {number}.0" for number in range(11)]
     data = kinetics(tmp_path, lines, MODEL__NUM_CLASSES=11)
     assert data.labels.tolist() == list(range(11))  # not in alphabetical order: 0, 1, 10, 2, ...
@@ -142,7 +142,7 @@ def test_a_fraction_is_not_a_label(tmp_path):
         kinetics(tmp_path, ["a.mp4 1", "b.mp4 1.5"])
 
 
-def test_more_classes_in_the_model_than_in_the_training_list_are_warned_of_with_both_numbers(tmp_path, caplog):
+def test_more_classes_in_the_model_than_in_the_training_list_give_a_warning_with_both_numbers(tmp_path, caplog):
     kinetics(tmp_path, ["a.mp4 0", "b.mp4 2"], MODEL__NUM_CLASSES=12)
     assert "MODEL.NUM_CLASSES is 12, and the training videos have 2 classes" in caplog.text
     caplog.clear()

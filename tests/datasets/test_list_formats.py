@@ -1,4 +1,4 @@
-"""The training and tools/check_videos.py read the same formats of lists, and report the same mistakes."""
+"""Training and tools/check_videos.py read the same formats of lists, and report the same mistakes."""
 
 import pytest
 
@@ -11,7 +11,7 @@ TEXT = "a.mp4 0\nb.mp4 2\n"
 
 
 def read(folder, content: bytes, separator=" ", skip_rows=0):
-    """Write a list and return (paths, labels) as the training reads them."""
+    """Write a list and return (paths, labels) as training reads them."""
     (folder / "train.csv").write_bytes(content)
     keys = {"DATA__PATH_LABEL_SEPARATOR": separator, "DATA__SKIP_ROWS": skip_rows}
     data = build_dataset("kinetics", small_cfg(folder, **keys), "train")
@@ -72,9 +72,7 @@ def test_a_path_in_quotes_may_have_any_separator(tmp_path, content, separator):
         ("a.mp4 0\nd\\b.mp4 1\n", " ", r"line 2: the file 'd\\\\b.mp4' does not exist; .*write / in paths"),
     ],
 )
-def test_a_format_that_is_not_the_configured_one_is_named_with_the_key_that_helps(
-    tmp_path, content, separator, message
-):
+def test_a_format_other_than_the_configured_one_is_an_error_that_names_the_key(tmp_path, content, separator, message):
     for mistaken in (read, lambda folder, _, separator: checked(folder, separator)):
         with pytest.raises(UserError, match=message):
             mistaken(tmp_path, content.encode(), separator)

@@ -32,7 +32,7 @@ def test_samples_are_the_same_with_any_number_of_workers(kinetics_dir, split):
     runs = [batches(small_cfg(kinetics_dir, DATA_LOADER__NUM_WORKERS=n), split) for n in (0, 1, 3)]
     for run in runs[1:]:
         assert len(run) == len(runs[0])
-        assert all(equal(ours, theirs) for ours, theirs in zip(run, runs[0], strict=True))
+        assert all(equal(first, second) for first, second in zip(run, runs[0], strict=True))
 
 
 def test_batches_of_several_shapes_come_from_one_loader(kinetics_dir):
@@ -48,7 +48,7 @@ def test_validation_goes_through_every_video_in_order(kinetics_dir):
 
 
 @pytest.mark.parametrize(("batch_size", "videos"), [(4, 1), (12, 2), (20, 3)])
-def test_test_batches_hold_whole_videos(kinetics_dir, batch_size, videos):
+def test_test_batches_hold_complete_videos(kinetics_dir, batch_size, videos):
     loader = construct_loader(small_cfg(kinetics_dir, TEST__BATCH_SIZE=batch_size), "test")
     assert len(loader) == 6 // videos
     assert next(iter(loader))["clip"].shape == (videos, 6, 4, 32, 32, 3)
@@ -65,13 +65,13 @@ def test_ranks_share_the_videos_without_repeats(kinetics_dir, monkeypatch, split
     assert sorted(shares) == list(range(6))
 
 
-def test_loading_leaves_the_global_random_state_alone(kinetics_dir):
+def test_loading_does_not_change_the_global_random_state(kinetics_dir):
     before = torch.get_rng_state()
     batches(small_cfg(kinetics_dir), "train")
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_the_error_of_a_worker_names_the_video_and_is_known_as_the_users(kinetics_dir):
+def test_the_error_of_a_worker_names_the_video_and_is_a_user_error(kinetics_dir):
     write_list(kinetics_dir / "test.csv", ["missing.mp4 0"])
     with pytest.raises(UserError, match="missing.mp4: .*TEST.SKIP_BAD_VIDEOS"):
         batches(small_cfg(kinetics_dir, DATA_LOADER__NUM_WORKERS=1), "test")

@@ -11,7 +11,7 @@ from tests.videos import read_numbers, truncate, write_sound_only, write_video
 
 
 def whole_frames(folder, **overrides):
-    """A config whose crops are whole frames, so that their numbers can be read: 48 x 48 px videos, no flip."""
+    """A config whose crops are complete frames, so that their numbers can be read: 48 x 48 px videos, no flip."""
     keys = {"DATA__TRAIN_JITTER_SCALES": [48, 48], "DATA__TRAIN_CROP_SIZE": 48, "DATA__TEST_CROP_SIZE": 48}
     return small_cfg(folder, **(keys | {"DATA__RANDOM_FLIP": False} | overrides))
 
@@ -87,7 +87,7 @@ def test_fewer_frames_draw_a_stride_up_to_the_whole_span(square):
     assert strides == {3, 5, 7}  # strides 2, 3, 4 twice, less one frame
 
 
-def test_validation_is_the_centre_of_the_video_whatever_the_epoch(square):
+def test_validation_is_the_center_of_the_video_in_every_epoch(square):
     data = build_dataset("kinetics", whole_frames(square), "val")
     sample = data[0]
     numbers = read_numbers(sample["clip"])
@@ -107,9 +107,9 @@ def test_a_test_sample_has_all_views_clips_first(square):
 
 def test_spatial_views_run_from_left_to_right(kinetics_dir):
     cfg = small_cfg(kinetics_dir, DATA__TEST_CROP_SIZE=48, TEST__NUM_ENSEMBLE_VIEWS=1)
-    left, centre, right = build_dataset("kinetics", cfg, "test")[0]["clip"].numpy()
-    assert np.array_equal(left[:, :, 8:], centre[:, :, :-8])
-    assert np.array_equal(centre[:, :, 8:], right[:, :, :-8])
+    left, center, right = build_dataset("kinetics", cfg, "test")[0]["clip"].numpy()
+    assert np.array_equal(left[:, :, 8:], center[:, :, :-8])
+    assert np.array_equal(center[:, :, 8:], right[:, :, :-8])
 
 
 @pytest.mark.parametrize("offset", [True, False])
@@ -131,7 +131,7 @@ def bad_dir(tmp_path, video_dir):
     """Five bad videos, and a good one at the end."""
     (tmp_path / "empty.mp4").touch()
     truncate(write_video(tmp_path / "cut.mp4", 40), 0.5)
-    (tmp_path / "text.mp4").write_text("This is no video.")
+    (tmp_path / "text.mp4").write_text("This is not a video.")
     write_sound_only(tmp_path / "sound.mp4")
     names = ["empty.mp4", "cut.mp4", "text.mp4", "sound.mp4", "missing.mp4"]
     lines = [f"{tmp_path}/{name} 1" for name in names] + [f"{video_dir}/v0.mp4 2"] * 5

@@ -44,7 +44,7 @@ def test_a_list_gives_each_path_once_under_its_prefix(tmp_path):
     assert paths_of(videos_of_list(str(path), prefix="p")) == ["p/a.mp4", "p/b/c.mp4", "p/d.mp4"]
 
 
-def test_paths_of_a_list_start_from_its_folder_where_training_takes_them_from_there(videos, tmp_path, monkeypatch):
+def test_paths_of_a_list_start_from_its_folder_as_in_training(videos, tmp_path, monkeypatch):
     (videos / "beside.csv").write_text("a.mp4 1\n")
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")

@@ -33,7 +33,7 @@ def test_random_crops_reach_every_border_and_are_flipped_half_of_the_time():
     assert 0.45 < np.mean([c.flip for c in choices]) < 0.55
 
 
-def test_no_flip_is_drawn_where_none_is_wanted_and_the_crop_stays():
+def test_without_flips_the_crop_stays_the_same():
     with_flip = next(c for c in (draw_crop(rng_for(0, 0, n), 40, 60, 20, 16, True) for n in range(20)) if c.flip)
     without = {draw_crop(rng_for(0, 0, n), 40, 60, 20, 16, False) for n in range(20)}
     assert not any(c.flip for c in without)

@@ -71,9 +71,9 @@ def test_video_files_give_what_their_frames_would(frames_dir, tmp_path_factory):
     assert videos.labels.tolist() == images.labels.tolist()
     assert videos.path_of(0).endswith("frames/10.webm")
     for number in range(2):
-        ours, theirs = videos[number]["clip"], images[number]["clip"]
-        assert read_numbers(ours) == read_numbers(theirs)
-        assert abs(ours.float().mean((0, 1, 2)) - theirs.float().mean((0, 1, 2))).max() < 8  # the same channel order
+        first, second = videos[number]["clip"], images[number]["clip"]
+        assert read_numbers(first) == read_numbers(second)
+        assert abs(first.float().mean((0, 1, 2)) - second.float().mean((0, 1, 2))).max() < 8  # the same channel order
 
 
 def test_flipping_is_warned_of(frames_dir, caplog):

@@ -51,7 +51,7 @@ def test_a_clip_spans_as_many_strides_as_it_has_frames(frames, stride, target_fp
         (1, 0, 1, True, [0, 0, 0, 0]),
     ],
 )
-def test_test_clips_lie_where_the_formulas_put_them(num_frames, i, num_clips, use_offset, expected):
+def test_test_clips_are_at_the_positions_of_the_formulas(num_frames, i, num_clips, use_offset, expected):
     assert TimedSpan(0, use_offset).view(video(num_frames), 4, 5, i, num_clips).tolist() == expected
 
 
@@ -86,7 +86,7 @@ def test_training_strides_are_drawn_from_all_integers_of_the_range():
     assert set(spans) == {3, 5, 7, 9, 11, 13, 15}  # two strides, less one frame
 
 
-def test_a_stride_without_choice_leaves_the_other_draws_as_they_are():
+def test_a_fixed_stride_does_not_change_the_other_draws():
     for lowest, highest in ((4, 4), (2, 8)):
         rng = rng_for(0, 0, 0)
         TimedSpan(30).draw(rng, video(100), 8, (lowest, highest))
@@ -106,7 +106,7 @@ def test_a_stride_without_choice_leaves_the_other_draws_as_they_are():
         (5, 9, 10, [0, 2, 4, 4]),
     ],
 )
-def test_frame_list_clips_lie_where_the_formulas_put_them(num_frames, i, num_clips, expected):
+def test_frame_list_clips_are_at_the_positions_of_the_formulas(num_frames, i, num_clips, expected):
     assert FrameSpan().view(video(num_frames), 4, 2, i, num_clips).tolist() == expected
 
 

@@ -31,7 +31,7 @@ def stop_after(iteration: int, output, words: list[str], how: signal.Signals):
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_a_stopped_run_resumes_with_the_same_losses(how, videos, tmp_path):
-    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    complete, broken = tmp_path / "complete", tmp_path / "broken"
     changes = BOTH_CYCLES | {"DATA_LOADER__NUM_WORKERS": 1}
     code, text = stop_after(8, broken, command(videos, broken, **changes), how)
     interrupted = broken / "checkpoints" / "interrupted.pyth"
@@ -43,21 +43,21 @@ def test_a_stopped_run_resumes_with_the_same_losses(how, videos, tmp_path):
     else:
         assert code == -signal.SIGKILL
     train(tiny_cfg(videos, broken, **changes))
-    train(tiny_cfg(videos, whole, **changes))
-    assert losses(broken) == losses(whole)
-    assert json_stats(broken, "train_epoch")[-1]["loss"] == json_stats(whole, "train_epoch")[-1]["loss"]
+    train(tiny_cfg(videos, complete, **changes))
+    assert losses(broken) == losses(complete)
+    assert json_stats(broken, "train_epoch")[-1]["loss"] == json_stats(complete, "train_epoch")[-1]["loss"]
 
 
 def test_a_run_killed_in_every_phase_resumes_with_the_same_losses(videos, tmp_path):
-    whole, broken = tmp_path / "whole", tmp_path / "broken"
-    train(tiny_cfg(videos, whole, **BOTH_CYCLES))
-    legs = build_schedule(tiny_cfg(videos, whole, **BOTH_CYCLES)).plan(12)
+    complete, broken = tmp_path / "complete", tmp_path / "broken"
+    train(tiny_cfg(videos, complete, **BOTH_CYCLES))
+    legs = build_schedule(tiny_cfg(videos, complete, **BOTH_CYCLES)).plan(12)
     ends = accumulate(phase_iterations(legs).values())  # the last run trains the last phase
     for end in [*ends][:-1]:
         code, text = stop_after(end, broken, command(videos, broken, **BOTH_CYCLES), signal.SIGKILL)
         assert code == -signal.SIGKILL, text
     train(tiny_cfg(videos, broken, **BOTH_CYCLES))
-    assert losses(broken) == losses(whole)
+    assert losses(broken) == losses(complete)
 
 
 def test_two_processes_train_and_test_as_one_run(videos, tmp_path):
@@ -88,16 +88,16 @@ def test_four_processes_resume_with_the_same_losses_to_the_last_bit(videos, tmp_
         "TRAIN__BATCH_SIZE": 4,
         "MULTIGRID__LONG_CYCLE_FACTORS": [[0.5, 1], [1, 1]],
     }
-    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    complete, broken = tmp_path / "complete", tmp_path / "broken"
     middle = "checkpoints/checkpoint_epoch_00004.pyth"
-    for output in (whole, broken):
+    for output in (complete, broken):
         if output == broken:
             (broken / middle).parent.mkdir(parents=True)
-            (broken / middle).write_bytes((whole / middle).read_bytes())
+            (broken / middle).write_bytes((complete / middle).read_bytes())
         code, text = finish(start(command(videos, output, **changes)))
         assert code == 0, text
     done = read_checkpoint(broken / middle)["iteration"]
-    assert losses(broken) == {i: loss for i, loss in losses(whole).items() if i > done}
+    assert losses(broken) == {i: loss for i, loss in losses(complete).items() if i > done}
 
 
 def test_the_error_of_a_rank_is_reported_once_and_ends_all(videos, tmp_path):

@@ -1,4 +1,4 @@
-"""The comparison of the demo: what is read from a run, and the tables and figures made of it."""
+"""The comparison of the demo: reading the results of a run, and the tables and figures."""
 
 import json
 import sys
@@ -61,8 +61,8 @@ def test_a_run_that_fails_ends_the_comparison(tmp_path):
 
 
 def test_the_seconds_of_every_json_line_are_kept():
-    said = 'print("human"); print("[x] json_stats: " + \'{"split": "test_final", "top1_acc": "1.00"}\')'
-    (stats,) = runs.follow([sys.executable, "-c", said])
+    program = 'print("human"); print("[x] json_stats: " + \'{"split": "test_final", "top1_acc": "1.00"}\')'
+    (stats,) = runs.follow([sys.executable, "-c", program])
     assert stats["top1_acc"] == "1.00"
     assert stats["wall_sec"] >= 0
 
