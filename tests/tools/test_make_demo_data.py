@@ -78,7 +78,7 @@ def test_the_same_seed_gives_the_same_pixels_and_another_seed_different_ones(tmp
     assert np.shape(first) != np.shape(other) or not np.array_equal(first, other)
 
 
-def test_what_is_not_motion_does_not_depend_on_the_class():
+def test_everything_but_motion_is_independent_of_the_class():
     looks = [next(demo.render(motion, (0, 0, 5))) for motion in demo.MOTIONS.values()]
     for look in looks[1:]:
         assert look[:5] == looks[0][:5]
