@@ -75,7 +75,7 @@ def test_an_output_folder_that_cannot_be_written_is_reported_with_its_key(tmp_pa
 
 def test_objects_of_a_failed_run_are_released_before_the_program_ends():
     class Loader:
-        """Takes the place of a loader, whose workers complain if they outlive the program."""
+        """Replaces a loader, whose workers complain if they outlive the program."""
 
     held = []
 

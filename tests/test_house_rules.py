@@ -127,7 +127,7 @@ def test_one_place_catches_every_exception():
         if isinstance(node, ast.ExceptHandler)
         and (node.type is None or ast.unparse(node.type) in ("Exception", "BaseException"))
     ]
-    assert caught == ["slowfast/datasets/video/reader.py"]  # whatever reading a video raises is a VideoError
+    assert caught == ["slowfast/datasets/video/reader.py"]  # turns errors of reading a video into VideoErrors
 
 
 MAX_FILE_LINES, MAX_FUNCTION_LINES, MAX_COMPLEXITY = 400, 40, 10

@@ -13,7 +13,7 @@ import av
 import numpy as np
 
 COLUMNS, ROWS = 8, 2
-ZERO = np.array([95, 40, 10], np.uint8)  # the colour (R, G, B) of a bit that is 0
+ZERO = np.array([95, 40, 10], np.uint8)  # the color (R, G, B) of a bit that is 0
 ONE = np.array([250, 215, 130], np.uint8)
 MIDDLE = 127  # of the green values
 
@@ -79,7 +79,7 @@ def write_video(
 
     `pts`: one time per frame in units of 1 / (fps * 100) seconds, for a variable rate or another start.
     `rotation`: degrees (multiples of 90) a player turns the picture counter-clockwise.
-    `container`: the format's name where the suffix does not tell it.
+    `container`: the name of the format if the suffix does not determine it.
     """
     path = Path(path)
     frames = [numbered_frame(number, size) for number in range(num_frames)] if frames is None else list(frames)
@@ -153,7 +153,7 @@ def truncate(path, fraction: float = 0.5) -> Path:
 
 
 class FFmpegCalls:
-    """Notes what FFmpeg is asked for: files `opened` (with which options), times `sought`, and frames `decoded`."""
+    """Records the calls of FFmpeg: the options of files `opened`, times `sought`, and frames `decoded`."""
 
     def __init__(self):
         self.clear()

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""CPU time of reading clips, beside other readers on the same frames of the same files.
+"""Measure the CPU time of reading clips, compared with other readers on the same frames of the same files.
 
 benchmark.py decode                      on files that it encodes itself
-benchmark.py decode FILE [FILE ...]      on your own
+benchmark.py decode FILE [FILE ...]      on your own files
 
-Each row is a file and a grid (frames x stride, short side at most); the readers take turns on the same frames. The
-first column gives milliseconds of CPU per clip, the others how many times longer another reader takes: the median
+Each row is a file and a grid (frames x stride, maximal short side); the readers take turns on the same frames. The
+first column gives milliseconds of CPU per clip, the others the time of another reader over it: the median
 over the clips, and the range.
 """
 
@@ -51,7 +51,7 @@ def read_opencv(path: str, indices: np.ndarray, short_side: int) -> np.ndarray:
     frames, wanted = [], set(indices.tolist())
     for index in range(indices[0], indices[-1] + 1):
         if not capture.grab():
-            raise UserError(f"OpenCV can't read frame {index} of {path}")
+            raise UserError(f"OpenCV cannot read frame {index} of {path}")
         if index in wanted:
             frames.append(_resize(cv2.cvtColor(capture.retrieve()[1], cv2.COLOR_BGR2RGB), short_side))
     return np.stack(frames)
@@ -77,7 +77,7 @@ def _resize(frame: np.ndarray, short_side: int) -> np.ndarray:
 
 
 def other_readers() -> dict[str, Callable]:
-    """OpenCV, and what else is installed."""
+    """Return OpenCV, and the other readers that are installed."""
     readers = {"cv2": read_opencv}
     optional = {"torchcodec": read_torchcodec, "decord": read_decord}
     return readers | {name: reader for name, reader in optional.items() if importlib.util.find_spec(name)}
@@ -96,7 +96,7 @@ def benchmark_decode(paths: Sequence[str], clips: int) -> None:
 
 
 def measure(path: str, grid: Grid, others: dict[str, Callable], clips: int) -> tuple[list, dict[str, list]]:
-    """Milliseconds of our reader for each clip, and how many times longer the others took for it."""
+    """Return the milliseconds of this project's reader for each clip, and the ratios of the other readers to them."""
     rng = np.random.default_rng(0)
     with open_video(path) as video:
         num_frames = video.num_frames
@@ -121,7 +121,7 @@ def cpu_ms(reader: Callable, *args) -> float:
 
 
 def encode_samples(folder: str) -> list[str]:
-    """Ten seconds of a moving texture as x264 makes it, small and large, with many key frames and with few."""
+    """Encode ten seconds of a moving texture with x264, small and large, with many and with few key frames."""
     paths = []
     for width, height, gop in ((340, 256, 12), (340, 256, 250), (1280, 720, 250), (170, 128, 12)):
         path = os.path.join(folder, f"{width}x{height}_gop{gop}.mp4")
@@ -137,7 +137,7 @@ def encode_samples(folder: str) -> list[str]:
 
 
 def moving_texture(width: int, height: int, num_frames: int):
-    """Pictures of a drifting texture with a disc that crosses it, and a little noise."""
+    """Yield pictures of a drifting texture with a disc that crosses it, and a little noise."""
     rng = np.random.default_rng(0)
     coarse = rng.integers(0, 255, (height // 8, width // 8, 3), dtype=np.uint8)
     texture = cv2.resize(coarse, (2 * width, 2 * height), interpolation=cv2.INTER_CUBIC)

@@ -16,7 +16,7 @@ from slowfast.datasets.scan import Videos, scan, videos_of_config, videos_of_lis
 from slowfast.utils.logging import progress_bar
 from slowfast.utils.parser import fail_cleanly, load_config, parse_args
 
-LINES = 20  # of progress, where there is no terminal for a bar
+LINES = 20  # of progress, without a terminal for a bar
 
 
 def main(argv: list[str] | None = None) -> int:

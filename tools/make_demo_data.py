@@ -3,12 +3,12 @@
 
 Twelve classes of motion (eight directions, two spins, two zooms) over random textures and shapes. The objects of a
 video live on a torus (what leaves on one side comes in on the other) and every motion keeps their position, angle and
-size uniformly distributed, so that any single frame has exactly the same distribution in all classes: only the order
-of the frames tells the class. Everything else (texture, colour, shape, number, speed, length, frame rate, size, camera
+size uniformly distributed, so every single frame has exactly the same distribution in all classes: only the order
+of the frames shows the class. Everything else (texture, color, shape, number, speed, length, frame rate, size, camera
 shake, bit rate) is drawn independently of the class. Left and right are classes: train with `DATA.RANDOM_FLIP False`.
 
-The same arguments give the same pixels. A finished data set is kept and reused; a half-written or a different one is
-made again.
+The same arguments give the same pixels. A finished data set is kept and reused; an incomplete or different one is
+replaced.
 """
 
 import argparse
@@ -42,10 +42,10 @@ SPRITE_PX = 64
 
 
 class Motion(NamedTuple):
-    """What a class does to every object, in signs; `states` draws how fast.
+    """The directions of motion of a class, as signs; `states` draws the speed.
 
-    Four frames are enough to tell any of them, as they are for most of Kinetics: the coarse clips of multigrid
-    training can learn from them.
+    Four frames are enough to recognize each motion, as for most of Kinetics, so a model can learn from the coarse
+    clips of multigrid training.
     """
 
     slide_x: int = 0  # to the left or right
@@ -82,12 +82,12 @@ class States(NamedTuple):
 class Sprite(NamedTuple):
     """A textured shape on SPRITE_PX x SPRITE_PX pixels."""
 
-    colours: np.ndarray  # RGB, uint8
+    colors: np.ndarray  # RGB, uint8
     mask: np.ndarray  # 255 inside, 0 outside
 
 
 class Look(NamedTuple):
-    """Everything about a video that has nothing to do with its class."""
+    """The properties of a video that do not depend on its class."""
 
     height: int
     width: int
@@ -95,24 +95,24 @@ class Look(NamedTuple):
     num_frames: int
     bytes_per_frame: int
     background: np.ndarray  # H+2m x W+2m x 3 uint8, m pixels of margin for the camera's shake
-    shake_px: np.ndarray  # num_frames x 2 (x, y), whole pixels
+    shake_px: np.ndarray  # num_frames x 2 (x, y), integer pixels
     sprites: list[Sprite]
 
 
 def states(motion: Motion, rng: np.random.Generator, times_sec: np.ndarray, extent: tuple) -> States:
-    """Draw one object's way through the frame.
+    """Draw the path of one object through the frame.
 
-    All motions draw the same numbers, and leave the distribution of any one frame uniform.
+    All motions draw the same numbers, and keep the distribution in every frame uniform.
     """
     start_x, start_y = rng.uniform(0, 1, 2) * extent
     start_angle_rad, start_zoom = rng.uniform(0, 2 * np.pi), rng.uniform(0, 1)
-    way = rng.uniform(0.5, 0.85) * times_sec  # in short sides
+    distance = rng.uniform(0.5, 0.85) * times_sec  # in short sides
     straight = max(np.hypot(motion.slide_x, motion.slide_y), 1)  # no faster along a diagonal
-    zoom = (start_zoom + 0.7 * motion.zoom * way) % 1
+    zoom = (start_zoom + 0.7 * motion.zoom * distance) % 1
     return States(
-        x=start_x + motion.slide_x / straight * way,
-        y=start_y + motion.slide_y / straight * way,
-        angle_rad=start_angle_rad + motion.spin * np.pi * way,
+        x=start_x + motion.slide_x / straight * distance,
+        y=start_y + motion.slide_y / straight * distance,
+        angle_rad=start_angle_rad + motion.spin * np.pi * distance,
         size=MIN_SIZE * (MAX_SIZE / MIN_SIZE) ** zoom,
     )
 
@@ -138,7 +138,7 @@ def waves(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
 
 
 def texture(rng: np.random.Generator, height: int, width: int, bright: bool) -> np.ndarray:
-    """A random pattern between two random colours of the wanted brightness, height x width x 3 float32 in [0, 255]."""
+    """A random pattern between two random colors, bright or dark, height x width x 3 float32 in [0, 255]."""
     pattern = (noise, waves)[rng.integers(2)](rng, height, width)[..., None]
     low, high = (130, 250) if bright else (5, 125)
     first, second = rng.uniform(low, high, (2, 3))
@@ -146,11 +146,11 @@ def texture(rng: np.random.Generator, height: int, width: int, bright: bool) -> 
 
 
 def draw_sprite(rng: np.random.Generator, bright: bool) -> Sprite:
-    """A lopsided polygon filled with a texture."""
+    """An irregular polygon filled with a texture."""
     corners = int(rng.integers(3, 8))
     angles = np.sort(rng.uniform(0, 2 * np.pi / corners, corners) + np.arange(corners) * 2 * np.pi / corners)
     radii = rng.uniform(0.55, 1.0, corners) * (SPRITE_PX / 2 - 2)
-    radii[rng.integers(corners)] = SPRITE_PX / 2 - 2  # one far corner: the angle can be seen
+    radii[rng.integers(corners)] = SPRITE_PX / 2 - 2  # one corner is far out, so that the angle is visible
     points = SPRITE_PX / 2 + np.stack([radii * np.cos(angles), radii * np.sin(angles)], axis=1)
     mask = np.zeros((SPRITE_PX, SPRITE_PX), np.uint8)
     cv2.fillPoly(mask, [points.round().astype(np.int32)], 255)
@@ -158,7 +158,7 @@ def draw_sprite(rng: np.random.Generator, bright: bool) -> Sprite:
 
 
 def draw_look(rng: np.random.Generator) -> Look:
-    """Draw everything that has nothing to do with the class."""
+    """Draw the properties that do not depend on the class."""
     short, aspect = int(rng.choice(SHORT_SIDES)), float(rng.choice(ASPECTS))
     long = round(short * aspect / 2) * 2
     height, width = (short, long) if rng.random() < 0.6 else (long, short)
@@ -179,17 +179,17 @@ def draw_look(rng: np.random.Generator) -> Look:
     )
 
 
-def paint(frame: np.ndarray, sprite: Sprite, centre: tuple, diameter_px: float, angle_rad: float) -> None:
-    """Put a sprite into the frame (H x W x 3 uint8, in place); what crosses a border comes in on the other side."""
+def paint(frame: np.ndarray, sprite: Sprite, center: tuple, diameter_px: float, angle_rad: float) -> None:
+    """Put a sprite into the frame (H x W x 3 uint8, in place); parts beyond a border appear on the opposite side."""
     height, width = frame.shape[:2]
     radius = int(np.ceil(diameter_px / 2)) + 1
-    corner = np.floor(np.array(centre) - radius).astype(int)  # of the patch, in whole pixels
+    corner = np.floor(np.array(center) - radius).astype(int)  # of the patch, in integer pixels
     scale, turn = diameter_px / SPRITE_PX, angle_rad
     linear = scale * np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
-    offset = np.array(centre) - corner - linear @ np.full(2, SPRITE_PX / 2)
+    offset = np.array(center) - corner - linear @ np.full(2, SPRITE_PX / 2)
     matrix = np.column_stack([linear, offset])
     size = (2 * radius + 1, 2 * radius + 1)
-    patch = cv2.warpAffine(sprite.colours, matrix, size, flags=cv2.INTER_LINEAR)
+    patch = cv2.warpAffine(sprite.colors, matrix, size, flags=cv2.INTER_LINEAR)
     mask = cv2.warpAffine(sprite.mask, matrix, size, flags=cv2.INTER_NEAREST)
     for rows, part_y in wrapped(corner[1], len(patch), height):
         for columns, part_x in wrapped(corner[0], len(patch), width):
@@ -207,7 +207,7 @@ def wrapped(start: int, length: int, period: int):
 
 
 def render(motion: Motion, seed: tuple):
-    """Yield (the look, then) the frames of one video, H x W x 3 uint8 RGB. The look never depends on the motion."""
+    """Yield the look of one video, then its frames, H x W x 3 uint8 RGB. The look does not depend on the motion."""
     look = draw_look(np.random.default_rng([*seed, 0]))
     yield look
     short = min(look.height, look.width)
@@ -221,13 +221,13 @@ def render(motion: Motion, seed: tuple):
         top, left = margin - shake_y, margin - shake_x
         frame = look.background[top : top + look.height, left : left + look.width].copy()
         for sprite, state in zip(look.sprites, objects, strict=True):
-            centre = (state.x[i] * short + shake_x, state.y[i] * short + shake_y)
-            paint(frame, sprite, centre, state.size[i] * short, state.angle_rad[i])
+            center = (state.x[i] * short + shake_x, state.y[i] * short + shake_y)
+            paint(frame, sprite, center, state.size[i] * short, state.angle_rad[i])
         yield frame
 
 
 def encoder_options(look: Look) -> dict[str, str]:
-    """H.264 at a constant bit rate, so that the size of a file does not tell how much moves in it."""
+    """Options for H.264 at a constant bit rate, so that the size of a file does not depend on the motion."""
     rate = str(8 * look.bytes_per_frame * look.fps)
     constant = {
         "b": rate,
@@ -254,7 +254,7 @@ def write_video(path: str, motion: Motion, seed: tuple) -> None:
 
 
 def plan_split(split: str, per_class: int, seed: int) -> list:
-    """Rows (path, label, seed of the video) of one split, in an order and with names that don't tell the class."""
+    """Rows (path, label, seed of the video) of one split. Order and names do not depend on the class."""
     labels = np.repeat(np.arange(len(MOTIONS)), per_class)
     np.random.default_rng([seed, SPLITS.index(split)]).shuffle(labels)
     return [
@@ -263,7 +263,7 @@ def plan_split(split: str, per_class: int, seed: int) -> list:
 
 
 def write_row(task: tuple) -> None:
-    """One video of the plan, in a worker process."""
+    """Write one video of the plan, in a worker process."""
     cv2.setNumThreads(1)
     root, (path, label, seed) = task
     write_video(os.path.join(root, path), list(MOTIONS.values())[label], seed)
@@ -278,18 +278,20 @@ def write_lists(root: str, plan: dict) -> None:
 
 
 def is_complete(out: str, arguments: dict) -> bool:
-    """Whether OUT holds just this data set. A folder of anything but demo data is the user's: an error."""
+    """Return whether OUT is exactly this data set. Raises UserError if OUT has files other than demo data."""
     marker = os.path.join(out, MARKER)
     if os.path.exists(marker):
         with open(marker) as f:
             return json.load(f) == arguments
     if os.path.exists(out) and (not os.path.isdir(out) or os.listdir(out)):
-        raise UserError(f"OUT {out}: it exists and is no demo data set (no {MARKER} in it); name a new or empty folder")
+        raise UserError(
+            f"OUT {out}: it exists and is not a demo data set (without {MARKER}); name a new or empty folder"
+        )
     return False
 
 
 def make(out: str, per_class: dict, seed: int = 0, workers: int = 1) -> bool:
-    """Make the data set at OUT unless it is there already; whether it was made.
+    """Make the data set at OUT unless it exists, and return whether it was made.
 
     Args:
         per_class: videos per class, for each of SPLITS.
@@ -297,7 +299,7 @@ def make(out: str, per_class: dict, seed: int = 0, workers: int = 1) -> bool:
     arguments = {"version": VERSION, "seed": seed, "per_class": per_class}
     if is_complete(out, arguments):
         return False
-    part = out.rstrip(os.sep) + ".part"  # written aside and renamed: a data set is whole or not there
+    part = out.rstrip(os.sep) + ".part"  # written here, then renamed: OUT is never incomplete
     shutil.rmtree(part, ignore_errors=True)
     plan = {split: plan_split(split, per_class[split], seed) for split in SPLITS}
     for split in SPLITS:
@@ -317,7 +319,7 @@ def make(out: str, per_class: dict, seed: int = 0, workers: int = 1) -> bool:
 
 
 def show_progress(results, total: int) -> None:
-    """Go through the results with a line that counts: in place on a terminal, every tenth in a file."""
+    """Iterate over the results and print their count: on one line of a terminal, or ten lines in a file."""
     live, start = sys.stderr.isatty(), time.perf_counter()
     for done, _ in enumerate(results, 1):
         if live or done * 10 // total != (done - 1) * 10 // total:
@@ -342,7 +344,7 @@ def main(argv=None) -> None:
     start = time.perf_counter()
     made = make(args.out, per_class, args.seed, args.workers)
     total = sum(per_class.values()) * len(MOTIONS)
-    done = f"made in {time.perf_counter() - start:.0f} s" if made else "there already, kept"
+    done = f"made in {time.perf_counter() - start:.0f} s" if made else "exists already, kept"
     print(f"{args.out}: {total} videos of {len(MOTIONS)} motions, {done}")
 
 

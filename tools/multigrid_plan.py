@@ -33,7 +33,7 @@ def main() -> None:
 
 
 def show(cfg, path: str, args: argparse.Namespace) -> None:
-    """Print the plan of the config at `path`, and write it to the files that are asked for."""
+    """Print the plan of the config at `path`, and write it to the files of --json and --plot."""
     num_videos = args.num_videos or len(build_dataset(cfg.TRAIN.DATASET, cfg, "train"))
     world = World.from_cfg(cfg)
     schedule, baseline = build_schedule(cfg, world), build_baseline(cfg, world)

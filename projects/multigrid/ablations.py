@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Train the demo's recipes with several seeds, and what multigrid is without each of its parts; print the tables.
+"""Train the demo's recipes with several seeds, and multigrid without each of its parts; print the tables.
 
-Every run is a plain command (printed, and kept in its result.json); runs that are finished are not done again.
+Every run is a plain command, which is printed and stored in its result.json. Finished runs are not repeated.
 """
 
 import argparse
@@ -29,7 +29,7 @@ ABLATIONS = (
     variant(MULTIGRID, "short cycle only", "MULTIGRID.LONG_CYCLE", "False"),
     variant(MULTIGRID, "no fine-tuning phase", "MULTIGRID.FINE_TUNE", "False"),
     variant(MULTIGRID, "epoch factor 1", "MULTIGRID.EPOCH_FACTOR", "1.0"),
-    *map(last_shapes, (1, 2, 3)),  # multigrid itself has S = 4
+    *map(last_shapes, (1, 2, 3)),  # S = 4 is multigrid itself
     variant(MULTIGRID, "single long cycle", "MULTIGRID.LONG_CYCLE_DESIGN", "single"),
     variant(BASELINE, "baseline, cosine", "SOLVER.LR_POLICY", "cosine", "SOLVER.STEPS", "[]", "SOLVER.LRS", "[]"),
     variant(MULTIGRID, "multigrid, cosine", "SOLVER.LR_POLICY", "cosine", "SOLVER.STEPS", "[]", "SOLVER.LRS", "[]"),

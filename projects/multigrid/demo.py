@@ -19,7 +19,7 @@ def make_data(data: Path) -> None:
 
 
 def write_report(results: list[Result], output: Path) -> str:
-    """Write the comparison to OUTPUT/comparison.md and, with matplotlib, .png; the text that says it."""
+    """Write the comparison to OUTPUT/comparison.md and, with matplotlib, .png; return it as text."""
     groups = [[result] for result in results]
     text = table(groups)
     (output / "comparison.md").write_text(text + "\n")

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Multigrid training in anybody's loop: a plain torch.nn network, a plain data set, and `slowfast.multigrid`."""
+"""Multigrid training in your own loop: a plain torch.nn network, a plain data set, and `slowfast.multigrid`."""
 
 import torch
 import torch.nn.functional as F
@@ -10,12 +10,12 @@ import slowfast.multigrid as mg
 
 
 class MovingBars(Dataset):
-    """Noisy clips of a bar that goes up, down, left or right. The index says which video, on what grid."""
+    """Noisy clips of a bar that goes up, down, left or right. The index gives the video and the grid."""
 
     def __getitem__(self, index: mg.ClipIndex) -> tuple[torch.Tensor, int]:
-        generator = torch.Generator().manual_seed(1000 * index.epoch + index.video)  # not of the worker or the time
+        generator = torch.Generator().manual_seed(1000 * index.epoch + index.video)  # independent of worker and time
         start, label = torch.rand((), generator=generator), index.video % 4
-        moves = torch.linspace(0, 0.4, index.frames) * (1 if label % 2 else -1)  # one span, however many frames
+        moves = torch.linspace(0, 0.4, index.frames) * (1 if label % 2 else -1)  # one span for any `frames`
         bar = ((torch.arange(32) / 32 - (start + moves)[:, None]) % 1 < 0.3).float()  # (T, 32)
         clip = bar[:, :, None].expand(-1, -1, 32) if label < 2 else bar[:, None, :].expand(-1, 32, -1)  # (T, 32, 32)
         clip = clip + 0.5 * torch.randn(clip.shape, generator=generator)
@@ -28,7 +28,7 @@ def block(width_in: int, width_out: int) -> nn.Sequential:
 
 
 def train(num_videos: int = 256, base_lr: float = 0.02) -> list[tuple[float, float]]:
-    """Loss and accuracy of every iteration."""
+    """Return loss and accuracy of every iteration."""
     recipe = mg.Recipe(mg.Shape(8, 8, 32), stride=1, max_epoch=6, steps=(0, 3, 5), rates=(1, 0.1, 0.01))
     legs = mg.multigrid_schedule(recipe, mg.Multigrid(epoch_factor=2.0)).plan(num_videos)  # all iterations, counted
     batches = iter(DataLoader(MovingBars(), batch_sampler=mg.ShortCycleBatchSampler(legs, num_videos)))

@@ -1,4 +1,4 @@
-"""Run a recipe by its plain command, time it, and put what several runs reached into a table and a figure."""
+"""Run a recipe with its plain command, time it, and show the results of several runs as a table and a figure."""
 
 import json
 import os
@@ -15,13 +15,13 @@ from statistics import mean, stdev
 
 REPO = Path(__file__).resolve().parents[2]
 JSON_PREFIX = "json_stats: "
-THREADS = {"OMP_NUM_THREADS": "1"}  # one core trains, the loader's worker has the other: two threads would wait for it
+THREADS = {"OMP_NUM_THREADS": "1"}  # one core trains, the other decodes: a second thread would slow both down
 RESULT = "result.json"
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """A config of this repository and what is changed in it."""
+    """A config of this repository and its overrides."""
 
     name: str
     config: str
@@ -34,12 +34,12 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Result:
-    """What a run did.
+    """The measurements of a run.
 
     Attributes:
         train_sec: wall-clock of the training command from its start to after the last evaluation.
-        eval_sec: what of it went into the evaluations.
-        cpu_sec: processor seconds of the whole command, test included: what counts on a machine shared with others.
+        eval_sec: the part of it that the evaluations took.
+        cpu_sec: processor seconds of the command, test included; comparable even on a shared machine.
         test_acc: top-1 accuracy in percent over all views.
         curve: (seconds, epoch, validation top-1 in percent) at each evaluation.
     """
@@ -58,20 +58,18 @@ class Result:
 
 
 def run(recipe: Recipe, data: Path, output_dir: Path, seed: int = 0) -> Result:
-    """Train and test in a process of its own, or read the result of the same command if it is there already."""
+    """Train and test in another process, or read the result of the same command if there is one."""
     arguments = recipe.command(data, output_dir, seed)
     blank = Result(recipe.name, " ".join([*map("=".join, THREADS.items()), shlex.join(arguments)]), seed)
     done = read_result(output_dir / RESULT)
     if done and done.command == blank.command:
         return done
-    if (
-        output_dir / "stdout.log"
-    ).exists():  # of an unfinished run, or of another: from the start, or the time is wrong
+    if (output_dir / "stdout.log").exists():  # a run that would resume has a wrong time
         shutil.rmtree(output_dir)
     print(f"\n== {recipe.name}: {blank.command}", flush=True)
     start = cpu_seconds()
     stats = follow([sys.executable, *arguments])
-    result = replace(summarise(blank, stats), cpu_sec=round(cpu_seconds() - start, 1))
+    result = replace(summarize(blank, stats), cpu_sec=round(cpu_seconds() - start, 1))
     (output_dir / RESULT).write_text(json.dumps(asdict(result), indent=1))
     return result
 
@@ -87,7 +85,7 @@ def cpu_seconds() -> float:
 
 
 def follow(command: list[str]) -> list[dict]:
-    """Run a command in the repository's root, print its text and return its json lines with the seconds so far."""
+    """Run a command in the root of the repository, print its text, and return its json lines with their seconds."""
     start, stats = time.perf_counter(), []
     environment = os.environ | THREADS
     with subprocess.Popen(command, cwd=REPO, env=environment, stdout=subprocess.PIPE, text=True) as process:
@@ -102,10 +100,10 @@ def follow(command: list[str]) -> list[dict]:
     return stats
 
 
-def summarise(blank: Result, stats: list[dict]) -> Result:
+def summarize(blank: Result, stats: list[dict]) -> Result:
     """Fill in a result from the json lines of its run."""
     last_epoch = [line for line in stats if line.get("_type") == "train_epoch"][-1]
-    evaluations = [line for line in stats if line.get("_type") == "val_epoch"]  # one is always after the last epoch
+    evaluations = [line for line in stats if line.get("_type") == "val_epoch"]  # the last epoch always has one
     return replace(
         blank,
         epochs=int(last_epoch["epoch"].split("/")[1]),
@@ -122,7 +120,7 @@ HEADER = ("recipe", "seeds", "epochs", "iterations", "clips", "training", "speed
 
 
 def table(groups: Sequence[Sequence[Result]]) -> str:
-    """One line a recipe, each a group of its seeds' results; speed-ups are over the first."""
+    """Return a table with one line per recipe. A group has the results of all seeds; speed-ups are over the first."""
     first = mean(result.train_sec for result in groups[0])
     rows = [HEADER, *(_row(group, first) for group in groups)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -146,7 +144,7 @@ def spread(values: Sequence[float]) -> str:
 
 
 def plot(groups: Sequence[Sequence[Result]], path: Path) -> bool:
-    """Draw validation accuracy over training time, a line a run; False where matplotlib is not installed."""
+    """Draw validation accuracy over training time, one line per run. Return False if matplotlib is not installed."""
     try:
         from matplotlib.figure import Figure
     except ImportError:

@@ -187,7 +187,7 @@ def warn_of_ignored(values: dict, defaults: dict) -> None:
     for key, value, why in changed(IGNORED, values, defaults):
         logger.warning("%s: %r has no effect here (%s)", key, value, why)
     if values["SOLVER.WARMUP_EPOCHS"] < 0:
-        logger.warning("SOLVER.WARMUP_EPOCHS: %g is below 0, there is no warm-up", values["SOLVER.WARMUP_EPOCHS"])
+        logger.warning("SOLVER.WARMUP_EPOCHS: %g is below 0; training has no warm-up", values["SOLVER.WARMUP_EPOCHS"])
 
 
 def changed(reasons: dict[str, str], values: dict, defaults: dict) -> Iterator[tuple]:

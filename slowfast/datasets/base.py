@@ -23,7 +23,7 @@ from slowfast.errors import UserError
 from slowfast.multigrid.sampler import ClipIndex
 
 MAX_ATTEMPTS = 50  # videos to try for one training clip
-REPLACEMENT = 0xBAD  # keeps the draw of another video apart from the draws of clips
+REPLACEMENT = 0xBAD  # makes the draw of a replacement independent of the draws of clips
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Multigrid training (Wu et al., CVPR 2020): usable in anybody's training loop."""
+"""Multigrid training (Wu et al., CVPR 2020): usable in any training loop."""
 
 from slowfast.multigrid.batch_norm import SubBatchNorm3d, average_statistics, convert, regroup
 from slowfast.multigrid.build import build_baseline, build_plan, build_schedule

@@ -29,7 +29,7 @@ GOOD = {
 
 
 @pytest.mark.parametrize("parts", GOOD.values(), ids=GOOD)
-def test_what_can_work_is_let_through(parts):
+def test_valid_combinations_are_accepted(parts):
     assert check_cfg(cfg_with(*parts)) is None
 
 
@@ -70,7 +70,7 @@ def test_a_key_without_effect_is_refused_away_from_its_default(key):
 
 
 @pytest.mark.parametrize("key", keys_in(IGNORED))
-def test_a_key_that_changes_no_result_is_warned_of(key, caplog):
+def test_a_key_that_changes_no_result_gives_a_warning(key, caplog):
     check_cfg(cfg_with({key: another_value(key)}))
     assert [f"{key}: {another_value(key)!r} has no effect here" in text for text in caplog.messages] == [True]
 

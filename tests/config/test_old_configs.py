@@ -1,4 +1,4 @@
-"""Configs of older versions and of forks: what loads, with which values, and what is refused."""
+"""Configs of older versions and of forks: those that load, their values, and those that are refused."""
 
 import pytest
 
@@ -59,10 +59,10 @@ def test_an_old_config_loads_with_its_values(tmp_path, caplog, text, key, value)
         ("TASK: empty", "TASK: 'empty' has no effect here"),
         ("TENSORBOARD: {HISTOGRAM: {ENABLE: True}}", "TENSORBOARD.HISTOGRAM.ENABLE: True has no effect here"),
         ("DATA_LOADER: {ENABLE_MULTI_THREAD_DECODE: True}", "ENABLE_MULTI_THREAD_DECODE: True has no effect here"),
-        ("SOLVER: {WARMUP_EPOCHS: -1}", "SOLVER.WARMUP_EPOCHS: -1 is below 0, there is no warm-up"),
+        ("SOLVER: {WARMUP_EPOCHS: -1}", "SOLVER.WARMUP_EPOCHS: -1 is below 0; training has no warm-up"),
     ],
 )
-def test_what_changes_no_result_is_a_warning(tmp_path, caplog, text, warning):
+def test_keys_that_change_no_result_give_a_warning(tmp_path, caplog, text, warning):
     load(tmp_path, text)
     assert [warning in message for message in caplog.messages] == [True]
 
@@ -85,7 +85,7 @@ def test_what_changes_no_result_is_a_warning(tmp_path, caplog, text, warning):
         ("TRAIN: {CHECKPOINT_CLEAR_NAME_PATTERN: backbone}", "NAME_PATTERN: 'backbone' does not fit; give a list"),
     ],
 )
-def test_what_cannot_be_honored_is_refused(tmp_path, text, message):
+def test_values_that_cannot_be_honored_are_refused(tmp_path, text, message):
     with pytest.raises(UserError, match=message):
         load(tmp_path, text)
 

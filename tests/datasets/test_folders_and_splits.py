@@ -44,7 +44,7 @@ def test_folders_named_by_numbers_are_classes_in_the_order_of_the_numbers(tmp_pa
     assert "numbers by value, then names alphabetically: 0 007, 1 9, 2 10, 3 360, 4 cat, 5 dog" in caplog.text
 
 
-def test_classes_numbered_without_a_train_folder_are_warned_of(tmp_path, caplog):
+def test_classes_numbered_without_a_train_folder_give_a_warning(tmp_path, caplog):
     touch(tmp_path, "test/b/1.mp4", "test/a/1.mp4")
     assert build_dataset("folder", small_cfg(tmp_path), "test").class_names == ["a", "b"]
     assert "train does not exist: make sure that" in caplog.text

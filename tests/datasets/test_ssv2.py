@@ -62,7 +62,7 @@ def test_frames_come_in_the_order_of_opencv(frames_dir):
     assert frame[..., 2].mean() - frame[..., 0].mean() == pytest.approx(red - blue, abs=40)
 
 
-def test_video_files_give_what_their_frames_would(frames_dir, tmp_path_factory):
+def test_video_files_give_the_same_clips_as_their_frames(frames_dir, tmp_path_factory):
     for video, count in (("10", 9), ("12", 20)):
         write_video(frames_dir / "frames" / f"{video}.webm", count, size=(48, 48), codec="libvpx-vp9")
     images = build_dataset("ssv2", ssv2_cfg(frames_dir), "val")
@@ -76,7 +76,7 @@ def test_video_files_give_what_their_frames_would(frames_dir, tmp_path_factory):
         assert abs(first.float().mean((0, 1, 2)) - second.float().mean((0, 1, 2))).max() < 8  # the same channel order
 
 
-def test_flipping_is_warned_of(frames_dir, caplog):
+def test_flipping_gives_a_warning(frames_dir, caplog):
     build_dataset("ssv2", ssv2_cfg(frames_dir, DATA__RANDOM_FLIP=True), "train")
     assert "DATA.RANDOM_FLIP" in caplog.text
 

@@ -114,7 +114,7 @@ def test_colors_that_cannot_be_converted_are_an_error_of_the_video(tmp_path, mat
 
 @pytest.mark.parametrize("kind", [IndexError, ValueError, RuntimeError, UnicodeDecodeError, MemoryError, OSError])
 @pytest.mark.parametrize("place", ["demux", "decode_all", "image"])
-def test_whatever_reading_raises_is_an_error_of_the_video(tmp_path, kind, place, monkeypatch):
+def test_every_error_of_reading_is_a_video_error(tmp_path, kind, place, monkeypatch):
     path = write_video(tmp_path / "v.avi", 5, codec="mpeg4")
 
     def fail(*_):
@@ -130,7 +130,7 @@ def test_whatever_reading_raises_is_an_error_of_the_video(tmp_path, kind, place,
     assert check_video(path) == str(raised.value)
 
 
-def test_the_errors_of_whoever_uses_a_video_stay_as_they_are(tmp_path):
+def test_errors_of_the_code_that_uses_a_video_are_not_changed(tmp_path):
     path = write_video(tmp_path / "v.mp4", 5)
     with pytest.raises(RuntimeError, match="of the user"), open_video(path):
         raise RuntimeError("of the user")
@@ -273,7 +273,7 @@ SCRIPTS = {
 
 @pytest.mark.parametrize("kind", SCRIPTS)
 @pytest.mark.parametrize("suffix", [".mp4", ".m3u8", ".txt", ".ffconcat"])
-def test_playlists_and_scripts_are_no_videos(tmp_path, kind, suffix):
+def test_playlists_and_scripts_are_not_videos(tmp_path, kind, suffix):
     target = write_video(tmp_path / "target.ts", 3)
     path = tmp_path / f"v{suffix}"
     path.write_text(SCRIPTS[kind].format(target=target.name))
@@ -293,7 +293,7 @@ def write_gif(path):
 
 
 @pytest.mark.parametrize("name", ["v.avi", "v.mkv", "v.flv", "v.mpg"])
-def test_a_file_with_an_endless_tail_is_given_up_after_a_time(tmp_path, name):
+def test_reading_a_file_with_an_endless_tail_ends_after_a_time(tmp_path, name):
     codec = {"v.avi": "mpeg4", "v.mpg": "mpeg2video"}.get(name, "libx264")
     path = write_video(tmp_path / name, 6, codec=codec)
     os.truncate(path, 10 << 30)
@@ -323,7 +323,7 @@ def test_frames_that_would_fill_the_memory_are_refused(tmp_path, name, monkeypat
     assert check_video(path) != ""
 
 
-def test_a_stream_that_is_larger_than_its_header_says_is_refused_too(tmp_path, monkeypatch):
+def test_a_stream_with_larger_frames_than_its_header_is_refused_too(tmp_path, monkeypatch):
     path = write_video(tmp_path / "v.mp4", 3)
     data = bytearray(path.read_bytes())
     at = data.find(b"avc1", data.find(b"stsd")) + 28
@@ -339,7 +339,7 @@ def test_a_packet_that_would_fill_the_memory_is_refused(tmp_path, monkeypatch):
     assert "a packet of over 100 bytes" in check_video(path)
 
 
-def test_frames_behind_damage_in_a_counted_stream_are_not_given(tmp_path):
+def test_frames_after_damage_in_a_counted_stream_are_refused(tmp_path):
     path = write_video(tmp_path / "v.avi", 40, codec="libx264", options={"g": "10", "bf": "0"})
     with av.open(str(path)) as reader:
         at, size = [(packet.pos, packet.size) for packet in reader.demux(video=0)][25]

@@ -1,4 +1,4 @@
-"""Every file is held against a plain decode of the whole stream, and against the numbers its frames show."""
+"""Every file is compared with a sequential decode of the entire stream, and with the numbers that its frames show."""
 
 import os
 import struct
@@ -81,9 +81,9 @@ FILES = {
     "rotated_180.mp4": {"rotation": 180},
     "rotated_270.mkv": {"rotation": 270},
 }
-# Streams that have to be decoded from their start, for their packets don't tell which frame they hold.
+# Streams that have to be decoded from their start, because their packets do not show which frame they contain.
 COUNTED = ("avi", "h264", "mpg")
-NOT_AS_LONG = ("fragments.mp4", "early_start.mp4")  # headers that don't tell all, frames that are not shown
+NOT_AS_LONG = ("fragments.mp4", "early_start.mp4")  # incomplete headers, and frames that are not shown
 
 
 def write(folder, name):
@@ -99,7 +99,7 @@ def plain_decode(path, turns=0):
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_the_frames_asked_for_are_the_frames_that_come(tmp_path, name):
+def test_reading_returns_exactly_the_requested_frames(tmp_path, name):
     path = write(tmp_path, name)
     turns = FILES[name].get("rotation", 0) // 90
     expected = plain_decode(path, turns)
@@ -116,21 +116,21 @@ def test_the_frames_asked_for_are_the_frames_that_come(tmp_path, name):
 
 @pytest.fixture
 def ffmpeg(monkeypatch):
-    """What FFmpeg is asked for."""
+    """The calls of FFmpeg."""
     calls, real = FFmpegCalls(), av.open
     monkeypatch.setattr(av, "open", lambda *args, **options: calls.open(real, *args, **options))
     return calls
 
 
 @pytest.mark.parametrize("name", [name for name in FILES if not name.endswith(COUNTED) and "vp8" not in name])
-def test_the_packets_alone_tell_where_the_frames_are(tmp_path, name, ffmpeg):
+def test_frames_are_located_by_their_packets_alone(tmp_path, name, ffmpeg):
     path = write(tmp_path, name)
     with open_video(path) as video:
         ffmpeg.clear()
         assert len(video.read(range(0, video.num_frames, 3))) > 0
         assert len(video.read([video.num_frames - 1])) == 1
-        assert not ffmpeg.opened  # to decode the whole stream
-        assert not ffmpeg.sought  # for the packets are in memory
+        assert not ffmpeg.opened  # to decode the entire stream
+        assert not ffmpeg.sought  # because the packets are in memory
 
 
 @pytest.mark.parametrize("name", ["pyramid.mkv", "h264.mov", "hevc.mp4", "open_gop.ts", "vp9.webm", "with_sound.mkv"])
@@ -225,7 +225,7 @@ def test_another_reader_sees_the_same_frames(tmp_path, name):
 
 @pytest.mark.parametrize("codec", ["libx264", "libx265", "mpeg4", "libvpx-vp9", "libsvtav1"])
 @pytest.mark.parametrize(("start", "length"), [(10, 20), (3, 5), (8, 30)])
-def test_frames_outside_the_edit_list_are_not_there(tmp_path, codec, start, length):
+def test_frames_outside_the_edit_list_are_left_out(tmp_path, codec, start, length):
     path = write_video(tmp_path / "v.mp4", 40, codec=codec, options={"g": "8"})
     set_edit(path, start, length)
     expected = plain_decode(path)
@@ -287,7 +287,7 @@ def test_frames_that_nothing_refers_to_are_skipped(tmp_path, ffmpeg):
     assert (frames == plain_decode(path)[[0, 39]]).all()
 
 
-def test_frames_are_resized_whole(tmp_path):
+def test_frames_are_resized_without_cropping(tmp_path):
     path = write(tmp_path, "b_frames.mp4")
     with open_video(path) as video:
         small = video.read([4, 9], resize=(40, 20))
@@ -319,7 +319,7 @@ def test_the_rate_is_the_average_rate(tmp_path, fps, expected):
 
 
 @pytest.mark.parametrize("indices", [[], [-1], [40], [0, 41]])
-def test_frames_that_are_not_there_are_no_video_error(tmp_path, indices):
+def test_frames_out_of_range_are_not_a_video_error(tmp_path, indices):
     with open_video(write(tmp_path, "b_frames.mp4")) as video, pytest.raises(IndexError, match="of a video of 40"):
         video.read(indices)
 
@@ -366,7 +366,7 @@ def test_a_file_that_cannot_be_used_is_refused_with_its_reason(tmp_path, kind, r
     assert check_video(path) == str(raised.value)
 
 
-def test_a_damaged_frame_is_found_by_the_check_and_by_whoever_asks_for_it(tmp_path):
+def test_a_damaged_frame_is_found_by_the_check_and_when_it_is_read(tmp_path):
     path = write_video(tmp_path / "v.mp4", 40, options={"g": "10", "bf": "0"})
     with av.open(str(path)) as container:
         target = [(p.pos, p.size) for p in container.demux(video=0)][25]
@@ -401,7 +401,7 @@ def test_a_sound_file_passes_the_check(tmp_path):
         ([0, 1, 4, 2, 3], [True] * 5, [0, 2], [0, 1, 3, 4, 2]),  # shown before a key frame, but decoded after it
     ],
 )
-def test_the_order_of_presentation_is_told_from_times_or_not_at_all(times, shown, keys, expected):
+def test_the_order_of_presentation_follows_from_times_or_is_unknown(times, shown, keys, expected):
     index = build_index(times, shown, keys)
     assert (index and index.positions) == expected
 

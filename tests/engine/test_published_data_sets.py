@@ -68,8 +68,8 @@ def data(tmp_path_factory):
             write_ssv2_json(root / folder, json_name, {v: TEMPLATES[i % 3] for i, v in enumerate(videos)})
         plain = [row for i, video in enumerate(videos) for row in frame_rows(video, i, names[video])]
         write_frame_list(root / "ssv2" / f"{split}.csv", plain)
-        labelled = [row for i, v in enumerate(videos) for row in frame_rows(v, i, names[v], labels_of(i))]
-        write_frame_list(root / "charades" / f"{split}.csv", labelled)
+        labeled = [row for i, v in enumerate(videos) for row in frame_rows(v, i, names[v], labels_of(i))]
+        write_frame_list(root / "charades" / f"{split}.csv", labeled)
         with open(root / "charades_csv" / f"Charades_v1_{official}.csv", "w", newline="") as file:
             rows = ((v, 'A "person", at home', f"c{i % 4:03} 0.20 0.60;c003 0.30 1.00") for i, v in enumerate(videos))
             csv.writer(file).writerows([("id", "script", "actions"), *rows])

@@ -1,4 +1,4 @@
-"""Outputs in evaluation, held against the plain functions of reference.py."""
+"""Outputs in evaluation, compared with the plain functions of reference.py."""
 
 import pytest
 import torch
@@ -93,7 +93,7 @@ def test_channels_last_clips_give_the_same_scores():
 
 
 @torch.no_grad()
-def test_the_model_leaves_its_input_as_it_was():
+def test_the_model_does_not_change_its_input():
     cfg = tiny_cfg("slowfast")
     clips = clips_for(cfg)
     copies, objects = [clip.clone() for clip in clips], list(map(id, clips))

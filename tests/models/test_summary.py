@@ -20,7 +20,7 @@ COMPLEXITY = {
 
 
 @pytest.mark.parametrize("name", COMPLEXITY)
-def test_recipes_cost_what_they_did(name):
+def test_recipes_have_the_recorded_costs(name):
     cfg = recipe(name)
     summary = summarize(build_model(cfg), clips_for(cfg, crop=128, batch=1))
     measured = (summary.parameters / 1e6, summary.gflops, summary.activations_m)

@@ -128,7 +128,7 @@ def test_evaluation_is_plain_batch_norm(layout):
 @pytest.mark.parametrize(
     ("batch", "wanted", "groups"), [(12, 2, 2), (17, 4, 1), (12, 5, 4), (9, 4, 3), (1, 8, 1), (8, 100, 8), (0, 4, 1)]
 )
-def test_a_batch_is_cut_into_the_largest_divisor_not_above_the_groups_asked_for(batch, wanted, groups):
+def test_a_batch_is_cut_into_the_largest_divisor_not_above_the_requested_groups(batch, wanted, groups):
     assert largest_divisor(batch, wanted) == groups
 
 
@@ -268,7 +268,7 @@ def test_converting_shares_the_tensors_and_keeps_modules_hooks_and_names():
     assert calls == [1]
 
 
-def test_a_batch_norm_by_itself_is_converted_and_others_are_left_alone():
+def test_a_single_batch_norm_is_converted_and_other_layers_are_unchanged():
     class Special(nn.BatchNorm3d):
         pass
 
@@ -295,7 +295,7 @@ def test_regrouping_reaches_every_layer_in_place():
     assert [m.num_groups for m in model.modules() if isinstance(m, SubBatchNorm3d)] == [1, 1]
 
 
-def test_regrouping_refuses_what_has_no_groups():
+def test_regrouping_refuses_models_without_grouped_batch_norm():
     with pytest.raises(ValueError, match="num_groups is 0"):
         regroup(convert(network()), 0)
     with pytest.raises(ValueError, match=r"convert\(model\)"):

@@ -199,7 +199,7 @@ EMPTY = [[[], []]] * 2
         ),
     ],
 )
-def test_what_cannot_be_trained_is_refused_with_the_shape_or_key_named(values, message):
+def test_a_config_that_cannot_be_trained_is_refused_with_the_shape_or_key(values, message):
     with pytest.raises(ValueError, match=message):
         build_schedule(with_keys(values))
 
@@ -215,11 +215,11 @@ def test_what_cannot_be_trained_is_refused_with_the_shape_or_key_named(values, m
     ],
     ids=["the last step is the end", "a short trial", "more rates than steps", "a short cycle of one size", "unused"],
 )
-def test_what_can_be_trained_has_its_stages(values, ends):
+def test_a_config_that_can_be_trained_has_its_stages(values, ends):
     assert [phase.end_epoch for phase in build_schedule(with_keys(values)).phases] == ends
 
 
-def test_a_warm_up_below_0_is_none():
+def test_a_warm_up_below_0_is_ignored():
     assert build_schedule(with_keys({**OFF, "SOLVER.WARMUP_EPOCHS": -1.0})).warmup_epochs == 0
 
 
@@ -240,18 +240,18 @@ def test_the_table_and_the_plot_show_every_phase(tmp_path):
 
 
 @pytest.mark.parametrize(("devices", "times"), [(1, 1), (2, 0)])
-def test_statistics_over_fewer_clips_than_asked_for_are_logged_once(devices, times, caplog):
+def test_statistics_over_fewer_clips_than_configured_are_logged_once(devices, times, caplog):
     with caplog.at_level("INFO"):
         build_schedule(config(TRAIN__BATCH_SIZE=4 * devices, NUM_GPUS=devices))
     assert caplog.text.count("statistics over 4 clips, not MULTIGRID.BN_BASE_SIZE 8") == times
 
 
-def test_a_stage_that_is_left_no_epoch_is_named(caplog):
+def test_a_stage_without_epochs_gives_a_warning(caplog):
     changes = {"SOLVER__STEPS": [0, 7, 9], "SOLVER__LRS": [1, 0.1, 0.01], "SOLVER__MAX_EPOCH": 10}
     build_schedule(config(MULTIGRID__LONG_CYCLE=False, MULTIGRID__EPOCH_FACTOR=0.25, **changes))
     assert "stage 3 of 3 is left without epochs" in caplog.text
 
 
-def test_the_baseline_of_a_multigrid_recipe_asks_nothing_of_the_norm_type():
+def test_the_baseline_of_a_multigrid_recipe_accepts_every_norm_type():
     changes = {"BN__NORM_TYPE": "sync_batchnorm", "BN__NUM_SYNC_DEVICES": 4, "TRAIN__BATCH_SIZE": 12, "NUM_GPUS": 6}
     assert build_baseline(config(**changes)).phases[0].bn_sync_ranks == 1

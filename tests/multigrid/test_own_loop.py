@@ -1,4 +1,4 @@
-"""The example of multigrid in a loop from outside, run as it stands."""
+"""The example of multigrid in a user's own loop."""
 
 from statistics import mean
 

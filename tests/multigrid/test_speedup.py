@@ -57,7 +57,7 @@ def test_more_devices_share_the_batch_of_the_recipe():
     assert first.shape(0) == Shape(8 * cfg.TRAIN.BATCH_SIZE // 16, 8, 158)
 
 
-def test_a_shape_that_does_not_fit_is_named_and_withholds_the_hours():
+def test_a_shape_that_does_not_fit_is_named_and_leaves_the_hours_unknown():
     small, large = (speedup.Batch(Shape(size, 8, 64), 1) for size in (4, 32))
     side = speedup.totals(Counter({small: 10, large: 5}), {small: speedup.Timing(0.5, None), large: None})
     assert side == {"iterations": 15, "hours": None, "out_of_memory": ["32 x 8 x 64"]}

@@ -27,14 +27,14 @@ STATS = [
 
 
 def test_a_result_is_read_from_the_json_lines_of_a_run():
-    result = runs.summarise(BLANK, STATS)
+    result = runs.summarize(BLANK, STATS)
     assert (result.epochs, result.iterations, result.clips) == (2, 20, 160)
     assert (result.train_sec, result.eval_sec, result.test_acc) == (12.0, 2.5, 58.33)
     assert result.curve == [[6.0, 1, 30.0], [12.0, 2, 60.0]]
 
 
 def test_the_table_compares_with_the_first_recipe_and_averages_over_seeds():
-    slow = runs.summarise(BLANK, STATS)
+    slow = runs.summarize(BLANK, STATS)
     fast = replace(slow, name="multigrid", train_sec=4.0, test_acc=60.33)
     text = runs.table([[slow], [fast, replace(fast, test_acc=62.33)]])
     lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines()]
@@ -68,7 +68,7 @@ def test_the_seconds_of_every_json_line_are_kept():
 
 
 def test_the_report_has_a_table_and_a_figure(tmp_path):
-    slow = runs.summarise(BLANK, STATS)
+    slow = runs.summarize(BLANK, STATS)
     text = demo.write_report([slow, replace(slow, name="multigrid", train_sec=4.0)], tmp_path)
     assert "3.00 x" in text
     assert (tmp_path / "comparison.md").read_text().startswith("| recipe")
@@ -84,6 +84,6 @@ def test_every_recipe_of_the_comparison_and_the_ablations_is_a_command_with_a_co
 
 
 def test_results_survive_their_file(tmp_path):
-    result = runs.summarise(BLANK, STATS)
+    result = runs.summarize(BLANK, STATS)
     (tmp_path / runs.RESULT).write_text(json.dumps(asdict(result)))
     assert runs.read_result(tmp_path / runs.RESULT) == result

@@ -1,4 +1,4 @@
-"""The demo data: real files, right lists, the same pixels every time, and classes that only motion tells apart."""
+"""The demo data: valid files and lists, the same pixels every time, and classes that differ only in motion."""
 
 import csv
 import json
@@ -63,13 +63,13 @@ def test_the_size_of_a_file_follows_from_its_length_and_drawn_bit_rate(tmp_path)
         assert path.stat().st_size == pytest.approx(look.bytes_per_frame * look.num_frames, rel=0.12)
 
 
-def test_neither_names_nor_order_of_the_files_tell_the_class(data):
+def test_neither_names_nor_order_of_the_files_depend_on_the_class(data):
     labels = [label for _, label in rows(data, "train")]
     assert labels != sorted(labels)
     assert {path.split("/")[-1] for path, _ in rows(data, "train")} == {f"{i:05d}.mp4" for i in range(len(labels))}
 
 
-def test_the_same_seed_gives_the_same_pixels_and_another_one_others(tmp_path):
+def test_the_same_seed_gives_the_same_pixels_and_another_seed_different_ones(tmp_path):
     motion = demo.MOTIONS["moving up left"]
     for name, seed in (("a", (0, 0, 1)), ("b", (0, 0, 1)), ("c", (1, 0, 1))):
         demo.write_video(str(tmp_path / f"{name}.mp4"), motion, seed)
@@ -78,14 +78,14 @@ def test_the_same_seed_gives_the_same_pixels_and_another_one_others(tmp_path):
     assert np.shape(first) != np.shape(other) or not np.array_equal(first, other)
 
 
-def test_what_is_not_motion_does_not_depend_on_the_class():
+def test_everything_but_motion_is_independent_of_the_class():
     looks = [next(demo.render(motion, (0, 0, 5))) for motion in demo.MOTIONS.values()]
     for look in looks[1:]:
         assert look[:5] == looks[0][:5]
         assert np.array_equal(look.background, looks[0].background)
         assert np.array_equal(look.shake_px, looks[0].shake_px)
         for one, other in zip(look.sprites, looks[0].sprites, strict=True):
-            assert np.array_equal(one.colours, other.colours)
+            assert np.array_equal(one.colors, other.colors)
             assert np.array_equal(one.mask, other.mask)
 
 
@@ -120,7 +120,7 @@ STEPS = {  # of x, y (downwards), angle and size, from one frame to the next
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_motion_does_what_its_name_says(name):
+def test_every_motion_moves_objects_as_its_name_describes(name):
     times_sec = np.linspace(0, 0.1, 4)
     states = demo.states(demo.MOTIONS[name], np.random.default_rng(1), times_sec, (1.0, 1.0))
     for values, sign in zip(states, STEPS[name], strict=True):
@@ -140,7 +140,7 @@ def test_objects_move_equally_fast_in_every_direction():
     assert np.ptp([np.hypot(*np.diff([s.x, s.y]))[0] for s in seen]) < 1e-9
 
 
-def test_what_leaves_the_frame_comes_in_on_the_other_side():
+def test_objects_that_leave_the_frame_appear_on_the_opposite_side():
     frame = np.zeros((40, 60, 3), np.uint8)
     square = (demo.SPRITE_PX, demo.SPRITE_PX)
     sprite = demo.Sprite(np.full((*square, 3), 200, np.uint8), np.full(square, 255, np.uint8))
@@ -157,7 +157,7 @@ def test_a_finished_data_set_is_kept_and_another_one_replaces_it(data):
     assert not demo.is_complete(str(data), {"version": demo.VERSION, "seed": 4, "per_class": PER_CLASS})
 
 
-def test_a_half_written_data_set_is_made_again(tmp_path):
+def test_an_incomplete_data_set_is_replaced(tmp_path):
     left_over = tmp_path / "data.part" / "videos"
     left_over.mkdir(parents=True)
     (left_over / "old.mp4").write_bytes(b"half")
@@ -166,8 +166,8 @@ def test_a_half_written_data_set_is_made_again(tmp_path):
     assert not (tmp_path / "data" / "videos" / "old.mp4").exists()
 
 
-def test_a_folder_of_the_users_is_never_replaced(tmp_path):
+def test_a_folder_with_other_files_is_never_replaced(tmp_path):
     (tmp_path / "thesis.txt").write_text("mine")
-    with pytest.raises(ValueError, match="no demo data set"):
+    with pytest.raises(ValueError, match="not a demo data set"):
         demo.make(str(tmp_path), PER_CLASS)
     assert (tmp_path / "thesis.txt").read_text() == "mine"
