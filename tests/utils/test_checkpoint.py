@@ -397,6 +397,7 @@ def test_grouped_statistics_of_the_published_code_load_into_one_set(tmp_path):
     torch.save({"model_state": state, "epoch": 1}, path)
     load_checkpoint(path, model, complete=True)
     assert model.s1["bn"].running_mean.tolist() == [2.0, 3.0, 4.0, 5.0]
+    assert model.s1["bn"].running_var.tolist() == [6.0, 7.0, 8.0, 9.0]  # with the spread between the means, 4
     assert model.s1["bn"].num_batches_tracked == 9
 
 
