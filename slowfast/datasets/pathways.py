@@ -61,6 +61,7 @@ class PackPathways:
         memory_format: torch.memory_format = torch.contiguous_format,
     ):
         self.reverse_channels, self.alpha, self.memory_format = reverse_channels, alpha, memory_format
+        self._arguments = mean, std, reverse_channels, alpha, memory_format
         step = -1 if reverse_channels else 1
         scale = [1 / (255 * s) for s in std][::step]
         shift = [-m / s for m, s in zip(mean, std, strict=True)][::step]
@@ -73,6 +74,10 @@ class PackPathways:
                 raise UserError(f"{key}: {values} has {len(values)} entries; give one for each of the {COLORS} colors")
         alpha = cfg.SLOWFAST.ALPHA if cfg.MODEL.ARCH in cfg.MODEL.MULTI_PATHWAY_ARCH else None
         return cls(cfg.DATA.MEAN, cfg.DATA.STD, cfg.DATA.REVERSE_INPUT_CHANNEL, alpha, memory_format)
+
+    def __reduce__(self) -> tuple:
+        """Send the arguments to other processes, not tensors, which would use shared memory."""
+        return type(self), self._arguments
 
     def __call__(self, clips: Clips) -> list[Tensor]:
         if not isinstance(clips, Tensor):
