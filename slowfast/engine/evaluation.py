@@ -15,7 +15,7 @@ from slowfast.engine.bad_videos import append_bad_videos
 from slowfast.engine.precision import Precision
 from slowfast.utils.distributed import all_gather_lists
 from slowfast.utils.logging import progress_bar
-from slowfast.utils.meters import ScoreMeter, accuracy
+from slowfast.utils.training_meters import ScoreMeter, accuracy
 
 
 def evaluate(

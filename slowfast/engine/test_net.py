@@ -24,10 +24,10 @@ from slowfast.engine.precision import Precision
 from slowfast.models import build_model
 from slowfast.models.build import check_shapes
 from slowfast.multigrid import Shape
-from slowfast.utils.checkpoint import load_for_test
 from slowfast.utils.distributed import all_gather_lists, device_for_rank, is_master
 from slowfast.utils.logging import log_json_stats, setup_logging
-from slowfast.utils.meters import ScoreMeter, accuracy, memory
+from slowfast.utils.training_checkpoint import load_for_test
+from slowfast.utils.training_meters import ScoreMeter, accuracy, memory
 from slowfast.utils.world import World
 
 logger = logging.getLogger(__name__)

@@ -10,7 +10,7 @@ from torch import nn
 
 from slowfast.config.defaults import get_cfg
 from slowfast.models import build_model
-from slowfast.utils.checkpoint import load_checkpoint, load_for_test
+from slowfast.utils.training_checkpoint import load_checkpoint, load_for_test
 from slowfast.utils.weight_names import from_caffe2
 
 GOLDEN = Path(__file__).parents[1] / "golden"
