@@ -18,6 +18,14 @@ BELOW = {  # what a package may import
     "optim": BASE | {"optim"},
     "visualization": BASE | {"visualization"},
     "engine": BASE | {"datasets", "models", "optim", "visualization", "engine"},
+    "compat": BASE | {"datasets", "models", "optim", "visualization", "engine", "compat"},
+}
+PUBLISHED_PLACES = {  # modules that only re-export from compat
+    "slowfast/datasets/utils.py",
+    "slowfast/models/optimizer.py",
+    "slowfast/utils/checkpoint.py",
+    "slowfast/utils/meters.py",
+    "slowfast/utils/misc.py",
 }
 CODE = ("slowfast", "tools", "projects")
 MAY_TALK = {"slowfast/utils/distributed.py", "slowfast/utils/launch.py", "slowfast/multigrid/batch_norm.py"}
@@ -58,10 +66,19 @@ def test_imports_point_one_way(package):
     wrong = [
         f"{name(path)} imports {module}"
         for path in sources(f"slowfast/{package}")
+        if name(path) not in PUBLISHED_PLACES
         for module in imported(path)
         if module.startswith("slowfast.") and module.split(".")[1] not in {*BELOW[package], "__version__"}
     ]
     assert not wrong
+
+
+def test_modules_at_published_places_only_reexport_and_nothing_inside_imports_them():
+    assert all(m.startswith("slowfast.compat") for place in PUBLISHED_PLACES for m in imported(ROOT / place))
+    modules = {place.removesuffix(".py").replace("/", ".") for place in PUBLISHED_PLACES}
+    assert not [(name(path), m) for path in sources(*CODE) for m in imported(path) if m in modules]
+    statements = (ast.Import, ast.ImportFrom, ast.Assign, ast.Expr)
+    assert all(isinstance(node, statements) for place in PUBLISHED_PLACES for node in tree(ROOT / place).body)
 
 
 def test_the_package_never_imports_tools_tests_or_projects():

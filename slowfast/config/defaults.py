@@ -324,3 +324,12 @@ _C.DATA.IN_VAL_CROP_RATIO = 0.875
 def get_cfg() -> CfgNode:
     """Return a copy of the defaults that can be changed. `load_config` returns a checked, frozen config."""
     return _C.clone()
+
+
+def assert_and_infer_cfg(cfg: CfgNode) -> CfgNode:
+    """Check a config as `load_config` does, and return it. It can be changed afterwards, as in published code."""
+    from slowfast.config.checks import check_cfg  # it reads the defaults
+
+    check_cfg(cfg)
+    cfg.defrost()
+    return cfg

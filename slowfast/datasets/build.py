@@ -5,12 +5,14 @@ from typing import Any
 from fvcore.common.registry import Registry
 
 from slowfast.config.node import CfgNode
+from slowfast.datasets.adapter import PublishedDataset, is_published
 from slowfast.errors import UserError
 
 DATASET_REGISTRY = Registry("DATASET")
 DATASET_REGISTRY.__doc__ = """
 Classes with `from_cfg(cfg, split)`, or callables `(cfg, split)`, that return a data set. Its items are samples as
-described in `slowfast.datasets.base.VideoDataset`. A config gives the name of the class, in upper or lower case.
+described in `slowfast.datasets.base.VideoDataset`. Classes in the published form, `__init__(self, cfg, mode)`, are
+adapted (see `slowfast.datasets.adapter.PublishedDataset`). A config gives the name of the class, in any case.
 """
 
 
@@ -24,4 +26,6 @@ def build_dataset(dataset_name: str, cfg: CfgNode, split: str) -> Any:
     if split not in ("train", "val", "test"):
         raise UserError(f"split {split!r}: use train, val or test")
     entry = entries[dataset_name.lower()]
+    if is_published(entry):
+        return PublishedDataset.from_entry(entry, cfg, split)
     return getattr(entry, "from_cfg", entry)(cfg, split)

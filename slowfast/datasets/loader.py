@@ -13,8 +13,10 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from slowfast.config.node import CfgNode
+from slowfast.datasets.batch import Collate
 from slowfast.datasets.build import build_dataset
 from slowfast.datasets.interfaces import SizedDataset
+from slowfast.datasets.pathways import PackPathways
 from slowfast.multigrid import Recipe, ShortCycleBatchSampler, baseline_schedule, build_plan
 from slowfast.multigrid.build import default_shape
 from slowfast.utils.distributed import get_rank, get_world_size, uses_cuda
@@ -30,7 +32,7 @@ def construct_loader(
     """Return a loader of this rank's batches of "train", "val" or "test".
 
     Batches are dicts of the samples' values: `clip` (N, T, H, W, C) uint8, for "test" (N, V, T, H, W, C) with all
-    V views of a video; `label`; `video`; `bad`, a list of texts.
+    V views of a video; `label`; `video`; `bad`, a list of texts. They unpack as published ones do (see `batch.Batch`).
 
     Args:
         dataset: to read from; default: the one that the config names.
@@ -45,6 +47,7 @@ def construct_loader(
     return DataLoader(
         cast(Dataset, dataset),
         batch_sampler=batch_sampler,
+        collate_fn=Collate(PackPathways.from_cfg(cfg), has_views=split == "test"),
         num_workers=workers,
         prefetch_factor=(1 if split == "test" else 2) if workers else None,  # a video has many views
         pin_memory=cfg.DATA_LOADER.PIN_MEMORY and uses_cuda(cfg.NUM_GPUS),

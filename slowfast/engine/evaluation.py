@@ -3,21 +3,23 @@
 Legend: N videos, V views, T frames, H x W pixels, C channels, K classes.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from operator import itemgetter
 
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from slowfast.datasets.pathways import Clips, each
 from slowfast.engine.bad_videos import append_bad_videos
 from slowfast.engine.precision import Precision
 from slowfast.utils.distributed import all_gather_lists
 from slowfast.utils.logging import progress_bar
-from slowfast.utils.meters import ScoreMeter, accuracy
+from slowfast.utils.training_meters import ScoreMeter, accuracy
 
 
 def evaluate(
-    predict: Callable[[Tensor], Tensor], loader: DataLoader, output_dir: str, on_batch: Callable[[int, int], None]
+    predict: Callable[[Clips], Tensor], loader: DataLoader, output_dir: str, on_batch: Callable[[int, int], None]
 ) -> dict[str, float]:
     """Return the accuracy over one clip of every video, on all ranks.
 
@@ -28,7 +30,8 @@ def evaluate(
     for number, batch in enumerate(with_bar(loader), start=1):
         keep = readable(batch, bad)
         if keep:
-            meter.update(batch["video"][keep], predict(batch["clip"][keep]), batch["label"][keep])
+            clips = each(itemgetter(keep), batch["clip"])
+            meter.update(batch["video"][keep], predict(clips), batch["label"][keep])
         on_batch(number, len(loader))
     append_bad_videos(output_dir, all_gather_lists(bad))
     _, scores, labels = meter.gather()
@@ -38,29 +41,42 @@ def evaluate(
 def predictor(
     model: Callable[[list[Tensor]], Tensor],
     precision: Precision,
-    pack: Callable[[Tensor], list[Tensor]],
+    pack: Callable[[Clips], list[Tensor]],
     max_clips: int | None = None,
-) -> Callable[[Tensor], Tensor]:
-    """Return a function from uint8 clips on the host, N x T x H x W x C, to scores, N x K.
+) -> Callable[[Clips], Tensor]:
+    """Return a function from clips on the host, as `pack` takes them, to scores, N x K.
 
     The model takes at most `max_clips` clips at a time.
     """
 
     @torch.no_grad()
-    def predict(clips: Tensor) -> Tensor:
+    def predict(clips: Clips) -> Tensor:
         scores = []
-        for part in clips.split(max_clips or len(clips)):
+        for part in _parts(clips, max_clips):
             with precision.autocast():
-                scores.append(model(pack(part.to(precision.device, non_blocking=True))).float())
+                scores.append(model(pack(to_device(part, precision.device))).float())
         return torch.cat(scores)
 
     return predict
 
 
-def predict_views(predict: Callable[[Tensor], Tensor], clips: Tensor) -> Tensor:
+def to_device(clips: Clips, device: torch.device) -> Clips:
+    """Return clips on a device. The host does not wait for the copy."""
+    return each(lambda tensor: tensor.to(device, non_blocking=True), clips)
+
+
+def _parts(clips: Clips, most: int | None) -> Iterable[Clips]:
+    """Split clips into batches of at most `most`, or leave them together."""
+    if isinstance(clips, Tensor):
+        return clips.split(most or len(clips))
+    return map(list, zip(*(pathway.split(most or len(pathway)) for pathway in clips), strict=True))
+
+
+def predict_views(predict: Callable[[Clips], Tensor], clips: Clips) -> Tensor:
     """Return the scores of all views, N x V x K, of clips N x V x T x H x W x C."""
-    videos, views = clips.shape[:2]
-    return predict(clips.flatten(0, 1)).unflatten(0, (videos, views))  # (N * V, K) -> (N, V, K)
+    videos, views = (clips if isinstance(clips, Tensor) else clips[0]).shape[:2]
+    scores = predict(each(lambda views: views.flatten(0, 1), clips))
+    return scores.unflatten(0, (videos, views))  # (N * V, K) -> (N, V, K)
 
 
 def readable(batch: dict, bad: list[str]) -> list[int]:

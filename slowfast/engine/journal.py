@@ -14,7 +14,7 @@ from slowfast.errors import UserError
 from slowfast.multigrid import Leg
 from slowfast.utils.distributed import all_gather_lists, get_world_size
 from slowfast.utils.logging import log_json_stats, progress_bar
-from slowfast.utils.meters import Lap, Pace, TimedIterator, TopKMeter, clock_text, memory
+from slowfast.utils.training_meters import Lap, Pace, TimedIterator, TopKMeter, clock_text, memory
 from slowfast.visualization.tensorboard import TensorBoard
 
 logger = logging.getLogger(__name__)

@@ -4,13 +4,14 @@ Legend: N clips, T frames, H x W pixels, C channels, K classes.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from slowfast.config.node import CfgNode
-from slowfast.engine.evaluation import predictor
+from slowfast.datasets.pathways import Clips
+from slowfast.engine.evaluation import predictor, to_device
 from slowfast.engine.precise_bn import update_statistics
 from slowfast.engine.precision import Precision
 from slowfast.models import build_model
@@ -50,7 +51,7 @@ class Learner:
         model: nn.Module,
         loss: Callable[[Tensor, Tensor], Tensor],
         optimizer: torch.optim.Optimizer,
-        pack: Callable[[Tensor], list[Tensor]],
+        pack: Callable[[Clips], list[Tensor]],
         precision: Precision | None = None,
         *,
         clip_value: float | None = None,
@@ -93,10 +94,11 @@ class Learner:
         self._net.train()
         regroup(self.model, bn_groups, sync_group(bn_sync_ranks))
 
-    def step(self, batch: Mapping[str, Tensor], lr: float) -> Step:
-        """Train on a batch, `clip` (N, T, H, W, C) and `label`. The host does not wait for the device."""
+    def step(self, batch: Mapping[str, Any], lr: float) -> Step:
+        """Train on a batch, `clip` as `pack` takes it and `label`. The host does not wait for the device."""
         set_lr(self.optimizer, lr)
-        clips, labels = (batch[key].to(self.device, non_blocking=True) for key in ("clip", "label"))
+        clips = to_device(batch["clip"], self.device)
+        labels = batch["label"].to(self.device, non_blocking=True)
         with self.precision.autocast():
             scores = self._net(self.pack(clips))
         loss = self.loss(scores.float(), labels)
@@ -109,7 +111,7 @@ class Learner:
         self.scaler.update()
         return Step(loss.detach(), scores.detach(), labels, lr)
 
-    def predictor(self) -> Callable[[Tensor], Tensor]:
+    def predictor(self) -> Callable[[Clips], Tensor]:
         """Enter evaluation mode, and return a function from clips on the host to scores."""
         return predictor(self.model.eval(), self.precision, self.pack)
 
@@ -117,10 +119,10 @@ class Learner:
         """Average the running statistics of batch norm over ranks."""
         average_statistics(self.model)
 
-    def recompute_statistics(self, clips: Iterable[Tensor]) -> None:
+    def recompute_statistics(self, clips: Iterable[Clips]) -> None:
         """Compute the running statistics of batch norm anew over batches of clips, without groups."""
         regroup(self.model, 1)
-        inputs = (self.pack(batch.to(self.device, non_blocking=True)) for batch in clips)
+        inputs = (self.pack(to_device(batch, self.device)) for batch in clips)
         with self.precision.autocast():
             update_statistics(self.model, inputs)
 

@@ -4,8 +4,8 @@ import logging
 from dataclasses import dataclass, field
 
 from slowfast.engine.training import Training
-from slowfast.utils.checkpoint import load_for_training, save_checkpoint
 from slowfast.utils.distributed import barrier
+from slowfast.utils.training_checkpoint import load_for_training, save_checkpoint
 
 logger = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ import logging
 import torch
 
 from slowfast.config.node import CfgNode
-from slowfast.models.inputs import PackPathways
+from slowfast.datasets.pathways import PackPathways
 
 logger = logging.getLogger(__name__)
 

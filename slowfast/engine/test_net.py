@@ -7,6 +7,7 @@ import logging
 import pickle
 from collections.abc import Callable
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 
 import torch
@@ -16,16 +17,17 @@ from torch.utils.data import DataLoader
 from slowfast.config.node import CfgNode
 from slowfast.datasets.build import build_dataset
 from slowfast.datasets.loader import construct_loader
+from slowfast.datasets.pathways import Clips, each
 from slowfast.engine.bad_videos import append_bad_videos
 from slowfast.engine.evaluation import predict_views, predictor, readable, with_bar
 from slowfast.engine.precision import Precision
 from slowfast.models import build_model
 from slowfast.models.build import check_shapes
 from slowfast.multigrid import Shape
-from slowfast.utils.checkpoint import load_for_test
 from slowfast.utils.distributed import all_gather_lists, device_for_rank, is_master
 from slowfast.utils.logging import log_json_stats, setup_logging
-from slowfast.utils.meters import ScoreMeter, accuracy, memory
+from slowfast.utils.training_checkpoint import load_for_test
+from slowfast.utils.training_meters import ScoreMeter, accuracy, memory
 from slowfast.utils.world import World
 
 logger = logging.getLogger(__name__)
@@ -39,7 +41,7 @@ class Testing:
 
     model: nn.Module
     loader: DataLoader
-    predict: Callable[[Tensor], Tensor]
+    predict: Callable[[Clips], Tensor]
 
     @classmethod
     def from_cfg(cls, cfg: CfgNode, device: torch.device) -> "Testing":
@@ -65,7 +67,8 @@ def run_test(cfg: CfgNode) -> dict[str, float]:
         keep = readable(batch, bad)
         if not keep:
             continue
-        scores = combine(predict_views(testing.predict, batch["clip"][keep]), dim=1)  # (N, V, K) -> (N, K)
+        clips = each(itemgetter(keep), batch["clip"])
+        scores = combine(predict_views(testing.predict, clips), dim=1)  # (N, V, K) -> (N, K)
         meter.update(batch["video"][keep], scores, batch["label"][keep])
     return report(cfg, meter, all_gather_lists(bad), device)
 

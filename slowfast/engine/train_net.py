@@ -13,7 +13,7 @@ from slowfast.engine.training import Training, seed_everything
 from slowfast.multigrid import Leg
 from slowfast.utils.distributed import device_for_rank, get_world_size
 from slowfast.utils.logging import setup_logging
-from slowfast.utils.meters import TimedIterator
+from slowfast.utils.training_meters import TimedIterator
 
 logger = logging.getLogger(__name__)
 

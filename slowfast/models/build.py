@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 
+import torch
 from fvcore.common.registry import Registry
 from torch import nn
 
@@ -12,22 +13,24 @@ from slowfast.multigrid.plan import Shape
 
 MODEL_REGISTRY = Registry("MODEL")
 MODEL_REGISTRY.__doc__ = (
-    """Models by `MODEL.MODEL_NAME`: a class with `from_cfg(cfg)`, or any callable that takes a cfg."""
+    """Models by `MODEL.MODEL_NAME`: a class with `__init__(self, cfg)` or `from_cfg(cfg)`, or a function of a cfg."""
 )
 
 
 OLD_NAMES = {"SlowFastModel": "SlowFast", "ResNetModel": "ResNet"}  # of the stock models in old configs
 
 
-def build_model(cfg) -> nn.Module:
-    """Return the model of `cfg`, on the CPU. It maps a list of N x C x T x H x W clips, one per pathway, to N x K.
+def build_model(cfg, gpu_id: int | None = None) -> nn.Module:
+    """Return the model of `cfg`: from a list of N x C x T x H x W clips, one per pathway, to N x K.
 
     It returns logits in training, and scores after `MODEL.HEAD_ACT` in evaluation. Every nn.BatchNorm3d of the model
-    becomes a SubBatchNorm3d of the same name.
+    becomes a SubBatchNorm3d of the same name. The model is on the CPU, or on CUDA device `gpu_id` if it is given and
+    there is CUDA.
     """
     model = find_model(cfg)
     check_shapes(cfg, [default_shape(cfg)])
-    return convert(getattr(model, "from_cfg", model)(cfg))
+    built = convert(getattr(model, "from_cfg", model)(cfg))
+    return built if gpu_id is None or not torch.cuda.is_available() else built.to(f"cuda:{gpu_id}")
 
 
 def find_model(cfg) -> Callable:

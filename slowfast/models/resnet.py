@@ -12,10 +12,9 @@ from slowfast.errors import UserError
 from slowfast.models.arch import Arch, find_arch, nonlocal_problem, stage_specs
 from slowfast.models.build import MODEL_REGISTRY
 from slowfast.models.heads import Head
-from slowfast.models.init import init_weights
 from slowfast.models.losses import check_scores
-from slowfast.models.norm import set_norms
 from slowfast.models.res_stage import ResStage
+from slowfast.models.staged import StagedModel
 from slowfast.models.stem import PathwayStems, Stem
 
 MIN_CROP_PX = 32  # the published networks divide height and width by 32
@@ -60,32 +59,21 @@ class TemporalPool(nn.Module):
 
 
 @MODEL_REGISTRY.register()
-class ResNet(nn.Sequential):
+class ResNet(StagedModel):
     """Model of one pathway: s1 (stem), s2, temporal pool, s3, s4, s5, head. Takes `[clip]`, N x C x T x H x W."""
 
-    def __init__(self, stems: PathwayStems, stages: Sequence[ResStage], head: Head, temporal_pool: int = 1):
+    def __init__(self, cfg):
         super().__init__()
-        self.s1 = stems
-        for i, stage in enumerate(stages, 2):
-            self.add_module(f"s{i}", stage)
-            if i == 2 and temporal_pool > 1:
-                self.pool = TemporalPool(temporal_pool)
-        self.head = head
-
-    @classmethod
-    def from_cfg(cls, cfg) -> "ResNet":
         arch = find_arch(cfg.MODEL.ARCH, pathways=1)
-        pool = cls.temporal_pool(arch)
+        pool = self.temporal_pool(arch)
         specs = stage_specs(cfg, arch, 0, cfg.RESNET.WIDTH_PER_GROUP)
-        model = cls(
-            build_stems(cfg, arch, [cfg.RESNET.WIDTH_PER_GROUP]),
-            [ResStage([spec]) for spec in specs],
-            build_head(cfg, [specs[-1].width_out], [cfg.DATA.NUM_FRAMES // pool]),
-            pool,
-        )
-        init_weights(model, cfg.MODEL.FC_INIT_STD, cfg.RESNET.ZERO_INIT_FINAL_BN)
-        set_norms(model, cfg.BN.MOMENTUM, cfg.BN.EPSILON)
-        return model
+        self.append("s1", build_stems(cfg, arch, [cfg.RESNET.WIDTH_PER_GROUP]))
+        for i, spec in enumerate(specs, 2):
+            self.append(f"s{i}", ResStage([spec]))
+            if i == 2 and pool > 1:
+                self.append("pool", TemporalPool(pool))
+        self.append("head", build_head(cfg, [specs[-1].width_out], [cfg.DATA.NUM_FRAMES // pool]))
+        self.initialize(cfg)
 
     @classmethod
     def input_problem(cls, cfg, frames: int, crop: int) -> str:

@@ -3,19 +3,15 @@
 Legend: N clips, C channels, T frames, H x W pixels. A list of features holds one N x C x T x H x W tensor per pathway.
 """
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor, nn
 
 from slowfast.errors import UserError
 from slowfast.models.arch import find_arch, nonlocal_problem, stage_specs
 from slowfast.models.build import MODEL_REGISTRY
-from slowfast.models.init import init_weights
-from slowfast.models.norm import set_norms
 from slowfast.models.res_stage import ResStage
 from slowfast.models.resnet import build_head, build_stems, crop_problem
-from slowfast.models.stem import PathwayStems
+from slowfast.models.staged import StagedModel
 from slowfast.multigrid.batch_norm import SubBatchNorm3d
 
 
@@ -55,16 +51,30 @@ def pathway_widths(width: int, beta_inv: int) -> list[int]:
 
 
 @MODEL_REGISTRY.register()
-class SlowFast(nn.Sequential):
+class SlowFast(StagedModel):
     """Model of two pathways: s1 (stems), s1_fuse, s2, s2_fuse, ..., s4_fuse, s5, head. Takes `[slow, fast]`."""
 
-    def __init__(self, stages: Sequence[PathwayStems | ResStage], fusions: Sequence[FuseFastToSlow], head: nn.Module):
+    def __init__(self, cfg):
         super().__init__()
-        for i, stage in enumerate(stages, 1):
-            self.add_module(f"s{i}", stage)
-            if i <= len(fusions):
-                self.add_module(f"s{i}_fuse", fusions[i - 1])
-        self.head = head
+        arch = find_arch(cfg.MODEL.ARCH, pathways=2)
+        slow_width, fast_width = pathway_widths(cfg.RESNET.WIDTH_PER_GROUP, cfg.SLOWFAST.BETA_INV)
+        fast = stage_specs(cfg, arch, 1, fast_width)
+        fused = [spec.width_in for spec in fast]
+        lateral = [width * cfg.SLOWFAST.FUSION_CONV_CHANNEL_RATIO for width in fused]
+        slow = stage_specs(cfg, arch, 0, slow_width, lateral)
+        kernel, alpha = cfg.SLOWFAST.FUSION_KERNEL_SZ, cfg.SLOWFAST.ALPHA
+        stages = [
+            build_stems(cfg, arch, [slow_width, fast_width]),
+            *(ResStage(pair) for pair in zip(slow, fast, strict=True)),
+        ]
+        for i, (stage, width_fast, width_lateral) in enumerate(zip(stages, fused, lateral, strict=False), 1):
+            self.append(f"s{i}", stage)
+            self.append(f"s{i}_fuse", FuseFastToSlow(width_fast, width_lateral, kernel, alpha, cfg.RESNET.INPLACE_RELU))
+        self.append("s5", stages[-1])
+        frames = cfg.DATA.NUM_FRAMES
+        widths = [slow[-1].width_out, fast[-1].width_out]
+        self.append("head", build_head(cfg, widths, [frames // alpha, frames]))
+        self.initialize(cfg)
 
     @classmethod
     def input_problem(cls, cfg, frames: int, crop: int) -> str:
@@ -75,28 +85,3 @@ class SlowFast(nn.Sequential):
             return f"{frames} frames are not a multiple of SLOWFAST.ALPHA {alpha}"
         slow, fast = [frames // alpha] * 4, [frames] * 4
         return crop_problem(crop) or nonlocal_problem(cfg, 0, slow) or nonlocal_problem(cfg, 1, fast)
-
-    @classmethod
-    def from_cfg(cls, cfg) -> "SlowFast":
-        arch = find_arch(cfg.MODEL.ARCH, pathways=2)
-        slow_width, fast_width = pathway_widths(cfg.RESNET.WIDTH_PER_GROUP, cfg.SLOWFAST.BETA_INV)
-        fast = stage_specs(cfg, arch, 1, fast_width)
-        fused = [spec.width_in for spec in fast]
-        lateral = [width * cfg.SLOWFAST.FUSION_CONV_CHANNEL_RATIO for width in fused]
-        slow = stage_specs(cfg, arch, 0, slow_width, lateral)
-        kernel, alpha = cfg.SLOWFAST.FUSION_KERNEL_SZ, cfg.SLOWFAST.ALPHA
-        frames = cfg.DATA.NUM_FRAMES
-        model = cls(
-            [
-                build_stems(cfg, arch, [slow_width, fast_width]),
-                *(ResStage(pair) for pair in zip(slow, fast, strict=True)),
-            ],
-            [
-                FuseFastToSlow(*widths, kernel, alpha, cfg.RESNET.INPLACE_RELU)
-                for widths in zip(fused, lateral, strict=True)
-            ],
-            build_head(cfg, [slow[-1].width_out, fast[-1].width_out], [frames // alpha, frames]),
-        )
-        init_weights(model, cfg.MODEL.FC_INIT_STD, cfg.RESNET.ZERO_INIT_FINAL_BN)
-        set_norms(model, cfg.BN.MOMENTUM, cfg.BN.EPSILON)
-        return model

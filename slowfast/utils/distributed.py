@@ -5,7 +5,7 @@
 
 import functools
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -43,6 +43,64 @@ def barrier() -> None:
     """Wait until every rank has come this far."""
     if is_distributed():
         dist.barrier()
+
+
+synchronize = barrier  # the published name
+
+
+def is_master_proc(num_gpus: int = 8) -> bool:
+    """Return whether this is the first process of a machine with `num_gpus` processes."""
+    return get_rank() % num_gpus == 0
+
+
+def init_distributed_training(*args: object) -> None:
+    """Do nothing: the published code prepares process groups for batch norm here, and `sync_group` does so later."""
+
+
+def init_process_group(
+    local_rank: int,
+    local_world_size: int,
+    shard_id: int,
+    num_shards: int,
+    init_method: str,
+    dist_backend: str = "nccl",
+    *,
+    gpus: bool = True,
+) -> None:
+    """Join the processes of a run, of which `local_world_size` are on each of `num_shards` machines.
+
+    Without `gpus`, and on machines without CUDA, the processes use CPUs, which they share, and gloo.
+    """
+    device = None
+    if uses_cuda(local_world_size if gpus else 0):
+        device = torch.device("cuda", local_rank)
+        torch.cuda.set_device(device)
+    else:
+        torch.set_num_threads(max(1, torch.get_num_threads() // local_world_size))
+        dist_backend = "gloo"
+    rank, size = shard_id * local_world_size + local_rank, local_world_size * num_shards
+    dist.init_process_group(dist_backend, init_method, TIMEOUT, world_size=size, rank=rank, device_id=device)
+
+
+def all_gather(tensors: Sequence[Tensor]) -> list[Tensor]:
+    """Return each of `tensors` with those of all ranks, joined along the first axis."""
+    if not is_distributed():
+        return list(tensors)
+    gathered = []
+    for tensor in tensors:
+        parts = [torch.empty_like(tensor) for _ in range(get_world_size())]
+        dist.all_gather(parts, tensor.contiguous())
+        gathered.append(torch.cat(parts))
+    return gathered
+
+
+def all_reduce(tensors: Sequence[Tensor], average: bool = True) -> Sequence[Tensor]:
+    """Replace each of `tensors` by its mean over ranks, or its sum, in place; return them."""
+    for tensor in tensors if is_distributed() else ():
+        dist.all_reduce(tensor)
+        if average:
+            tensor.div_(get_world_size())
+    return tensors
 
 
 def uses_cuda(num_gpus: int) -> bool:

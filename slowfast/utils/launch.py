@@ -18,7 +18,7 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 
 from slowfast.errors import UserError, user_message
-from slowfast.utils.distributed import TIMEOUT, uses_cuda
+from slowfast.utils.distributed import init_process_group, uses_cuda
 from slowfast.utils.world import World
 
 logger = logging.getLogger(__name__)
@@ -66,22 +66,12 @@ def _run_rank(
     local_rank: int, run: Callable, args: tuple, world: World, address: str, backend: str, sender: Connection
 ) -> None:
     with _ErrorReport(sender, local_rank):
-        _init_process_group(local_rank, world, address, backend)
+        init_process_group(
+            local_rank, world.processes, world.machine, world.machines, address, backend, gpus=world.gpus
+        )
         run(*args)
         gc.collect()  # a DDP wrapper that outlives its process group can block the interpreter's exit
         dist.destroy_process_group()
-
-
-def _init_process_group(local_rank: int, world: World, address: str, backend: str) -> None:
-    device = None
-    if uses_cuda(world.gpus):
-        device = torch.device("cuda", local_rank)
-        torch.cuda.set_device(device)
-    else:
-        torch.set_num_threads(max(1, torch.get_num_threads() // world.processes))
-        backend = "gloo"
-    rank = world.machine * world.processes + local_rank
-    dist.init_process_group(backend, address, TIMEOUT, world_size=world.size, rank=rank, device_id=device)
 
 
 class _ErrorReport(AbstractContextManager):

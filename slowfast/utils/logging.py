@@ -65,6 +65,11 @@ def setup_logging(output_dir: str | Path | None = None) -> None:
         package.addHandler(handler)
 
 
+def get_logger(name: str) -> logging.Logger:
+    """Return the logger `name`, as one of the package's, so that `setup_logging` shows its messages."""
+    return logging.getLogger(name if name.split(".")[0] == "slowfast" else f"slowfast.{name}")
+
+
 @contextmanager
 def quiet() -> Iterator[None]:
     """Log nothing below errors inside this context."""

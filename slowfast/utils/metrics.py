@@ -22,9 +22,19 @@ def topk_correct(scores: Tensor, labels: Tensor, ks: tuple[int, ...] = (1, 5)) -
     return torch.stack([hits[:, :k].sum() for k in ks])
 
 
-def topk_accuracies(scores: Tensor, labels: Tensor, ks: tuple[int, ...] = (1, 5)) -> list[float]:
+def topks_correct(preds: Tensor, labels: Tensor, ks: tuple[int, ...]) -> list[Tensor]:
+    """Return the rows of `topk_correct` in a list, as published."""
+    return list(topk_correct(preds, labels, ks).float())
+
+
+def topk_accuracies(preds: Tensor, labels: Tensor, ks: tuple[int, ...] = (1, 5)) -> list[Tensor]:
     """Return the top-k accuracies in percent."""
-    return [100.0 * count / len(labels) for count in topk_correct(scores, labels, ks).tolist()]
+    return [100.0 * count / len(labels) for count in topks_correct(preds, labels, ks)]
+
+
+def topk_errors(preds: Tensor, labels: Tensor, ks: tuple[int, ...] = (1, 5)) -> list[Tensor]:
+    """Return the top-k errors in percent."""
+    return [100.0 - accuracy for accuracy in topk_accuracies(preds, labels, ks)]
 
 
 def average_precision(labels: np.ndarray, scores: np.ndarray) -> float:

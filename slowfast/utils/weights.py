@@ -87,9 +87,9 @@ def inflate_kernel(kernel: Tensor, frames: int) -> Tensor:
 def merge_group_statistics(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return `state` with one set of running statistics for each norm that the published grouped batch norm wrote.
 
-    Such a norm X has `X.split_bn.running_*` of G * C numbers, group after group, and `X.bn.*`, their aggregate at an
-    earlier evaluation. The groups are averaged into `X.running_*`. The variances are averaged too, as in
-    SubBatchNorm3d, without the spread between the groups.
+    Such a norm X has `X.split_bn.running_*` of G * C numbers, group after group, and `X.bn.*`, their aggregate once an
+    evaluation has computed it. The aggregate is taken. Where there is none yet, it is computed in the published way:
+    the mean of the groups, and the variance of all groups together, with the spread between their means.
     """
     merged = dict(state)
     for norm in _grouped_norms(state):
@@ -109,22 +109,29 @@ def _grouped_norms(state: Mapping[str, Tensor]) -> list[str]:
 
 
 def _merged_statistics(norm: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the mean statistics of the groups of `norm`, or the aggregate if no group has seen a batch."""
-    source = f"{norm}.split_bn"
-    seen = state.get(f"{source}.num_batches_tracked")
-    has_aggregate = f"{norm}.bn.running_mean" in state
-    if f"{source}.running_mean" not in state or (has_aggregate and seen is not None and int(seen) == 0):
-        source = f"{norm}.bn"
+    """Return the aggregate of `norm`, or the statistics of its groups together."""
+    source = f"{norm}.bn" if _has_aggregate(norm, state) else f"{norm}.split_bn"
     channels = _channels(norm, state)
-    merged = {}
-    for name in ("running_mean", "running_var"):
-        value = state[f"{source}.{name}"]
-        if value.numel() % channels:
-            raise UserError(f"{source}.{name} has {value.numel()} numbers: not a multiple of {channels} channels")
-        merged[name] = value.reshape(-1, channels).mean(0)  # (G * C) -> (G, C) -> (C)
+    mean, var = (_by_group(f"{source}.{name}", state, channels) for name in ("running_mean", "running_var"))
+    merged = {"running_mean": mean.mean(0), "running_var": var.mean(0) + mean.var(0, correction=0)}
     if f"{source}.num_batches_tracked" in state:
         merged["num_batches_tracked"] = state[f"{source}.num_batches_tracked"]
     return merged
+
+
+def _has_aggregate(norm: str, state: Mapping[str, Tensor]) -> bool:
+    """Return whether `norm.bn` holds an aggregate: it is there, and not as at initialization if there are groups."""
+    if f"{norm}.bn.running_mean" not in state:
+        return False
+    mean, var = (state[f"{norm}.bn.{name}"] for name in ("running_mean", "running_var"))
+    is_initial = bool((mean == 0).all() and (var == 1).all())
+    return f"{norm}.split_bn.running_mean" not in state or not is_initial
+
+
+def _by_group(name: str, state: Mapping[str, Tensor], channels: int) -> Tensor:
+    if state[name].numel() % channels:
+        raise UserError(f"{name} has {state[name].numel()} numbers: not a multiple of {channels} channels")
+    return state[name].reshape(-1, channels)  # (G * C) -> (G, C)
 
 
 def _channels(norm: str, state: Mapping[str, Tensor]) -> int:

@@ -2,9 +2,12 @@ import signal
 
 import pytest
 import torch
+from torch.utils.data._utils.pin_memory import pin_memory
 
+from slowfast.datasets.batch import Batch
 from slowfast.datasets.build import build_dataset
 from slowfast.datasets.loader import construct_loader
+from slowfast.datasets.pathways import PackPathways
 from slowfast.errors import UserError
 from slowfast.multigrid.sampler import ClipIndex
 from tests.datasets.data import small_cfg, write_list
@@ -15,7 +18,7 @@ def batches(cfg, split, **kwargs):
 
 
 def equal(a, b):
-    return all(torch.equal(a[k], b[k]) if torch.is_tensor(a[k]) else a[k] == b[k] for k in a)
+    return all(torch.equal(a[k], b[k]) if torch.is_tensor(a[k]) else a[k] == b[k] for k in a.keys())  # noqa: SIM118  (iteration gives the published fields)
 
 
 def test_a_training_epoch_shows_every_video_once_at_the_default_grid(kinetics_dir):
@@ -75,6 +78,41 @@ def test_the_error_of_a_worker_names_the_video_and_is_a_user_error(kinetics_dir)
     write_list(kinetics_dir / "test.csv", ["missing.mp4 0"])
     with pytest.raises(UserError, match="missing.mp4: .*TEST.SKIP_BAD_VIDEOS"):
         batches(small_cfg(kinetics_dir, DATA_LOADER__NUM_WORKERS=1), "test")
+
+
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_training_batch_unpacks_as_published(kinetics_dir, workers):
+    cfg = small_cfg(kinetics_dir, DATA_LOADER__NUM_WORKERS=workers)
+    for batch in construct_loader(cfg, "train"):
+        inputs, labels, index, time, meta = batch
+        slow, fast = PackPathways.from_cfg(cfg)(batch["clip"])
+        assert torch.equal(inputs[0], slow)
+        assert torch.equal(inputs[1], fast)
+        assert fast.shape == (2, 3, 4, 32, 32)
+        assert torch.equal(labels, batch["label"])
+        assert torch.equal(index, batch["video"])
+        assert (time.tolist(), meta) == ([0, 0], {})
+
+
+def test_a_test_batch_unpacks_into_the_views_of_its_videos(kinetics_dir):
+    loader = construct_loader(small_cfg(kinetics_dir, TEST__BATCH_SIZE=12), "test")
+    for batch in loader:
+        inputs, labels, index, _, _ = batch
+        assert [len(pathway) for pathway in inputs] == [12, 12]  # 2 videos of 6 views
+        assert index.tolist() == [6 * v + view for v in batch["video"].tolist() for view in range(6)]
+        assert labels.tolist() == [label for label in batch["label"].tolist() for _ in range(6)]
+        expected = PackPathways.from_cfg(small_cfg(kinetics_dir))(batch["clip"][1])
+        assert torch.equal(inputs[1][6:], expected[1])
+
+
+def test_a_batch_stays_a_batch_when_its_memory_is_pinned(kinetics_dir, monkeypatch):
+    (batch, *_) = construct_loader(small_cfg(kinetics_dir), "train")
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda self, *args: self.clone())  # this needs a GPU
+    pinned = pin_memory(batch)
+    assert type(pinned) is Batch
+    assert equal(pinned, batch)
+    assert len(tuple(pinned)) == 5
 
 
 class Signals(torch.utils.data.Dataset):

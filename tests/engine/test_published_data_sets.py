@@ -9,9 +9,9 @@ from sklearn.metrics import average_precision_score
 
 from slowfast.config.load import load_cfg
 from slowfast.datasets.build import build_dataset
+from slowfast.datasets.pathways import PackPathways
 from slowfast.engine.test_net import run_test
 from slowfast.engine.train_net import train
-from slowfast.models.inputs import PackPathways
 from tests.datasets.data import frame_rows, write_frame_list, write_frames, write_ssv2_json
 from tests.engine.tiny import ROOT, json_stats
 from tests.videos import write_video

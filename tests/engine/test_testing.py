@@ -9,7 +9,7 @@ from slowfast.engine.precision import Precision
 from slowfast.engine.test_net import ENSEMBLES, run_test
 from slowfast.engine.train_net import train
 from slowfast.models import build_model
-from slowfast.utils.checkpoint import load_checkpoint
+from slowfast.utils.training_checkpoint import load_checkpoint
 from tests.engine.test_training import copy_with_bad_videos
 from tests.engine.tiny import SYNTHETIC, json_stats, tiny_cfg
 from tests.videos import truncate

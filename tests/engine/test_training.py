@@ -7,7 +7,7 @@ import torch
 
 from slowfast.engine.train_net import train
 from slowfast.errors import UserError
-from slowfast.utils.checkpoint import read_checkpoint
+from slowfast.utils.training_checkpoint import read_checkpoint
 from tests.engine.tiny import BOTH_CYCLES, SYNTHETIC, json_stats, losses, tiny_cfg
 from tests.videos import truncate
 

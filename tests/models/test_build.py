@@ -5,9 +5,12 @@ import pathlib
 import pytest
 import torch
 
+from slowfast.errors import UserError
 from slowfast.models import MODEL_REGISTRY, build_model
 from slowfast.models.arch import ARCHS, temporal_kernels
+from slowfast.models.slowfast import SlowFast
 from slowfast.models.summary import count_parameters
+from slowfast.multigrid import SubBatchNorm3d
 from tests.models.tiny import CONFIGS, recipe, tiny_cfg
 
 GOLDEN = pathlib.Path(__file__).parents[1] / "golden" / "parameters"
@@ -167,12 +170,74 @@ def test_all_batch_norms_have_the_momentum_and_the_epsilon_of_the_config(arch):
     assert {(norm.momentum, norm.eps) for norm in norms} == {(0.2, 1e-3)}
 
 
-def test_a_users_model_is_built_by_its_name():
+@pytest.fixture
+def register():
+    """Register a model for the test."""
+    names = []
+
+    def add(model):
+        MODEL_REGISTRY.register(model)
+        names.append(model.__name__)
+
+    yield add
+    for name in names:
+        del MODEL_REGISTRY._obj_map[name]
+
+
+def test_a_users_model_is_built_by_its_name(register):
     def MyModel(cfg):
         return torch.nn.Linear(3, cfg.MODEL.NUM_CLASSES)
 
-    MODEL_REGISTRY.register(MyModel)
-    try:
-        assert build_model(tiny_cfg("slow", MODEL__MODEL_NAME="MyModel")).out_features == 5
-    finally:
-        del MODEL_REGISTRY._obj_map["MyModel"]
+    register(MyModel)
+    assert build_model(tiny_cfg("slow", MODEL__MODEL_NAME="MyModel")).out_features == 5
+
+
+class OwnNet(torch.nn.Module):
+    """A model as published code has it."""
+
+    def __init__(self, cfg):
+        super().__init__()
+        self.conv = torch.nn.Conv3d(3, 4, 3)
+        self.bn = torch.nn.BatchNorm3d(4)
+        self.projection = torch.nn.Linear(4, cfg.MODEL.NUM_CLASSES)
+
+    def forward(self, x, bboxes=None):
+        return self.projection(self.bn(self.conv(x[0])).mean((2, 3, 4)))
+
+
+class WiderSlowFast(SlowFast):
+    """A stock model with a head of its own, and a module that only the user calls."""
+
+    def __init__(self, cfg):
+        super().__init__(cfg)
+        self.head.projection = torch.nn.Linear(self.head.projection.in_features, 7)
+        self.extra = torch.nn.Linear(7, 2)
+
+    def forward(self, x, bboxes=None):
+        return self.extra(super().forward(x, bboxes))
+
+
+@pytest.mark.parametrize(("model", "arch", "outputs"), [(OwnNet, "slow", 5), (WiderSlowFast, "slowfast", 2)])
+def test_a_class_with_a_cfg_as_the_argument_of_its_constructor_builds_and_runs(register, model, arch, outputs):
+    register(model)
+    cfg = tiny_cfg(arch, MODEL__MODEL_NAME=model.__name__)
+    fast = torch.zeros(2, 3, 8, 64, 64)
+    clips = [fast[:, :, ::4], fast] if arch == "slowfast" else [fast]
+    built = build_model(cfg)
+    assert type(built) is model
+    assert built(clips).shape == (2, outputs)
+    assert all(type(m) is SubBatchNorm3d for m in built.modules() if isinstance(m, torch.nn.BatchNorm3d))
+
+
+def test_the_device_of_build_model_has_no_effect_without_cuda(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    model = build_model(tiny_cfg("slow"), gpu_id=0)
+    assert {parameter.device.type for parameter in model.parameters()} == {"cpu"}
+
+
+def test_stock_models_take_boxes_of_none_and_refuse_others():
+    cfg = tiny_cfg("slow")
+    model, clips = build_model(cfg).eval(), [torch.zeros(1, 3, 8, 64, 64)]
+    assert torch.equal(model(clips, bboxes=None), model(clips))
+    with pytest.raises(UserError, match="detection is not part of this project"):
+        model(clips, bboxes=torch.zeros(1, 4))

@@ -10,7 +10,7 @@ from torch import nn
 
 from slowfast.config.defaults import get_cfg
 from slowfast.models import build_model
-from slowfast.utils.checkpoint import load_checkpoint, load_for_test
+from slowfast.utils.training_checkpoint import load_checkpoint, load_for_test
 from slowfast.utils.weight_names import from_caffe2
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -172,7 +172,7 @@ def test_a_grouped_checkpoint_of_the_published_code_loads_into_every_norm(tmp_pa
     for name, value in source.state_dict().items():
         norm, _, statistic = name.rpartition(".")
         if statistic in ("running_mean", "running_var"):
-            state[f"{norm}.bn.{statistic}"] = torch.zeros_like(value)
+            state[f"{norm}.bn.{statistic}"] = torch.full_like(value, statistic == "running_var")  # not evaluated yet
             state[f"{norm}.split_bn.{statistic}"] = torch.cat([value + i for i in range(groups)])
         elif statistic == "num_batches_tracked":
             state[f"{norm}.bn.{statistic}"], state[f"{norm}.split_bn.{statistic}"] = value, value + 2
@@ -183,5 +183,7 @@ def test_a_grouped_checkpoint_of_the_published_code_loads_into_every_norm(tmp_pa
     load_checkpoint(tmp_path / "grouped.pyth", model, complete=True)
     loaded = model.state_dict()
     for name, value in source.state_dict().items():
-        if name.endswith(("running_mean", "running_var")):
+        if name.endswith("running_mean"):
             assert torch.allclose(loaded[name], value + 1.5)
+        elif name.endswith("running_var"):
+            assert torch.allclose(loaded[name], value + 1.5 + 1.25)  # 1.25: the variance of the means 0, 1, 2 and 3

@@ -83,37 +83,59 @@ def test_a_long_table_has_a_row_for_each_part_of_the_model():
     assert "2 in the file, 3 here" in lines[1]
 
 
-def grouped_state(norm, seen=3):
-    """A norm of 2 channels and 3 groups as the published code saves it."""
+def grouped_state(norm, aggregate=None):
+    """A norm of 2 channels and 3 groups as the published code saves it, by default before its first evaluation."""
+    mean, var = aggregate or ([0.0, 0.0], [1.0, 1.0])
     return {
         f"{norm}.weight": torch.ones(2),
         f"{norm}.bias": torch.zeros(2),
-        f"{norm}.bn.running_mean": torch.tensor([70.0, 80.0]),
-        f"{norm}.bn.running_var": torch.tensor([90.0, 95.0]),
+        f"{norm}.bn.running_mean": torch.tensor(mean),
+        f"{norm}.bn.running_var": torch.tensor(var),
         f"{norm}.bn.num_batches_tracked": torch.tensor(0),
         f"{norm}.split_bn.running_mean": torch.tensor([1.0, 10.0, 2.0, 20.0, 3.0, 30.0]),
         f"{norm}.split_bn.running_var": torch.tensor([1.0, 4.0, 1.0, 4.0, 4.0, 7.0]),
-        f"{norm}.split_bn.num_batches_tracked": torch.tensor(seen),
+        f"{norm}.split_bn.num_batches_tracked": torch.tensor(3),
     }
 
 
+AGGREGATE = ([70.0, 80.0], [90.0, 95.0])
+
+
 @pytest.mark.parametrize("norm", ["s2.pathway0_res0.branch2.a_bn", "s1.pathway0_stem.bn", "s1_fuse.bn"])
-def test_the_statistics_of_the_groups_are_averaged(norm):
-    merged = merge_group_statistics(grouped_state(norm))
+@pytest.mark.parametrize("has_norm", [True, False])
+def test_groups_without_an_aggregate_are_merged_with_the_spread_between_their_means(norm, has_norm):
+    state = grouped_state(norm)
+    state = {name: value for name, value in state.items() if has_norm or not name.startswith(f"{norm}.bn.")}
+    merged = merge_group_statistics(state)
     ending = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
     assert sorted(merged) == sorted(f"{norm}.{name}" for name in ending)
     assert merged[f"{norm}.running_mean"].tolist() == [2.0, 20.0]
-    assert merged[f"{norm}.running_var"].tolist() == [2.0, 5.0]
+    # the mean of the variances, 2 and 5, and the variance of the means, 2/3 and 200/3
+    assert merged[f"{norm}.running_var"].tolist() == pytest.approx([2 + 2 / 3, 5 + 200 / 3])
     assert merged[f"{norm}.num_batches_tracked"] == 3
 
 
-def test_the_aggregate_is_used_if_the_groups_saw_no_batch():
-    merged = merge_group_statistics(grouped_state("x", seen=0))
+def test_merged_statistics_are_those_of_all_values_together():
+    values = torch.randn(4, 100, 2, dtype=torch.float64) * 3 + torch.arange(4.0)[:, None, None]  # (G, N, C)
+    mean, var = values.mean(1), values.var(1, correction=0)
+    state = {
+        "x.weight": torch.ones(2),
+        "x.split_bn.running_mean": mean.flatten(),
+        "x.split_bn.running_var": var.flatten(),
+    }
+    merged, together = merge_group_statistics(state), values.flatten(0, 1)
+    assert torch.allclose(merged["x.running_mean"], together.mean(0))
+    assert torch.allclose(merged["x.running_var"], together.var(0, correction=0))
+
+
+def test_an_aggregate_beside_groups_is_taken():
+    merged = merge_group_statistics(grouped_state("x", AGGREGATE))
     assert merged["x.running_mean"].tolist() == [70.0, 80.0]
+    assert merged["x.running_var"].tolist() == [90.0, 95.0]
 
 
-def test_an_aggregate_without_groups_is_used():
-    state = {name: value for name, value in grouped_state("x").items() if "split_bn" not in name}
+def test_an_aggregate_without_groups_is_taken():
+    state = {name: value for name, value in grouped_state("x", AGGREGATE).items() if "split_bn" not in name}
     assert merge_group_statistics(state)["x.running_var"].tolist() == [90.0, 95.0]
 
 

@@ -3,7 +3,7 @@ import time
 import pytest
 import torch
 
-from slowfast.utils.meters import Pace, ScoreMeter, TimedIterator, TopKMeter, accuracy, clock_text, memory
+from slowfast.utils.training_meters import Pace, ScoreMeter, TimedIterator, TopKMeter, accuracy, clock_text, memory
 
 
 def test_averages_are_over_clips_not_over_batches():

@@ -19,15 +19,15 @@ from torch import nn
 
 from slowfast.multigrid.batch_norm import SubBatchNorm3d
 from slowfast.optim.build import construct_optimizer
-from slowfast.utils import checkpoint, checkpoint_file
-from slowfast.utils.checkpoint import (
+from slowfast.utils import checkpoint_file, training_checkpoint
+from slowfast.utils.checkpoint_file import read_checkpoint
+from slowfast.utils.training_checkpoint import (
     last_checkpoint,
     load_checkpoint,
     load_for_test,
     load_for_training,
     save_checkpoint,
 )
-from slowfast.utils.checkpoint_file import read_checkpoint
 
 
 class Tiny(nn.Module):
@@ -255,13 +255,13 @@ def test_a_missing_initial_checkpoint_is_an_error_that_names_the_key(tmp_path):
 
 def test_machines_that_see_different_checkpoints_are_an_error(tmp_path, monkeypatch):
     save(tmp_path, *trained(iterations=0), epoch=2)
-    monkeypatch.setattr(checkpoint, "all_gather_object", lambda name: [name, None])
+    monkeypatch.setattr(training_checkpoint, "all_gather_object", lambda name: [name, None])
     with pytest.raises(ValueError, match=r"OUTPUT_DIR .*different machines.*shar"):
         load_for_training(make_cfg(tmp_path), Tiny())
 
 
 def test_only_the_master_writes(tmp_path, monkeypatch):
-    monkeypatch.setattr(checkpoint, "is_master", lambda: False)
+    monkeypatch.setattr(training_checkpoint, "is_master", lambda: False)
     path = save(tmp_path, *trained(iterations=0), epoch=2)
     assert path.name == "checkpoint_epoch_00003.pyth"
     assert not path.exists()
@@ -397,6 +397,7 @@ def test_grouped_statistics_of_the_published_code_load_into_one_set(tmp_path):
     torch.save({"model_state": state, "epoch": 1}, path)
     load_checkpoint(path, model, complete=True)
     assert model.s1["bn"].running_mean.tolist() == [2.0, 3.0, 4.0, 5.0]
+    assert model.s1["bn"].running_var.tolist() == [6.0, 7.0, 8.0, 9.0]  # with the spread between the means, 4
     assert model.s1["bn"].num_batches_tracked == 9
 
 

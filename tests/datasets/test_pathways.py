@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from slowfast.models.inputs import PackPathways, slow_positions
+from slowfast.datasets.pathways import PackPathways, slow_positions
 from tests.models.tiny import tiny_cfg
 
 MEAN, STD = [0.45, 0.4, 0.3], [0.225, 0.2, 0.25]

@@ -3,7 +3,7 @@
 Legend: N clips, T frames, H x W pixels, C channels.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 
 import torch
@@ -12,6 +12,12 @@ from torch import Tensor
 from slowfast.errors import UserError
 
 COLORS = 3
+Clips = Tensor | list[Tensor]  # a batch of clips, or one of each pathway
+
+
+def each(function: Callable[[Tensor], Tensor], clips: Clips) -> Clips:
+    """Return `function(clips)`, for every pathway if there are several."""
+    return function(clips) if isinstance(clips, Tensor) else [function(pathway) for pathway in clips]
 
 
 def slow_positions(frames: int, alpha: int) -> list[int]:
@@ -37,6 +43,8 @@ def _positions_on(device: torch.device, frames: int, alpha: int) -> Tensor:
 class PackPathways:
     """Callable from uint8 clips N x T x H x W x C to a list of float N x C x T x H x W: `[slow, fast]` or `[clip]`.
 
+    Float clips N x C x T x H x W are split into pathways as they are. A list of pathways stays as it is.
+
     Args:
         mean, std: of the decoded channels, for values in [0, 1].
         reverse_channels: reverse the order of the channels of the normalized clip (RGB to BGR and back).
@@ -53,6 +61,7 @@ class PackPathways:
         memory_format: torch.memory_format = torch.contiguous_format,
     ):
         self.reverse_channels, self.alpha, self.memory_format = reverse_channels, alpha, memory_format
+        self._arguments = mean, std, reverse_channels, alpha, memory_format
         step = -1 if reverse_channels else 1
         scale = [1 / (255 * s) for s in std][::step]
         shift = [-m / s for m, s in zip(mean, std, strict=True)][::step]
@@ -66,13 +75,24 @@ class PackPathways:
         alpha = cfg.SLOWFAST.ALPHA if cfg.MODEL.ARCH in cfg.MODEL.MULTI_PATHWAY_ARCH else None
         return cls(cfg.DATA.MEAN, cfg.DATA.STD, cfg.DATA.REVERSE_INPUT_CHANNEL, alpha, memory_format)
 
-    def __call__(self, clips: Tensor) -> list[Tensor]:
+    def __reduce__(self) -> tuple:
+        """Send the arguments to other processes, not tensors, which would use shared memory."""
+        return type(self), self._arguments
+
+    def __call__(self, clips: Clips) -> list[Tensor]:
+        if not isinstance(clips, Tensor):
+            return [self._laid_out(pathway) for pathway in clips]
+        if clips.is_floating_point():
+            return self.split(self._laid_out(clips))
         if clips.device != self._scale.device:
             self._scale, self._shift = self._scale.to(clips.device), self._shift.to(clips.device)
         x = clips.flip(-1) if self.reverse_channels else clips
         x = x.permute(0, 4, 1, 2, 3)  # (N, T, H, W, C) -> (N, C, T, H, W)
-        x = x.to(torch.float32, memory_format=self.memory_format)
+        x = self._laid_out(x)
         return self.split(torch.addcmul(self._shift, x, self._scale, out=x))
+
+    def _laid_out(self, clip: Tensor) -> Tensor:
+        return clip.to(torch.float32, memory_format=self.memory_format)
 
     def split(self, clip: Tensor) -> list[Tensor]:
         """Return the pathways of float clips, N x C x T x H x W."""

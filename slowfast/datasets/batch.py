@@ -1,0 +1,58 @@
+"""A batch of samples: a dict that unpacks as a published batch does.
+
+Legend: N videos, V views of a video, T frames, H x W pixels, C channels.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import default_collate
+
+from slowfast.datasets.pathways import Clips, PackPathways, each
+
+
+class Batch(dict):
+    """The samples of a batch by name, as `construct_loader` describes them.
+
+    In a loop of published code it unpacks:
+
+        for inputs, labels, index, time, meta in loader:
+
+    `inputs` is the list of pathways, float N x C x T x H x W and normalized. Batches for "test" give N * V clips, with
+    the label of their video and `index` = V * video + view. `time` is zeros and `meta` is empty. All are on the CPU.
+    Therefore iteration does not give the keys: use `batch.keys()`.
+
+    Args:
+        samples: by name.
+        pack: maps the clips to the input of a model.
+        has_views: whether the clips have an axis of views.
+    """
+
+    def __init__(self, samples: dict[str, Any], pack: PackPathways, has_views: bool = False):
+        super().__init__(samples)
+        self.pack, self.has_views = pack, has_views
+
+    def __iter__(self) -> Iterator[Any]:
+        clips, labels, index = self["clip"], self["label"], torch.as_tensor(self["video"])
+        if self.has_views:
+            views = _first(clips).shape[1]
+            clips = each(lambda clip: clip.flatten(0, 1), clips)  # (N, V, ...) -> (N * V, ...)
+            labels = labels.repeat_interleave(views, dim=0)
+            index = index.repeat_interleave(views) * views + torch.arange(views).repeat(len(index))
+        return iter((self.pack(clips), labels, index, torch.zeros_like(index), {}))
+
+
+def _first(clips: Clips) -> Tensor:
+    return clips if isinstance(clips, Tensor) else clips[0]
+
+
+class Collate:
+    """Callable from samples to a batch."""
+
+    def __init__(self, pack: PackPathways, has_views: bool):
+        self.pack, self.has_views = pack, has_views
+
+    def __call__(self, samples: list[dict]) -> Batch:
+        return Batch(default_collate(samples), self.pack, self.has_views)
