@@ -97,6 +97,8 @@ CHOICES = {
 # Lowest and highest value (None: no limit), also of each number in a list.
 LIMITS = {
     "NUM_GPUS": (0, None),
+    "RNG_SEED": (0, None),
+    "SOLVER.MOMENTUM": (0, None),
     "NUM_SHARDS": (1, None),
     "SHARD_ID": (0, None),
     "LOG_PERIOD": (1, None),

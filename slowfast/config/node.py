@@ -175,7 +175,8 @@ def _numbers_in(key: str, value):
 
 
 def _is_number(value) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+    """Return whether a value is a finite number, which True and False are not."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < float("inf")
 
 
 def _require(key: str, value, fits: bool, what: str):

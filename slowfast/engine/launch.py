@@ -12,6 +12,7 @@ from slowfast.engine.training import Training
 from slowfast.errors import errors_name
 from slowfast.utils.launch import launch
 from slowfast.utils.logging import quiet, setup_logging
+from slowfast.utils.training_checkpoint import check_files
 from slowfast.utils.world import World
 
 
@@ -49,6 +50,7 @@ def check(cfg: CfgNode, with_training: bool = True, with_test: bool = True) -> N
     its builder. It needs no device and no other process. A SlowFast R50 takes 0.3 s of processor time.
     """
     jobs, device = _jobs(cfg, with_training, with_test), torch.device("cpu")
+    check_files(cfg, train in jobs, run_test in jobs)
     with quiet():  # the processes log the same messages when they build
         if train in jobs:
             Training.from_cfg(cfg, device, World.from_cfg(cfg).size)

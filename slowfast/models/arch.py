@@ -53,6 +53,14 @@ def temporal_kernels(kernels: Sequence[int], blocks: int, keep: int) -> tuple[in
     return tuple(kernels[i % len(kernels)] if i < keep else 1 for i in range(blocks))
 
 
+COUNTS = {  # the least number that a list may hold
+    "RESNET.NUM_BLOCK_TEMP_KERNEL": 0,
+    "RESNET.SPATIAL_STRIDES": 1,
+    "RESNET.SPATIAL_DILATIONS": 1,
+    "NONLOCAL.GROUP": 1,
+}
+
+
 def per_stage(cfg, key: str) -> list[list]:
     """Return the list of the config under `key`, indexed by stage and pathway. Raise UserError for another shape."""
     section, name = key.split(".")
@@ -64,6 +72,8 @@ def per_stage(cfg, key: str) -> list[list]:
             f"{key}: {rows!r} does not fit the model; give a list of {NUM_STAGES}, one entry for each of res2 to res5, "
             f"and in each a list for the {pathways} pathway(s) of MODEL.ARCH {cfg.MODEL.ARCH!r}"
         )
+    if key in COUNTS and not all(value == int(value) >= COUNTS[key] for row in rows for value in row):
+        raise UserError(f"{key}: {rows!r} must hold whole numbers of {COUNTS[key]} or more")
     return rows
 
 

@@ -49,6 +49,7 @@ def launch(
     """
     world = world or World()
     _check_devices(world, backend)
+    _check_meeting_point(world, init_method)
     if world.size == 1:
         return run(*args)
     receiver, sender = mp.get_context("spawn").Pipe(duplex=False)
@@ -99,11 +100,22 @@ class _ErrorReport(AbstractContextManager):
         os._exit(1)
 
 
+def _check_meeting_point(world: World, init_method: str | None) -> None:
+    """Raise UserError if several machines do not know where to meet."""
+    known = init_method or ("env://" if "MASTER_ADDR" in os.environ else "")
+    if world.machines > 1 and not known.startswith(("tcp://", "file://", "env://")):
+        raise UserError(
+            f"--init_method: {init_method!r} is not an address; the NUM_SHARDS {world.machines} machines need "
+            "tcp://HOST:PORT of machine 0"
+        )
+
+
 def _raise_first(receiver: Connection, exit_error: mp.ProcessExitedException) -> None:
     if exit_error.signal_name:  # this process could not report, and the others only report a lost peer
+        hint = ", often a sign that the machine ran out of memory" if exit_error.signal_name == "SIGKILL" else ""
         raise RankError(
-            f"rank {exit_error.error_index} was ended by {exit_error.signal_name}, which often means that the machine "
-            "ran out of memory. Earlier checkpoints are intact: the same command resumes from the last one"
+            f"rank {exit_error.error_index} was ended by {exit_error.signal_name}{hint}. Earlier checkpoints are "
+            "intact: the same command resumes from the last one"
         ) from None
     if receiver.poll():
         is_mistake, text = receiver.recv()

@@ -172,6 +172,16 @@ def load_for_test(cfg: CfgNode, model: nn.Module) -> dict:
     return dict(NOT_STARTED)
 
 
+def check_files(cfg: CfgNode, with_training: bool, with_test: bool) -> None:
+    """Raise UserError if a checkpoint that the run will load is missing, and its own training will not write it."""
+    train_path, test_path = cfg.TRAIN.CHECKPOINT_FILE_PATH, cfg.TEST.CHECKPOINT_FILE_PATH
+    resumes = cfg.TRAIN.AUTO_RESUME and last_checkpoint(cfg.OUTPUT_DIR) is not None
+    if with_training and train_path and not resumes:
+        _check_exists("TRAIN.CHECKPOINT_FILE_PATH", train_path)
+    if with_test and test_path and not (with_training and Path(cfg.OUTPUT_DIR) in Path(test_path).parents):
+        _check_exists("TEST.CHECKPOINT_FILE_PATH", test_path)
+
+
 def unwrap(model: nn.Module) -> nn.Module:
     """Return the model itself, without the wrapper of data parallelism."""
     wrappers = (nn.DataParallel, nn.parallel.DistributedDataParallel)

@@ -169,3 +169,10 @@ def test_a_changed_cfg_is_a_new_one(demo_yaml):
 @pytest.fixture
 def demo_yaml(tmp_path):
     return write(tmp_path / "demo.yaml", "MODEL: {ARCH: slow, MODEL_NAME: ResNet}\nDATA: {INPUT_CHANNEL_NUM: [3]}\n")
+
+
+@pytest.mark.parametrize("value", [".inf", "-.inf", ".nan"])
+@pytest.mark.parametrize("key", ["SOLVER.MAX_EPOCH", "SOLVER.BASE_LR", "DATA.MEAN"])
+def test_numbers_that_are_not_finite_are_refused(key, value):
+    with pytest.raises(UserError, match=f"{key}: .* does not fit"):
+        get_cfg().merge_from_list([key, f"[{value}]" if key == "DATA.MEAN" else value])

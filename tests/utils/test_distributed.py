@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from slowfast.errors import UserError
 from slowfast.utils import distributed as du
 from slowfast.utils.launch import RankError, launch
 from slowfast.utils.world import World
@@ -91,3 +92,12 @@ def test_ranks_start_with_the_weights_of_rank_0_and_average_their_gradients(tmp_
         weight, bias = torch.load(tmp_path / f"gradients.{rank}")
         assert weight.tolist() == [[1.5, 1.5, 1.5]]  # the mean of 0, 1, 2, 3
         assert bias.tolist() == [1.0]
+
+
+@pytest.mark.parametrize("address", [None, "somewhere:1234"])
+def test_machines_without_a_meeting_point_are_refused(address, monkeypatch):
+    monkeypatch.delenv("MASTER_ADDR", raising=False)
+    with pytest.raises(
+        UserError, match=f"--init_method: {address!r} is not an address; the NUM_SHARDS 2"
+    ):
+        launch(print, (), World(1, machines=2), address)
