@@ -60,8 +60,8 @@ class ListedPackets:
     near the wanted frames: all that is decoded before a key frame is shown before it, and no codec shows a frame more
     than MAX_REORDER places from where it is decoded.
 
-    Opening a file and reading a clip of 8 frames takes 0.8 times as long as with all packets for 3,000 frames, 0.7
-    times for 9,000 and 0.3 times for 108,000 (340x256, H.264; AMD EPYC).
+    Opening a file and reading a clip of 8 frames takes 0.8 times as long as with all packets for 3,000 frames, 0.6
+    times for 9,000 and 0.2 times for 108,000 (340x256, H.264; AMD EPYC).
     """
 
     is_in_order = False

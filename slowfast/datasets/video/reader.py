@@ -107,7 +107,10 @@ class Video:
 
     @property
     def fps(self) -> float:
-        """The average rate in frames per second: that of the stream, or of its frames' times where these differ."""
+        """The average rate in frames per second: that of the stream, or of its frames' times where these differ.
+
+        Spans of time are counted in frames at this rate, also where the rate varies inside a file.
+        """
         stream, seconds = self._file.stream, self._frames.seconds
         rate = float(stream.average_rate or stream.guessed_rate or 0)
         measured = (self.num_frames - 1) / seconds if seconds > 0 else 0.0
