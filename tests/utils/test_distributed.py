@@ -97,7 +97,5 @@ def test_ranks_start_with_the_weights_of_rank_0_and_average_their_gradients(tmp_
 @pytest.mark.parametrize("address", [None, "somewhere:1234"])
 def test_machines_without_a_meeting_point_are_refused(address, monkeypatch):
     monkeypatch.delenv("MASTER_ADDR", raising=False)
-    with pytest.raises(
-        UserError, match=f"--init_method: {address!r} is not an address; the NUM_SHARDS 2"
-    ):
+    with pytest.raises(UserError, match=f"--init_method: {address!r} is not an address; the NUM_SHARDS 2"):
         launch(print, (), World(1, machines=2), address)
