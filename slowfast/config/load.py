@@ -28,7 +28,7 @@ def load_cfg(path=None, overrides: Sequence = (), allow_unknown_keys: bool = Fal
     cfg.merge_from_list(list(overrides))
     if "MODEL.MODEL_NAME" not in given and cfg.MODEL.ARCH not in cfg.MODEL.MULTI_PATHWAY_ARCH:
         cfg.MODEL.MODEL_NAME = "ResNet"  # the oldest published configs name the architecture only
-    with errors_name(path):
+    with errors_name(None if overrides else path):  # the mistake may be in the overrides
         check_cfg(cfg)
     log_unknown_keys(cfg)
     cfg.freeze()

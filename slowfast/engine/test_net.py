@@ -45,7 +45,8 @@ class Testing:
 
     @classmethod
     def from_cfg(cls, cfg: CfgNode, device: torch.device) -> "Testing":
-        check_shapes(cfg, [Shape(1, cfg.DATA.NUM_FRAMES, cfg.DATA.TEST_CROP_SIZE)])
+        shape = Shape(1, cfg.DATA.NUM_FRAMES, cfg.DATA.TEST_CROP_SIZE)
+        check_shapes(cfg, [shape], keys="DATA.NUM_FRAMES or DATA.TEST_CROP_SIZE")
         loader = construct_loader(cfg, "test", build_dataset(cfg.TEST.DATASET, cfg, "test"))
         precision = Precision(device, cfg.TRAIN.MIXED_PRECISION)
         model = precision.place(build_model(cfg)).eval()

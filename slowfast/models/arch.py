@@ -109,9 +109,14 @@ def stage_specs(
 def nonlocal_spec(cfg, stage: int, pathway: int) -> NonlocalSpec:
     """Return the non-local blocks of a stage in a pathway."""
     location, pool, group = (per_stage(cfg, f"NONLOCAL.{name}") for name in ("LOCATION", "POOL", "GROUP"))
+    blocks, positions, window = blocks_of(cfg.RESNET.DEPTH)[stage], location[stage][pathway], pool[stage][pathway]
+    if any(block not in range(blocks) for block in positions):
+        raise UserError(f"NONLOCAL.LOCATION: {positions} for res{stage + 2}, which has the blocks 0 to {blocks - 1}")
+    if len(window) != 3 or min(window) < 1:
+        raise UserError(f"NONLOCAL.POOL: {window} for res{stage + 2} must be [frames, rows, columns], each 1 or more")
     return NonlocalSpec(
-        after_blocks=tuple(location[stage][pathway]),
-        pool=tuple(pool[stage][pathway]),
+        after_blocks=tuple(positions),
+        pool=tuple(window),
         instantiation=cfg.NONLOCAL.INSTANTIATION,
         group=group[stage][pathway],
     )

@@ -44,8 +44,14 @@ def find_model(cfg) -> Callable:
     return MODEL_REGISTRY.get(name)
 
 
-def check_shapes(cfg, shapes: Iterable[Shape]) -> None:
-    """Raise UserError for the first of `shapes` that the model of `cfg` does not take.
+TRAIN_KEYS = (
+    "DATA.NUM_FRAMES, DATA.TRAIN_CROP_SIZE or, for a shape of multigrid training, MULTIGRID.LONG_CYCLE_FACTORS and "
+    "MULTIGRID.SHORT_CYCLE_FACTORS"
+)
+
+
+def check_shapes(cfg, shapes: Iterable[Shape], keys: str = TRAIN_KEYS) -> None:
+    """Raise UserError, naming the `keys` to change, for the first of `shapes` that the model of `cfg` does not take.
 
     The model's class decides: `input_problem(cfg, frames, crop)` returns why it does not take such clips, or "". A
     registered model without that method takes any clips.
@@ -53,11 +59,7 @@ def check_shapes(cfg, shapes: Iterable[Shape]) -> None:
     problem_of = getattr(find_model(cfg), "input_problem", _no_problem)
     for shape in shapes:
         if problem := problem_of(cfg, shape.frames, shape.crop):
-            raise UserError(
-                f"the shape of {shape.frames} frames x {shape.crop} px: {problem}. Change DATA.NUM_FRAMES, "
-                "DATA.TRAIN_CROP_SIZE or, for a shape of multigrid training, MULTIGRID.LONG_CYCLE_FACTORS and "
-                "MULTIGRID.SHORT_CYCLE_FACTORS"
-            )
+            raise UserError(f"the shape of {shape.frames} frames x {shape.crop} px: {problem}. Change {keys}")
 
 
 def _no_problem(cfg, frames: int, crop: int) -> str:

@@ -3,13 +3,15 @@
 Legend: N clips, C channels, T frames, H x W pixels. A list of features holds one N x C x T x H x W tensor per pathway.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
 from slowfast.errors import UserError
 from slowfast.models.arch import find_arch, nonlocal_problem, stage_specs
 from slowfast.models.build import MODEL_REGISTRY
-from slowfast.models.res_stage import ResStage
+from slowfast.models.res_stage import ResStage, StageSpec
 from slowfast.models.resnet import build_head, build_stems, crop_problem
 from slowfast.models.staged import StagedModel
 from slowfast.multigrid.batch_norm import SubBatchNorm3d
@@ -50,6 +52,16 @@ def pathway_widths(width: int, beta_inv: int) -> list[int]:
     return [width, width // beta_inv]
 
 
+def check_fusion(cfg, slow: Sequence[StageSpec], fast: Sequence[StageSpec]) -> None:
+    """Raise UserError if features of the pathways would differ in size where they are joined."""
+    if cfg.SLOWFAST.FUSION_KERNEL_SZ % 2 == 0:
+        raise UserError(f"SLOWFAST.FUSION_KERNEL_SZ: {cfg.SLOWFAST.FUSION_KERNEL_SZ} must be odd")
+    if [spec.stride for spec in slow] != [spec.stride for spec in fast]:
+        raise UserError(
+            f"RESNET.SPATIAL_STRIDES: {cfg.RESNET.SPATIAL_STRIDES!r} must be equal in both pathways, which are joined"
+        )
+
+
 @MODEL_REGISTRY.register()
 class SlowFast(StagedModel):
     """Model of two pathways: s1 (stems), s1_fuse, s2, s2_fuse, ..., s4_fuse, s5, head. Takes `[slow, fast]`."""
@@ -62,6 +74,7 @@ class SlowFast(StagedModel):
         fused = [spec.width_in for spec in fast]
         lateral = [width * cfg.SLOWFAST.FUSION_CONV_CHANNEL_RATIO for width in fused]
         slow = stage_specs(cfg, arch, 0, slow_width, lateral)
+        check_fusion(cfg, slow, fast)
         kernel, alpha = cfg.SLOWFAST.FUSION_KERNEL_SZ, cfg.SLOWFAST.ALPHA
         stages = [
             build_stems(cfg, arch, [slow_width, fast_width]),

@@ -8,6 +8,7 @@ from slowfast.engine.evaluation import predict_views, predictor
 from slowfast.engine.precision import Precision
 from slowfast.engine.test_net import ENSEMBLES, run_test
 from slowfast.engine.train_net import train
+from slowfast.errors import UserError
 from slowfast.models import build_model
 from slowfast.utils.training_checkpoint import load_checkpoint
 from tests.engine.test_training import copy_with_bad_videos
@@ -97,3 +98,9 @@ def test_a_bad_video_ends_a_test_unless_the_user_skips_it(workers, videos, train
     line = json_stats(tmp_path / "out", None)[-1]
     assert (line["videos"], line["failed"]) == (5, 1)
     assert "4.mp4" in (tmp_path / "out" / "bad_videos.csv").read_text()
+
+
+def test_a_test_crop_that_the_model_does_not_take_names_the_keys_of_the_test(tmp_path):
+    cfg = tiny_cfg(tmp_path, tmp_path, **SYNTHETIC, DATA__TEST_CROP_SIZE=16)
+    with pytest.raises(UserError, match=r"crops under 32 px .* Change DATA.NUM_FRAMES or DATA.TEST_CROP_SIZE$"):
+        run_test(cfg)

@@ -96,8 +96,12 @@ def test_load_config_takes_a_plain_namespace(slow_yaml):
 
 
 def test_an_error_of_a_check_names_the_file(slow_yaml):
-    with pytest.raises(UserError, match=r"slow\.yaml: .*TRAIN.BATCH_SIZE: 0 is out of range"):
-        load_config(parse_args(["--cfg", slow_yaml, "TRAIN.BATCH_SIZE", "0"]))
+    with pytest.raises(UserError, match="^TRAIN.BATCH_SIZE: 0 is out of range"):
+        load_config(parse_args(["--cfg", slow_yaml, "TRAIN.BATCH_SIZE", "0"]))  # the file is not to blame
+    with open(slow_yaml, "a") as file:
+        file.write("TRAIN: {BATCH_SIZE: 0}\n")
+    with pytest.raises(UserError, match=r"slow\.yaml: TRAIN.BATCH_SIZE: 0 is out of range"):
+        load_config(parse_args(["--cfg", slow_yaml]))
 
 
 def test_no_config_file_is_a_usage_error(capsys):
