@@ -6,6 +6,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import cast
 
 import cv2
@@ -55,6 +56,17 @@ def construct_loader(
         multiprocessing_context="fork" if workers and sys.platform == "linux" else None,  # lists are shared, not sent
         generator=torch.Generator().manual_seed(cfg.RNG_SEED),  # does not draw from the global one
     )
+
+
+def shuffle_dataset(loader: DataLoader, cur_epoch: int) -> None:
+    """Let a training loader of one epoch give the clips of epoch `cur_epoch` from its next iteration on.
+
+    Published training loops call this before every epoch. Loaders of other splits always give every video.
+    """
+    sampler = loader.batch_sampler
+    if isinstance(sampler, ShortCycleBatchSampler):
+        first_clip = cur_epoch * sampler.num_videos
+        sampler.legs = tuple(replace(leg, first_clip=first_clip) for leg in sampler.legs)
 
 
 def prepare_worker(worker: int) -> None:

@@ -6,7 +6,7 @@ from torch.utils.data._utils.pin_memory import pin_memory
 
 from slowfast.datasets.batch import Batch
 from slowfast.datasets.build import build_dataset
-from slowfast.datasets.loader import construct_loader
+from slowfast.datasets.loader import construct_loader, shuffle_dataset
 from slowfast.datasets.pathways import PackPathways
 from slowfast.errors import UserError
 from slowfast.multigrid.sampler import ClipIndex
@@ -27,6 +27,17 @@ def test_a_training_epoch_shows_every_video_once_at_the_default_grid(kinetics_di
     assert found[0]["clip"].dtype == torch.uint8
     assert sorted(torch.cat([batch["video"] for batch in found]).tolist()) == list(range(6))
     assert found[0]["bad"] == ["", ""]
+
+
+def test_every_epoch_of_a_published_loop_has_an_order_and_clips_of_its_own(kinetics_dir):
+    loader = construct_loader(small_cfg(kinetics_dir, DATA_LOADER__NUM_WORKERS=1), "train")
+    epochs = []
+    for epoch in (0, 1, 0):
+        shuffle_dataset(loader, epoch)
+        epochs.append([torch.cat(values) for values in zip(*((b["video"], b["clip"]) for b in loader), strict=True)])
+    assert all(torch.equal(a, b) for a, b in zip(epochs[0], epochs[2], strict=True))
+    assert sorted(epochs[0][0].tolist()) == sorted(epochs[1][0].tolist())
+    assert not torch.equal(epochs[0][1], epochs[1][1])
 
 
 @pytest.mark.filterwarnings("ignore:This DataLoader will create")
