@@ -1,6 +1,6 @@
 """The error for users' mistakes, and the text that a command line prints for it."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
 
@@ -12,12 +12,15 @@ class UserError(ValueError):
 
 
 @contextmanager
-def errors_name(path) -> Iterator[None]:
-    """Put `path: ` in front of the messages of UserErrors; None changes nothing."""
+def errors_name(path, overridden: Collection = ()) -> Iterator[None]:
+    """Put `path: ` in front of the messages of UserErrors, unless they start with a key that is `overridden`.
+
+    With None for the path nothing changes.
+    """
     try:
         yield
     except UserError as error:
-        if path is None:
+        if path is None or str(error).split(":")[0] in overridden:
             raise
         raise UserError(f"{path}: {error}").with_traceback(error.__traceback__) from None
 

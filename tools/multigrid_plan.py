@@ -36,7 +36,7 @@ def show(cfg, path: str, args: argparse.Namespace) -> None:
     """Print the plan of the config at `path`, and write it to the files of --json and --plot."""
     num_videos = args.num_videos or len(build_dataset(cfg.TRAIN.DATASET, cfg, "train"))
     world = World.from_cfg(cfg)
-    schedule, baseline = build_schedule(cfg, world), build_baseline(cfg, world)
+    schedule, baseline = build_schedule(cfg), build_baseline(cfg)
     plan = describe_plan(schedule, baseline, policy_rate(cfg, schedule), num_videos, world.size)
     clips = baseline.phases[0].shapes[0].batch_size
     print(f"{path}: {num_videos:,} videos, {world.size} device(s) x {clips} clips\n")

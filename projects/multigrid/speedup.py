@@ -138,8 +138,8 @@ def compare(cfg, args) -> dict:
     """Return times and totals of the config's schedule and of the same recipe without multigrid, as plain numbers."""
     world = World.from_cfg(cfg)
     counts = {
-        "baseline": count_iterations(build_baseline(cfg, world), args.num_videos, world.size),
-        "multigrid": count_iterations(build_schedule(cfg, world), args.num_videos, world.size),
+        "baseline": count_iterations(build_baseline(cfg), args.num_videos, world.size),
+        "multigrid": count_iterations(build_schedule(cfg), args.num_videos, world.size),
     }
     bench = Bench(cfg, torch.device(args.device), args.iterations, args.warmup)
     timings = {}

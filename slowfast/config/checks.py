@@ -97,10 +97,9 @@ CHOICES = {
 # Lowest and highest value (None: no limit), also of each number in a list.
 LIMITS = {
     "NUM_GPUS": (0, None),
-    "RNG_SEED": (0, None),
-    "SOLVER.MOMENTUM": (0, None),
     "NUM_SHARDS": (1, None),
     "SHARD_ID": (0, None),
+    "RNG_SEED": (0, None),
     "LOG_PERIOD": (1, None),
     "TRAIN.BATCH_SIZE": (1, None),
     "TRAIN.EVAL_PERIOD": (1, None),
@@ -136,6 +135,7 @@ LIMITS = {
     "SOLVER.LRS": (0, None),
     "SOLVER.COSINE_END_LR": (0, None),
     "SOLVER.WARMUP_START_LR": (0, None),
+    "SOLVER.MOMENTUM": (0, None),
     "SOLVER.WEIGHT_DECAY": (0, None),
 }
 

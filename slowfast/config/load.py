@@ -2,7 +2,7 @@
 
 import logging
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from slowfast.config.checks import check_cfg, check_model_name
 from slowfast.config.defaults import get_cfg
@@ -28,7 +28,7 @@ def load_cfg(path=None, overrides: Sequence = (), allow_unknown_keys: bool = Fal
     cfg.merge_from_list(list(overrides))
     if "MODEL.MODEL_NAME" not in given and cfg.MODEL.ARCH not in cfg.MODEL.MULTI_PATHWAY_ARCH:
         cfg.MODEL.MODEL_NAME = "ResNet"  # the oldest published configs name the architecture only
-    with errors_name(None if overrides else path):  # the mistake may be in the overrides
+    with errors_name(path, overridden=overrides[0::2]):
         check_cfg(cfg)
     log_unknown_keys(cfg)
     cfg.freeze()
@@ -46,14 +46,3 @@ def log_unknown_keys(cfg: CfgNode) -> None:
 def _is_in_open_section(key: str, defaults: CfgNode) -> bool:
     section = defaults.get(key.split(".")[0])
     return isinstance(section, CfgNode) and section.is_new_allowed()
-
-
-def changed_cfg(cfg: CfgNode, changes: Mapping) -> CfgNode:
-    """Return a new configuration, checked and frozen, that differs from `cfg` in `changes` (dotted key -> value)."""
-    new = cfg.clone()
-    new.defrost()
-    for key, value in changes.items():
-        new.merge_from_list([key, value])
-    check_cfg(new)
-    new.freeze()
-    return new

@@ -7,10 +7,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-from torch import Tensor
 from torch.utils.data import default_collate
 
-from slowfast.datasets.pathways import Clips, PackPathways, each
+from slowfast.datasets.pathways import PackPathways, flatten_views
 
 
 class Batch(dict):
@@ -37,15 +36,10 @@ class Batch(dict):
     def __iter__(self) -> Iterator[Any]:
         clips, labels, index = self["clip"], self["label"], torch.as_tensor(self["video"])
         if self.has_views:
-            views = _first(clips).shape[1]
-            clips = each(lambda clip: clip.flatten(0, 1), clips)  # (N, V, ...) -> (N * V, ...)
+            clips, views = flatten_views(clips)
             labels = labels.repeat_interleave(views, dim=0)
             index = index.repeat_interleave(views) * views + torch.arange(views).repeat(len(index))
         return iter((self.pack(clips), labels, index, torch.zeros_like(index), {}))
-
-
-def _first(clips: Clips) -> Tensor:
-    return clips if isinstance(clips, Tensor) else clips[0]
 
 
 class Collate:

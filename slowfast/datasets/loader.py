@@ -21,7 +21,7 @@ from slowfast.datasets.pathways import PackPathways
 from slowfast.multigrid import Recipe, ShortCycleBatchSampler, baseline_schedule, build_plan
 from slowfast.multigrid.build import default_shape
 from slowfast.utils.distributed import get_rank, get_world_size, uses_cuda
-from slowfast.utils.world import World
+from slowfast.utils.world import process_batch
 
 # More workers than cores are the user's choice, and the training logs it when it waits for data.
 warnings.filterwarnings("ignore", "This DataLoader will create", UserWarning)
@@ -92,19 +92,18 @@ def _exit_when_the_main_process_asks() -> None:
 
 
 def _one_epoch(cfg, dataset) -> ShortCycleBatchSampler:
-    world, clips = get_world_size(), World.from_cfg(cfg).share("TRAIN.BATCH_SIZE", cfg.TRAIN.BATCH_SIZE)
-    recipe = Recipe(default_shape(cfg, clips), cfg.DATA.SAMPLING_RATE, max_epoch=1)
+    world = get_world_size()
+    recipe = Recipe(default_shape(cfg, process_batch(cfg, "TRAIN")), cfg.DATA.SAMPLING_RATE, max_epoch=1)
     legs = build_plan(baseline_schedule(recipe), len(dataset), world)
     return ShortCycleBatchSampler(legs, len(dataset), cfg.RNG_SEED, get_rank(), world)
 
 
 def _every_video(cfg, split: str, dataset) -> list[list[int]]:
     """Batches of about as many clips as the config's batch size has for one device."""
-    world = World.from_cfg(cfg)
     if split == "test":
         views = cfg.TEST.NUM_ENSEMBLE_VIEWS * cfg.TEST.NUM_SPATIAL_CROPS
-        size = max(world.share("TEST.BATCH_SIZE", cfg.TEST.BATCH_SIZE) // views, 1)
+        size = max(process_batch(cfg, "TEST") // views, 1)
     else:
-        size = world.share("TRAIN.BATCH_SIZE", cfg.TRAIN.BATCH_SIZE)
+        size = process_batch(cfg, "TRAIN")
     videos = range(get_rank(), len(dataset), get_world_size())
     return [list(videos[first : first + size]) for first in range(0, len(videos), size)]

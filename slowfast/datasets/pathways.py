@@ -20,6 +20,12 @@ def each(function: Callable[[Tensor], Tensor], clips: Clips) -> Clips:
     return function(clips) if isinstance(clips, Tensor) else [function(pathway) for pathway in clips]
 
 
+def flatten_views(clips: Clips) -> tuple[Clips, int]:
+    """Return the views of N videos, (N, V, ...), as N * V clips, and V."""
+    views = (clips if isinstance(clips, Tensor) else clips[0]).shape[1]
+    return each(lambda clip: clip.flatten(0, 1), clips), views
+
+
 def slow_positions(frames: int, alpha: int) -> list[int]:
     """Return the positions of the slow frames: floor(linspace(0, frames - 1, frames // alpha)).
 

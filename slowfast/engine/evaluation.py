@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from slowfast.datasets.pathways import Clips, each
+from slowfast.datasets.pathways import Clips, each, flatten_views
 from slowfast.engine.bad_videos import append_bad_videos
 from slowfast.engine.precision import Precision
 from slowfast.utils.distributed import all_gather_lists
@@ -25,17 +25,30 @@ def evaluate(
 
     `on_batch(number, total)` is called after every batch. Videos that cannot be decoded are listed in `output_dir`.
     """
+    meter, bad = score_videos(predict, loader, on_batch)
+    append_bad_videos(output_dir, bad)
+    _, scores, labels = meter.gather()
+    return accuracy(scores, labels)
+
+
+def score_videos(
+    score: Callable[[Clips], Tensor],
+    loader: DataLoader,
+    on_batch: Callable[[int, int], None] = lambda number, total: None,
+) -> tuple[ScoreMeter, list[str]]:
+    """Return the scores of this rank's videos, by `score`, and the errors of those that no rank could decode.
+
+    `on_batch(number, total)` is called after every batch.
+    """
     meter = ScoreMeter()
     bad: list[str] = []
     for number, batch in enumerate(with_bar(loader), start=1):
         keep = readable(batch, bad)
         if keep:
             clips = each(itemgetter(keep), batch["clip"])
-            meter.update(batch["video"][keep], predict(clips), batch["label"][keep])
+            meter.update(batch["video"][keep], score(clips), batch["label"][keep])
         on_batch(number, len(loader))
-    append_bad_videos(output_dir, all_gather_lists(bad))
-    _, scores, labels = meter.gather()
-    return accuracy(scores, labels)
+    return meter, all_gather_lists(bad)
 
 
 def predictor(
@@ -74,9 +87,8 @@ def _parts(clips: Clips, most: int | None) -> Iterable[Clips]:
 
 def predict_views(predict: Callable[[Clips], Tensor], clips: Clips) -> Tensor:
     """Return the scores of all views, N x V x K, of clips N x V x T x H x W x C."""
-    videos, views = (clips if isinstance(clips, Tensor) else clips[0]).shape[:2]
-    scores = predict(each(lambda views: views.flatten(0, 1), clips))
-    return scores.unflatten(0, (videos, views))  # (N * V, K) -> (N, V, K)
+    clips, views = flatten_views(clips)
+    return predict(clips).unflatten(0, (-1, views))  # (N * V, K) -> (N, V, K)
 
 
 def readable(batch: dict, bad: list[str]) -> list[int]:

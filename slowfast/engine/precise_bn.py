@@ -17,7 +17,7 @@ from slowfast.datasets.loader import construct_loader
 from slowfast.multigrid import Leg, Phase, ShortCycleBatchSampler
 from slowfast.multigrid.build import default_shape
 from slowfast.utils.distributed import all_reduce_sum, get_rank, get_world_size
-from slowfast.utils.world import World
+from slowfast.utils.world import process_batch
 
 
 @torch.no_grad()
@@ -70,7 +70,7 @@ def fresh_batches(cfg: CfgNode, dataset: SizedDataset, total_epochs: float, epoc
     them.
     """
     world = get_world_size()
-    base = default_shape(cfg, World.from_cfg(cfg).share("TRAIN.BATCH_SIZE", cfg.TRAIN.BATCH_SIZE))
+    base = default_shape(cfg, process_batch(cfg, "TRAIN"))
     count = max(1, min(cfg.BN.NUM_BATCHES_PRECISE, len(dataset) // (base.batch_size * world)))
     drawn_epoch = ceil(total_epochs) + epoch
     phase = Phase((base,), stage=0, start_epoch=drawn_epoch, end_epoch=drawn_epoch + 1)

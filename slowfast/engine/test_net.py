@@ -7,7 +7,6 @@ import logging
 import pickle
 from collections.abc import Callable
 from dataclasses import dataclass
-from operator import itemgetter
 from pathlib import Path
 
 import torch
@@ -17,18 +16,18 @@ from torch.utils.data import DataLoader
 from slowfast.config.node import CfgNode
 from slowfast.datasets.build import build_dataset
 from slowfast.datasets.loader import construct_loader
-from slowfast.datasets.pathways import Clips, each
+from slowfast.datasets.pathways import Clips
 from slowfast.engine.bad_videos import append_bad_videos
-from slowfast.engine.evaluation import predict_views, predictor, readable, with_bar
+from slowfast.engine.evaluation import predict_views, predictor, score_videos
 from slowfast.engine.precision import Precision
 from slowfast.models import build_model
 from slowfast.models.build import check_shapes
 from slowfast.multigrid import Shape
-from slowfast.utils.distributed import all_gather_lists, device_for_rank, is_master
+from slowfast.utils.distributed import device_for_rank, is_master
 from slowfast.utils.logging import log_json_stats, setup_logging
 from slowfast.utils.training_checkpoint import load_for_test
 from slowfast.utils.training_meters import ScoreMeter, accuracy, memory
-from slowfast.utils.world import World
+from slowfast.utils.world import process_batch
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +49,7 @@ class Testing:
         loader = construct_loader(cfg, "test", build_dataset(cfg.TEST.DATASET, cfg, "test"))
         precision = Precision(device, cfg.TRAIN.MIXED_PRECISION)
         model = precision.place(build_model(cfg)).eval()
-        max_clips = World.from_cfg(cfg).share("TEST.BATCH_SIZE", cfg.TEST.BATCH_SIZE)
+        max_clips = process_batch(cfg, "TEST")
         return cls(model, loader, predictor(model, precision, precision.pack(cfg), max_clips))
 
 
@@ -62,16 +61,12 @@ def run_test(cfg: CfgNode) -> dict[str, float]:
     testing = Testing.from_cfg(cfg, device)
     load_for_test(cfg, testing.model)
     combine = ENSEMBLES[cfg.DATA.ENSEMBLE_METHOD]
-    meter = ScoreMeter()
-    bad: list[str] = []
-    for batch in with_bar(testing.loader):
-        keep = readable(batch, bad)
-        if not keep:
-            continue
-        clips = each(itemgetter(keep), batch["clip"])
-        scores = combine(predict_views(testing.predict, clips), dim=1)  # (N, V, K) -> (N, K)
-        meter.update(batch["video"][keep], scores, batch["label"][keep])
-    return report(cfg, meter, all_gather_lists(bad), device)
+
+    def score(clips: Clips) -> Tensor:
+        return combine(predict_views(testing.predict, clips), dim=1)  # (N, V, K) -> (N, K)
+
+    meter, bad = score_videos(score, testing.loader)
+    return report(cfg, meter, bad, device)
 
 
 def report(cfg: CfgNode, meter: ScoreMeter, bad: list[str], device: torch.device) -> dict[str, float]:

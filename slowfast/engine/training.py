@@ -20,7 +20,6 @@ from slowfast.models.summary import log_model_info
 from slowfast.multigrid import Leg, Schedule, ShortCycleBatchSampler, build_plan
 from slowfast.optim.lr_policy import learning_rate
 from slowfast.utils.distributed import get_rank, is_master
-from slowfast.utils.world import World
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +39,7 @@ class Training:
     @classmethod
     def from_cfg(cls, cfg: CfgNode, device: torch.device, world_size: int) -> "Training":
         """Build the training of `cfg` on one of `world_size` processes, at its start."""
-        schedule = build_schedule(cfg, World.from_cfg(cfg))
+        schedule = build_schedule(cfg)
         train_set = build_dataset(cfg.TRAIN.DATASET, cfg, "train")
         val_set = build_dataset(cfg.TRAIN.DATASET, cfg, "val")
         return cls(

@@ -100,16 +100,6 @@ class _ErrorReport(AbstractContextManager):
         os._exit(1)
 
 
-def _check_meeting_point(world: World, init_method: str | None) -> None:
-    """Raise UserError if several machines do not know where to meet."""
-    known = init_method or ("env://" if "MASTER_ADDR" in os.environ else "")
-    if world.machines > 1 and not known.startswith(("tcp://", "file://", "env://")):
-        raise UserError(
-            f"--init_method: {init_method!r} is not an address; the NUM_SHARDS {world.machines} machines need "
-            "tcp://HOST:PORT of machine 0"
-        )
-
-
 def _raise_first(receiver: Connection, exit_error: mp.ProcessExitedException) -> None:
     if exit_error.signal_name:  # this process could not report, and the others only report a lost peer
         hint = ", often a sign that the machine ran out of memory" if exit_error.signal_name == "SIGKILL" else ""
@@ -144,6 +134,16 @@ class _SignalsPassedOn(AbstractContextManager):
     def __exit__(self, *error: object) -> None:
         for number, handler in self._previous.items():
             signal.signal(number, handler)
+
+
+def _check_meeting_point(world: World, init_method: str | None) -> None:
+    """Raise UserError if several machines do not know where to meet."""
+    known = init_method or ("env://" if "MASTER_ADDR" in os.environ else "")
+    if world.machines > 1 and not known.startswith(("tcp://", "file://", "env://")):
+        raise UserError(
+            f"--init_method: {init_method!r} is not an address; the NUM_SHARDS {world.machines} machines need "
+            "tcp://HOST:PORT of machine 0"
+        )
 
 
 def _check_devices(world: World, backend: str) -> None:

@@ -42,3 +42,8 @@ class World:
             choices = " or ".join(str(n) for n in (above - self.processes, above) if n)
             raise UserError(f"{key}: {batch_size} is not divisible by NUM_GPUS {self.processes}; use {choices}")
         return batch_size // self.processes
+
+
+def process_batch(cfg: CfgNode, section: str) -> int:
+    """Return the clips of one process in a batch of the config's `section`, "TRAIN" or "TEST"."""
+    return World.from_cfg(cfg).share(f"{section}.BATCH_SIZE", cfg[section].BATCH_SIZE)

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from slowfast.config.defaults import get_cfg
-from slowfast.config.load import changed_cfg, load_cfg
+from slowfast.config.load import load_cfg
 from slowfast.config.node import flatten, nearest_key, parse_text
 from slowfast.errors import UserError
 
@@ -155,15 +155,6 @@ def test_a_cfg_travels_to_other_processes(demo_yaml):
     assert pickle.loads(pickle.dumps(cfg)) == cfg
     assert copy.deepcopy(cfg).is_frozen()
     assert pickle.loads(pickle.dumps(cfg)).is_frozen()
-
-
-def test_a_changed_cfg_is_a_new_one(demo_yaml):
-    cfg = load_cfg(demo_yaml)
-    new = changed_cfg(cfg, {"MULTIGRID.LONG_CYCLE": False, "SOLVER.BASE_LR": "1e-2"})
-    assert (new.SOLVER.BASE_LR, new.is_frozen()) == (0.01, True)
-    assert cfg.SOLVER.BASE_LR == 0.1
-    with pytest.raises(UserError, match="unknown key"):
-        changed_cfg(cfg, {"NOPE": 1})
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ from slowfast.config.load import load_cfg
 from slowfast.datasets.build import DATASET_REGISTRY
 from slowfast.engine.schedule import build_schedule
 from slowfast.engine.training import Training
-from slowfast.utils.world import World
 from tests.engine.tiny import CLASSES, ROOT, Synthetic
 
 CONFIGS = ROOT / "configs"
@@ -50,7 +49,7 @@ def small(name, output):
 @pytest.mark.parametrize("name", RECIPES)
 def test_every_recipe_has_a_schedule_that_gives_each_shape_its_iterations(name):
     cfg = load_cfg(CONFIGS / name)
-    schedule = build_schedule(cfg, World.from_cfg(cfg))
+    schedule = build_schedule(cfg)
     videos = NUM_VIDEOS.get(cfg.TRAIN.DATASET.lower(), 240_000)
     legs = schedule.plan(videos, max(cfg.NUM_GPUS, 1) * cfg.NUM_SHARDS)
     iterations = Counter()

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from slowfast.config.defaults import get_cfg
-from slowfast.engine import schedule as engine
+from slowfast.engine.schedule import build_baseline, build_schedule
 from slowfast.optim.lr_policy import learning_rate, policy_rate
 from slowfast.utils.world import World
 from slowfast.visualization.plan import describe_plan, plan_table, plot_plan
@@ -36,14 +36,6 @@ def config(**changes):
         cfg.merge_from_list([key, value])
     cfg.freeze()
     return cfg
-
-
-def build_schedule(cfg):
-    return engine.build_schedule(cfg, World.from_cfg(cfg))
-
-
-def build_baseline(cfg):
-    return engine.build_baseline(cfg, World.from_cfg(cfg))
 
 
 def with_keys(values):

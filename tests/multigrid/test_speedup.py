@@ -9,7 +9,6 @@ from projects.multigrid import speedup
 from slowfast.engine.schedule import build_schedule
 from slowfast.multigrid import Multigrid, Recipe, Shape, multigrid_schedule
 from slowfast.utils.parser import load_config
-from slowfast.utils.world import World
 
 TINY = {
     "DATA.NUM_FRAMES": 8,
@@ -53,7 +52,7 @@ def test_the_hours_add_up_from_the_times_of_the_shapes(tmp_path, capsys):
 def test_more_devices_share_the_batch_of_the_recipe():
     args = speedup.parse(["--paper", "--num-devices", "16"])
     cfg = load_config(args, args.cfg_files[1])
-    first = next(iter(build_schedule(cfg, World.from_cfg(cfg)).plan(args.num_videos, 16)))
+    first = next(iter(build_schedule(cfg).plan(args.num_videos, 16)))
     assert first.shape(0) == Shape(8 * cfg.TRAIN.BATCH_SIZE // 16, 8, 158)
 
 

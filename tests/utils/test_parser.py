@@ -101,7 +101,7 @@ def test_an_error_of_a_check_names_the_file(slow_yaml):
     with open(slow_yaml, "a") as file:
         file.write("TRAIN: {BATCH_SIZE: 0}\n")
     with pytest.raises(UserError, match=r"slow\.yaml: TRAIN.BATCH_SIZE: 0 is out of range"):
-        load_config(parse_args(["--cfg", slow_yaml]))
+        load_config(parse_args(["--cfg", slow_yaml, "TRAIN.EVAL_PERIOD", "2"]))
 
 
 def test_no_config_file_is_a_usage_error(capsys):
