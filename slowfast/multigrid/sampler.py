@@ -74,5 +74,5 @@ class ShortCycleBatchSampler:
 
 @lru_cache(maxsize=2)
 def permutation(seed: int, epoch: int, num_videos: int) -> np.ndarray:
-    """Return the order of the videos in an epoch."""
-    return np.random.default_rng([seed, epoch]).permutation(num_videos)
+    """Return the order of the videos in an epoch: 4 bytes a video."""
+    return np.random.default_rng([seed, epoch]).permutation(np.arange(num_videos, dtype=np.int32))
