@@ -53,6 +53,12 @@ class Training:
         )
 
     @property
+    def class_names(self) -> list[str] | None:
+        """The names of the classes in the order of their labels; None where the data set does not know them."""
+        names = getattr(self.train_set, "class_names", None)
+        return list(names) if names else None
+
+    @property
     def plan_key(self) -> list[int]:
         """A key of the plan: two plans with the same key count iterations alike."""
         progress = self.progress

@@ -5,6 +5,7 @@ import torch
 
 from slowfast.datasets.build import build_dataset
 from slowfast.engine.evaluation import predict_views, predictor
+from slowfast.engine.launch import run
 from slowfast.engine.precision import Precision
 from slowfast.engine.test_net import ENSEMBLES, run_test
 from slowfast.engine.train_net import train
@@ -76,13 +77,17 @@ def test_the_result_is_logged_with_its_protocol(videos, trained, tmp_path):
     assert "2 clips x 3 crops of 32 px, 8 frames x stride 2" in (tmp_path / "stdout.log").read_text()
 
 
-def test_a_model_without_a_checkpoint_is_tested_with_a_warning(tmp_path):
-    run_test(tiny_cfg(tmp_path, tmp_path, **SYNTHETIC))
+def test_a_model_without_a_checkpoint_is_tested_only_if_asked_for_with_a_warning(tmp_path):
+    for start in (run, run_test):
+        with pytest.raises(UserError, match=r"no weights to test.*TEST\.RANDOM_WEIGHTS True"):
+            start(tiny_cfg(tmp_path, tmp_path, **SYNTHETIC, TRAIN__ENABLE=False, TEST__ENABLE=True))
+    run_test(tiny_cfg(tmp_path, tmp_path, **SYNTHETIC, TEST__RANDOM_WEIGHTS=True))
     assert "random initialization" in (tmp_path / "stdout.log").read_text()
 
 
 def test_sets_of_labels_are_tested_by_average_precision(tmp_path):
     changes = {"DATA__MULTI_LABEL": True, "MODEL__LOSS_FUNC": "bce_logit", "MODEL__HEAD_ACT": "sigmoid"}
+    changes["TEST__RANDOM_WEIGHTS"] = True
     figures = run_test(tiny_cfg(tmp_path, tmp_path, **SYNTHETIC, **changes))
     assert json_stats(tmp_path, None)[-1]["map"] == pytest.approx(figures["map"])
 

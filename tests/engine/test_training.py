@@ -38,7 +38,7 @@ def test_the_curve_is_the_same_with_any_number_of_workers(videos, tmp_path):
 def test_resuming_from_any_checkpoint_repeats_the_curve_to_the_last_bit(changes, tmp_path):
     whole = tmp_path / "whole"
     train(tiny_cfg(tmp_path, whole, **SYNTHETIC, **changes))
-    for checkpoint in sorted((whole / "checkpoints").iterdir()):
+    for checkpoint in sorted((whole / "checkpoints").glob("checkpoint_epoch_*")):
         again = tmp_path / checkpoint.stem
         (again / "checkpoints").mkdir(parents=True)
         shutil.copy(checkpoint, again / "checkpoints")
@@ -63,7 +63,7 @@ def test_a_cosine_with_precise_statistics_and_clipped_gradients_trains(tmp_path)
 def test_periods_are_kept_and_the_last_epoch_is_always_saved_and_evaluated(tmp_path):
     train(tiny_cfg(tmp_path, tmp_path, **SYNTHETIC, SOLVER__MAX_EPOCH=3, TRAIN__CHECKPOINT_PERIOD=2))
     names = sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
-    assert names == ["checkpoint_epoch_00002.pyth", "checkpoint_epoch_00003.pyth"]
+    assert names == ["best.pyth", "checkpoint_epoch_00002.pyth", "checkpoint_epoch_00003.pyth"]
     assert [line["epoch"] for line in json_stats(tmp_path, "val_epoch")] == ["3/3"]
     assert [line["epoch"] for line in json_stats(tmp_path, "train_epoch")] == ["1/3", "2/3", "3/3"]
 

@@ -17,9 +17,10 @@ import pytest
 import torch
 from torch import nn
 
+from slowfast.config.defaults import get_cfg
 from slowfast.multigrid.batch_norm import SubBatchNorm3d
 from slowfast.optim.build import construct_optimizer
-from slowfast.utils import checkpoint_file, training_checkpoint
+from slowfast.utils import checkpoint_file, checkpoint_folder, training_checkpoint
 from slowfast.utils.checkpoint_file import read_checkpoint
 from slowfast.utils.training_checkpoint import (
     last_checkpoint,
@@ -43,33 +44,12 @@ class Tiny(nn.Module):
 
 
 def make_cfg(output_dir, **keys):
-    solver = {
-        "BASE_LR": 0.1,
-        "MOMENTUM": 0.9,
-        "DAMPENING": 0.0,
-        "NESTEROV": True,
-        "WEIGHT_DECAY": 1e-4,
-        "ZERO_WD_1D_PARAM": False,
-        "OPTIMIZING_METHOD": keys.pop("OPTIMIZING_METHOD", "sgd"),
-        "BETAS": (0.9, 0.999),
-        "CLIP_GRAD_VAL": None,
-        "CLIP_GRAD_L2NORM": None,
-    }
-    train = {
-        "AUTO_RESUME": True,
-        "CHECKPOINT_FILE_PATH": "",
-        "CHECKPOINT_INFLATE": False,
-        "CHECKPOINT_EPOCH_RESET": False,
-        "CHECKPOINT_CLEAR_NAME_PATTERN": [],
-    }
+    """A config that can be changed; the keys are those of SOLVER and TRAIN, and TEST_PATH."""
+    cfg = get_cfg()
+    solver = {"OPTIMIZING_METHOD": keys.pop("OPTIMIZING_METHOD", "sgd")}
     test = {"CHECKPOINT_FILE_PATH": str(keys.pop("TEST_PATH", ""))}
-    return SimpleNamespace(
-        OUTPUT_DIR=str(output_dir),
-        SOLVER=SimpleNamespace(**solver),
-        BN=SimpleNamespace(WEIGHT_DECAY=0.0),
-        TRAIN=SimpleNamespace(**(train | keys)),
-        TEST=SimpleNamespace(**test),
-    )
+    cfg.merge_from_other_cfg({"OUTPUT_DIR": str(output_dir), "SOLVER": solver, "TRAIN": keys, "TEST": test})
+    return cfg
 
 
 def trained(cfg=None, classes=5, width=4, iterations=3):
@@ -105,10 +85,10 @@ def _random_state():
 def test_a_training_continues_from_its_checkpoint_to_the_bit(tmp_path, method):
     cfg = make_cfg(tmp_path, OPTIMIZING_METHOD=method)
     model, optimizer = trained(cfg)
-    save(tmp_path, model, optimizer, epoch=4, iteration=77, best=0.5)
+    save(tmp_path, model, optimizer, epoch=4, iteration=77, best={"top1_acc": 0.5})
     copy, its_optimizer = trained(cfg, iterations=0)
     state = load_for_training(cfg, copy, its_optimizer)
-    assert (state["epoch"], state["iteration"], state["best"], state["cfg"]) == (4, 77, 0.5, "MODEL: {}")
+    assert (state["epoch"], state["iteration"], state["best"], state["cfg"]) == (4, 77, {"top1_acc": 0.5}, "MODEL: {}")
     assert same(model, copy)
     x = torch.randn(2, 3, 4, 2, 2)
     for one, its in ((model, optimizer), (copy, its_optimizer)):
@@ -261,7 +241,7 @@ def test_machines_that_see_different_checkpoints_are_an_error(tmp_path, monkeypa
 
 
 def test_only_the_master_writes(tmp_path, monkeypatch):
-    monkeypatch.setattr(training_checkpoint, "is_master", lambda: False)
+    monkeypatch.setattr(checkpoint_folder, "is_master", lambda: False)
     path = save(tmp_path, *trained(iterations=0), epoch=2)
     assert path.name == "checkpoint_epoch_00003.pyth"
     assert not path.exists()
@@ -293,9 +273,13 @@ def test_testing_a_head_that_was_never_trained_is_an_error_with_the_table(tmp_pa
         load_for_test(make_cfg(tmp_path, TEST_PATH=path), Tiny(classes=7))
 
 
-def test_testing_without_any_checkpoint_logs_a_warning(tmp_path, caplog):
+def test_testing_without_any_checkpoint_is_an_error_unless_it_is_asked_for(tmp_path, caplog):
+    cfg = make_cfg(tmp_path)
+    with pytest.raises(ValueError, match=r"TEST\.CHECKPOINT_FILE_PATH.*OUTPUT_DIR.*TEST\.RANDOM_WEIGHTS True"):
+        load_for_test(cfg, Tiny())
+    cfg.TEST.RANDOM_WEIGHTS = True
     with caplog.at_level(logging.WARNING):
-        load_for_test(make_cfg(tmp_path), Tiny())
+        load_for_test(cfg, Tiny())
     assert "random initialization" in caplog.text
 
 
