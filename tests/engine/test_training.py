@@ -7,7 +7,7 @@ import torch
 
 from slowfast.engine.train_net import train
 from slowfast.errors import UserError
-from slowfast.utils.training_checkpoint import read_checkpoint
+from slowfast.utils.training_checkpoint import last_checkpoint, read_checkpoint
 from tests.engine.tiny import BOTH_CYCLES, SYNTHETIC, json_stats, losses, tiny_cfg
 from tests.videos import truncate
 
@@ -104,6 +104,38 @@ def test_a_finished_training_has_nothing_left_to_do(tmp_path):
     count = len(json_stats(tmp_path))
     train(cfg)
     assert len(json_stats(tmp_path)) == count
+
+
+def test_a_finished_training_with_a_changed_config_says_that_the_change_has_no_effect(tmp_path):
+    changes = SYNTHETIC | {"SOLVER__MAX_EPOCH": 1, "SOLVER__STEPS": [0], "SOLVER__LRS": [1]}
+    train(tiny_cfg(tmp_path, tmp_path, **changes))
+    train(tiny_cfg(tmp_path, tmp_path, **changes, LOG_PERIOD=2))
+    text = (tmp_path / "stdout.log").read_text()
+    assert "nothing is left to train: all 3 iterations are done. To start anew" in text
+    train(tiny_cfg(tmp_path, tmp_path, **changes | {"SOLVER__BASE_LR": 0.5}))
+    text = (tmp_path / "stdout.log").read_text()
+    assert "these changes have no effect: SOLVER.BASE_LR: 0.01 in the checkpoint, 0.5 here. To start anew" in text
+    assert "choose another OUTPUT_DIR or set TRAIN.AUTO_RESUME False" in text
+    assert sorted(path.name for path in tmp_path.glob("config*.yaml")) == [
+        "config.yaml",
+        "config_1.yaml",
+        "config_2.yaml",
+    ]
+
+
+@pytest.mark.parametrize("period", [1, 4])
+def test_the_best_checkpoint_is_that_of_the_first_best_evaluation(period, tmp_path, monkeypatch):
+    accuracies = iter([30.0, 50.0, 50.0, 40.0])
+    monkeypatch.setattr("slowfast.engine.train_net.evaluate", lambda *args: {"top1_acc": next(accuracies)})
+    changes = {"TRAIN__EVAL_PERIOD": 1, "TRAIN__CHECKPOINT_PERIOD": period, "SOLVER__MAX_EPOCH": 4}
+    train(tiny_cfg(tmp_path, tmp_path, **SYNTHETIC, **changes))
+    best = read_checkpoint(tmp_path / "checkpoints" / "best.pyth")
+    assert best["epoch"] == 1
+    assert best["best"] == {"top1_acc": 50.0, "epoch": 2}
+    assert last_checkpoint(tmp_path).name == "checkpoint_epoch_00004.pyth"
+    if period == 1:
+        same = read_checkpoint(tmp_path / "checkpoints" / "checkpoint_epoch_00002.pyth")["model_state"]
+        assert all(torch.equal(best["model_state"][name], value) for name, value in same.items())
 
 
 def test_another_plan_continues_at_the_same_position(tmp_path):

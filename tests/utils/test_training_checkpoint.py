@@ -350,6 +350,38 @@ def test_a_bare_state_dict_of_data_parallelism_loads_with_any_suffix(tmp_path, s
     assert same(model, other)
 
 
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda state: {"state_dict": {f"model.{name}": value for name, value in state.items()}, "epoch": 3},
+        lambda state: {"params": state},
+        lambda state: {"model_state_dict": {f"_orig_mod.{name}": value for name, value in state.items()}},
+        lambda state: {"optimizer": {"state": {0: {"momentum_buffer": torch.zeros(3)}}}, "net": state},
+        lambda state: {"checkpoint": {"model": {"state_dict": state}}},
+        lambda state: {"model_ema": {name: value + 1 for name, value in state.items()}, "model": state},
+        lambda state: {"weights of mine": {f"backbone.{name}": value for name, value in state.items()}},
+    ],
+)
+def test_weights_inside_the_wrappers_of_other_programs_load_also_for_a_test(tmp_path, wrap):
+    model, _ = trained()
+    path = tmp_path / "weights.ckpt"
+    torch.save(wrap(model.state_dict()), path)
+    other = Tiny()
+    load_for_test(make_cfg(tmp_path, TEST_PATH=path), other)
+    assert same(model, other)
+
+
+def test_the_patterns_that_an_error_advises_work_in_a_test(tmp_path):
+    model, _ = trained()
+    path = tmp_path / "weights.pyth"
+    torch.save({f"x_{name.replace('.', '.y_')}": value for name, value in model.state_dict().items()}, path)
+    with pytest.raises(ValueError, match=r"TRAIN\.CHECKPOINT_CLEAR_NAME_PATTERN \(in training and tests\)"):
+        load_for_test(make_cfg(tmp_path, TEST_PATH=path), Tiny())
+    other = Tiny()
+    load_for_test(make_cfg(tmp_path, TEST_PATH=path, CHECKPOINT_CLEAR_NAME_PATTERN=["x_", "y_"]), other)
+    assert same(model, other)
+
+
 def test_torch_files_from_before_the_zip_format_load(tmp_path):
     model, _ = trained()
     path = tmp_path / "old.pyth"
