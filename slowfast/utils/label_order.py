@@ -11,9 +11,16 @@ NAMES_SHOWN = 10
 HEAD_ROWS = re.compile(r"(.*\.)?(head|projection)\d*\.(.*\.)?(weight|bias)")
 
 
+def class_names_of(dataset: object) -> list[str] | None:
+    """Return the names of the classes of a data set in the order of their labels; None if it does not know them."""
+    names = getattr(dataset, "class_names", None)
+    is_list = isinstance(names, list | tuple) and all(isinstance(name, str) for name in names)
+    return list(names) if names and is_list else None
+
+
 def same_form(names: Sequence[str] | None) -> list[str]:
-    """Return class names in one Unicode form, NFC; empty if they are not known."""
-    return [unicodedata.normalize("NFC", name) for name in names or ()]
+    """Return class names in one Unicode form, NFC; empty if they are not known. Classes without a name get a number."""
+    return [unicodedata.normalize("NFC", name) or f"class {label}" for label, name in enumerate(names or ())]
 
 
 def compare_names(there: Sequence[str], here: Sequence[str]) -> str:
