@@ -8,7 +8,7 @@ from pathlib import Path
 
 from slowfast.config.compare import differences, of_training, read_saved
 from slowfast.engine.training import Training
-from slowfast.utils.checkpoint_folder import BEST, keep_as_best
+from slowfast.utils.checkpoint_folder import BEST, INTERRUPTED, keep_as_best
 from slowfast.utils.distributed import barrier
 from slowfast.utils.training_checkpoint import load_for_training, save_checkpoint
 
@@ -102,8 +102,7 @@ def save(
         finished_epoch,
         training.cfg.dump(),
         extra | ({} if epoch_sums is None else {"epoch_sums": epoch_sums}),
-        interrupted=epoch_sums is not None,
-        name=name,
+        name or ("" if epoch_sums is None else INTERRUPTED),
     )
     logger.info("saved %s", path)
     barrier()

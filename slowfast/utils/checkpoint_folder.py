@@ -35,17 +35,14 @@ def save_checkpoint(
     epoch: int,
     cfg_yaml: str,
     extra: dict,
-    *,
-    interrupted: bool = False,
     name: str = "",
 ) -> Path:
     """Write the state of a training whose last finished epoch is `epoch` (0-based; -1: none), on rank 0 only.
 
-    The file is called `name`, by default after the epoch or, if `interrupted`, `interrupted.pyth`.
+    The file is called `name`, by default after the epoch.
     Raises OSError if the file cannot be written. Earlier checkpoints are then intact.
     """
-    name = name or (INTERRUPTED if interrupted else f"checkpoint_epoch_{epoch + 1:05d}.pyth")
-    path = Path(output_dir) / FOLDER / name
+    path = Path(output_dir) / FOLDER / (name or f"checkpoint_epoch_{epoch + 1:05d}.pyth")
     if not is_master():
         return path
     content = {

@@ -22,6 +22,7 @@ from slowfast.multigrid.batch_norm import SubBatchNorm3d
 from slowfast.optim.build import construct_optimizer
 from slowfast.utils import checkpoint_file, checkpoint_folder, training_checkpoint
 from slowfast.utils.checkpoint_file import read_checkpoint
+from slowfast.utils.checkpoint_folder import INTERRUPTED
 from slowfast.utils.training_checkpoint import (
     last_checkpoint,
     load_checkpoint,
@@ -62,7 +63,9 @@ def trained(cfg=None, classes=5, width=4, iterations=3):
 
 
 def save(output_dir, model, optimizer, epoch=0, interrupted=False, **extra):
-    return save_checkpoint(output_dir, model, optimizer, None, epoch, "MODEL: {}", extra, interrupted=interrupted)
+    return save_checkpoint(
+        output_dir, model, optimizer, None, epoch, "MODEL: {}", extra, INTERRUPTED if interrupted else ""
+    )
 
 
 def same(model, other):
