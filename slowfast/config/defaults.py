@@ -51,6 +51,7 @@ _C.TEST.NUM_ENSEMBLE_VIEWS = 10  # Clips per video, spaced equally in time
 _C.TEST.NUM_SPATIAL_CROPS = 3  # Crops per clip: 1 (center), 3 (along the longer side)
 _C.TEST.NUM_TEMPORAL_CLIPS = []  # no effect
 _C.TEST.SAVE_RESULTS_PATH = ""  # File under OUTPUT_DIR for the scores and labels of all videos; none if empty
+_C.TEST.RANDOM_WEIGHTS = False  # Test a model at its random initialization where there is no checkpoint
 _C.TEST.SKIP_BAD_VIDEOS = False  # Skip and count videos that cannot be decoded; False: stop at the first
 
 # Batch norm ---------------------------------------------------------------------------------------

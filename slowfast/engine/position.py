@@ -1,9 +1,14 @@
 """How far a training has come: what a checkpoint keeps beside weights, momenta and the scaler."""
 
 import logging
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
+from slowfast.config.compare import differences, of_training, read_saved
 from slowfast.engine.training import Training
+from slowfast.utils.checkpoint_folder import BEST, INTERRUPTED, keep_as_best
 from slowfast.utils.distributed import barrier
 from slowfast.utils.training_checkpoint import load_for_training, save_checkpoint
 
@@ -26,11 +31,20 @@ class Position:
     evaluation_due: bool = False
     epoch_sums: list[float] | None = None
 
+    def keep_best(self, accuracies: Mapping[str, float], epoch: int) -> bool:
+        """Keep the first of `accuracies` if it is the best so far after `epoch`, from 1, and return whether it is."""
+        first, value = next(iter(accuracies.items()))
+        before = self.best.get(first, math.nan)
+        is_best = math.isnan(before) or value > before
+        if is_best:
+            self.best = {first: value, "epoch": epoch}
+        return is_best
+
 
 def resume(training: Training) -> Position:
     """Load the last checkpoint or the initial weights into the learner, and return the position."""
     learner, progress = training.learner, training.progress
-    saved = load_for_training(training.cfg, learner.model, learner.optimizer, learner.scaler)
+    saved = load_for_training(training.cfg, learner.model, learner.optimizer, learner.scaler, training.class_names)
     position = Position(best=saved.get("best", {}))
     if saved.get("plan") == training.plan_key:
         position.done, position.epoch_sums = saved["iteration"], saved.get("epoch_sums")
@@ -43,9 +57,23 @@ def resume(training: Training) -> Position:
             "training continues at the same position, epoch %.3f",
             epoch,
         )
-    if position.done:
+    if position.done and not progress.remaining(position.done):
+        _log_finished(training, saved)
+    elif position.done:
         logger.info("%d of %d iterations are done", position.done, progress.total_iterations)
     return position
+
+
+def _log_finished(training: Training, saved: Mapping) -> None:
+    """Log that nothing is left to train; as a warning if the config has changed, since the change has no effect."""
+    changes = of_training(differences(read_saved(saved.get("cfg")), training.cfg))
+    logger.log(
+        logging.WARNING if changes else logging.INFO,
+        "nothing is left to train: all %d iterations are done%s. To start anew, choose another OUTPUT_DIR or set "
+        "TRAIN.AUTO_RESUME False",
+        training.progress.total_iterations,
+        f", and these changes have no effect: {'; '.join(map(str, changes))}" if changes else "",
+    )
 
 
 def save(
@@ -54,8 +82,9 @@ def save(
     finished_epoch: int,
     exact_epoch: float,
     epoch_sums: list[float] | None = None,
-) -> None:
-    """Write a checkpoint after `finished_epoch` or, with `epoch_sums`, inside the next epoch."""
+    name: str = "",
+) -> Path:
+    """Write a checkpoint after `finished_epoch` or, with `epoch_sums`, inside the next epoch. Return its path."""
     learner = training.learner
     extra = {
         "iteration": position.done,
@@ -63,6 +92,7 @@ def save(
         "plan": training.plan_key,
         "best": position.best,
         "evaluation_due": position.evaluation_due,
+        "class_names": training.class_names,
     }
     path = save_checkpoint(
         training.cfg.OUTPUT_DIR,
@@ -72,7 +102,20 @@ def save(
         finished_epoch,
         training.cfg.dump(),
         extra | ({} if epoch_sums is None else {"epoch_sums": epoch_sums}),
-        interrupted=epoch_sums is not None,
+        name or ("" if epoch_sums is None else INTERRUPTED),
     )
     logger.info("saved %s", path)
     barrier()
+    return path
+
+
+def save_evaluated(
+    training: Training, position: Position, epoch: int, end: float, is_saved: bool, is_best: bool
+) -> None:
+    """Write the checkpoint of an evaluated epoch again, with the result, if it `is_saved`; keep the best one."""
+    if is_saved:
+        path = save(training, position, epoch, end)
+        if is_best:
+            keep_as_best(path)
+    elif is_best:
+        save(training, position, epoch, end, name=BEST)

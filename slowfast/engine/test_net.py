@@ -23,7 +23,9 @@ from slowfast.engine.precision import Precision
 from slowfast.models import build_model
 from slowfast.models.build import check_shapes
 from slowfast.multigrid import Shape
+from slowfast.utils.config_file import write_config
 from slowfast.utils.distributed import device_for_rank, is_master
+from slowfast.utils.label_order import class_names_of
 from slowfast.utils.logging import log_json_stats, setup_logging
 from slowfast.utils.training_checkpoint import load_for_test
 from slowfast.utils.training_meters import ScoreMeter, accuracy, memory
@@ -59,7 +61,8 @@ def run_test(cfg: CfgNode) -> dict[str, float]:
     torch.manual_seed(cfg.RNG_SEED)
     device = device_for_rank(cfg.NUM_GPUS)
     testing = Testing.from_cfg(cfg, device)
-    load_for_test(cfg, testing.model)
+    write_config(cfg, replace=False)
+    load_for_test(cfg, testing.model, class_names_of(testing.loader.dataset))
     combine = ENSEMBLES[cfg.DATA.ENSEMBLE_METHOD]
 
     def score(clips: Clips) -> Tensor:

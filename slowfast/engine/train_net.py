@@ -8,9 +8,10 @@ from slowfast.config.node import CfgNode
 from slowfast.engine.evaluation import evaluate
 from slowfast.engine.guards import GracefulStop, Interrupted, LossGuard, require_finite_weights
 from slowfast.engine.journal import Journal
-from slowfast.engine.position import Position, resume, save
+from slowfast.engine.position import Position, resume, save, save_evaluated
 from slowfast.engine.training import Training, seed_everything
 from slowfast.multigrid import Leg
+from slowfast.utils.config_file import write_config
 from slowfast.utils.distributed import device_for_rank, get_world_size
 from slowfast.utils.logging import setup_logging
 from slowfast.utils.training_meters import TimedIterator
@@ -24,6 +25,7 @@ def train(cfg: CfgNode) -> None:
     seed_everything(cfg.RNG_SEED)
     training = Training.from_cfg(cfg, device_for_rank(cfg.NUM_GPUS), get_world_size())
     training.log_summary()
+    write_config(cfg)
     position = resume(training)
     learner = training.learner
     learner.join_ranks()
@@ -85,14 +87,11 @@ def evaluate_epoch(training: Training, position: Position, journal: Journal, leg
     epoch, start = leg.epoch, time.perf_counter()
     on_batch = partial(journal.val_iteration, epoch)
     accuracies = evaluate(training.learner.predictor(), training.val_batches(), training.cfg.OUTPUT_DIR, on_batch)
-    first = next(iter(accuracies))
-    if accuracies[first] >= position.best.get(first, 0.0):
-        position.best = {first: accuracies[first], "epoch": epoch + 1}
+    is_best = position.keep_best(accuracies, epoch + 1)
     clips = training.progress.clips_until(leg)
     journal.evaluation(epoch, clips, accuracies, position.best, time.perf_counter() - start)
     position.evaluation_due = False
-    if is_saved:
-        save(training, position, epoch, leg.end)
+    save_evaluated(training, position, epoch, leg.end, is_saved, is_best)
 
 
 def interrupt(training: Training, position: Position, journal: Journal, guard: LossGuard, leg: Leg, i: int) -> None:

@@ -20,6 +20,7 @@ from slowfast.models.summary import log_model_info
 from slowfast.multigrid import Leg, Schedule, ShortCycleBatchSampler, build_plan
 from slowfast.optim.lr_policy import learning_rate
 from slowfast.utils.distributed import get_rank, is_master
+from slowfast.utils.label_order import class_names_of
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +52,11 @@ class Training:
             Progress(build_plan(schedule, len(train_set), world_size), world_size),
             learning_rate(cfg, schedule),
         )
+
+    @property
+    def class_names(self) -> list[str] | None:
+        """The names of the classes in the order of their labels; None where the data set does not know them."""
+        return class_names_of(self.train_set)
 
     @property
     def plan_key(self) -> list[int]:

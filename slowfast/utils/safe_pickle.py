@@ -8,13 +8,14 @@ text is decoded as latin1.
 import pickle
 import re
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
 from slowfast.errors import UserError
+from slowfast.utils.pickle_scan import check_structure
 
 # Exceptions that reading a damaged file, or one of another format, can raise.
 READ_ERRORS = (
@@ -28,12 +29,17 @@ READ_ERRORS = (
     OverflowError,
     MemoryError,
     struct.error,
+    RecursionError,
 )
 DAMAGED = (
-    "it is damaged, cut short or of another format. Download or copy it again; if it is the last one of an OUTPUT_DIR, "
-    "remove it, and training resumes from the one before"
+    "it is damaged, cut short or of another format. Download or copy it again, or remove it; a training resumes "
+    "from the checkpoint before"
 )
 PLAIN_DTYPE = re.compile(r"[?biufc]\d{0,2}|[SU]\d+")
+
+
+class DamagedFile(UserError):
+    """A checkpoint that cannot be used: damaged, cut short or with a content that no training writes."""
 
 
 class RefusedPickle(pickle.UnpicklingError):
@@ -44,11 +50,13 @@ def load_pickle(path: str | Path) -> Any:
     """Return the object in a pickle. Raises UserError that names the file and what was refused or damaged."""
     try:
         with open(path, "rb") as file:
+            check_structure(file)
+            file.seek(0)
             return _Unpickler(file, encoding="latin1").load()
     except RefusedPickle as error:
         raise UserError(f"{path} was not loaded: {error}. Nothing of it was run.") from error
     except READ_ERRORS as error:
-        raise UserError(f"{path} is not a readable checkpoint ({error or 'it ends too early'}): {DAMAGED}") from error
+        raise DamagedFile(f"{path} is not a readable checkpoint ({error or 'it ends too early'}): {DAMAGED}") from error
 
 
 class _Unpickler(pickle.Unpickler):
@@ -137,6 +145,6 @@ ADMITTED = {
 }
 
 
-def arrays_of(content: dict) -> dict[str, np.ndarray]:
+def arrays_of(content: Mapping) -> dict[str, np.ndarray]:
     """Return the arrays in a mapping from `load_pickle`, without the entries of other kinds."""
     return {name: item.value for name, item in content.items() if isinstance(item, _Array) and item.value is not None}

@@ -1,84 +1,50 @@
-"""Checkpoints of a training: save, find and load them.
+"""Load the checkpoints of a training or a test.
 
-A checkpoint is `OUTPUT_DIR/checkpoints/checkpoint_epoch_00012.pyth`: a dict of `model_state`, `optimizer_state`,
-`scaler_state`, `epoch` (0-based, the last one finished), `cfg` (the user's config as YAML) and entries of the engine,
-such as `iteration`, the iterations done since the start of training. A training stopped inside an epoch writes
-`interrupted.pyth`.
+A checkpoint is a dict of `model_state`, `optimizer_state`, `scaler_state`, `epoch` (0-based, the last one finished),
+`cfg` (the user's config as YAML), `class_names` (the classes in the order of their labels, or None) and entries of the
+engine, such as `iteration`, the iterations done since the start of training.
 """
 
 import logging
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from slowfast.config.compare import VIEW_KEYS, among, differences, of_output, of_training, read_saved
 from slowfast.config.node import CfgNode
 from slowfast.errors import UserError
-from slowfast.utils.checkpoint_file import read_checkpoint, write_checkpoint
-from slowfast.utils.distributed import all_gather_object, is_master
+from slowfast.utils.checkpoint_checks import check_fields, require_finite
+from slowfast.utils.checkpoint_file import read_checkpoint
+from slowfast.utils.checkpoint_folder import FOLDER, last_checkpoint, last_intact, save_checkpoint, unwrap
+from slowfast.utils.distributed import all_gather_object
+from slowfast.utils.label_order import compare_names, head_of, reorder_head, same_form, without_head
+from slowfast.utils.optimizer_state import WEIGHTS_ONLY, load_optimizer
 from slowfast.utils.weight_names import rename
 from slowfast.utils.weights import Fit, fit, merge_group_statistics
 
+__all__ = [
+    "FOLDER",
+    "check_files",
+    "last_checkpoint",
+    "load_checkpoint",
+    "load_for_test",
+    "load_for_training",
+    "read_checkpoint",
+    "save_checkpoint",
+    "unwrap",
+]
+
 logger = logging.getLogger(__name__)
 
-FOLDER = "checkpoints"
-EPOCH_NAME = re.compile(r"checkpoint_epoch_(\d+)\.pyth")
-INTERRUPTED = "interrupted.pyth"
 STATES = ("model_state", "optimizer_state", "scaler_state", "caffe2")
 NOT_STARTED = {"epoch": -1}
-WEIGHTS_ONLY = "set TRAIN.CHECKPOINT_EPOCH_RESET True to load only its weights"
-
-
-def save_checkpoint(
-    output_dir: str | Path,
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    scaler: torch.amp.GradScaler | None,
-    epoch: int,
-    cfg_yaml: str,
-    extra: dict,
-    *,
-    interrupted: bool = False,
-) -> Path:
-    """Write the state of a training whose last finished epoch is `epoch` (0-based; -1: none), on rank 0 only.
-
-    Raises OSError if the file cannot be written. Earlier checkpoints are then intact.
-    """
-    name = INTERRUPTED if interrupted else f"checkpoint_epoch_{epoch + 1:05d}.pyth"
-    path = Path(output_dir) / FOLDER / name
-    if not is_master():
-        return path
-    content = {
-        **extra,
-        "epoch": epoch,
-        "model_state": unwrap(model).state_dict(),
-        "optimizer_state": optimizer.state_dict(),
-        "cfg": cfg_yaml,
-    }
-    if scaler is not None and scaler.is_enabled():
-        content["scaler_state"] = scaler.state_dict()
-    write_checkpoint(path, content)
-    return path
-
-
-def last_checkpoint(output_dir: str | Path) -> Path | None:
-    """Return the checkpoint of `output_dir` with the most iterations, or None."""
-    folder = Path(output_dir) / FOLDER
-    if not folder.is_dir():
-        return None
-    finished = {int(match[1]): path for path in folder.iterdir() if (match := EPOCH_NAME.fullmatch(path.name))}
-    newest = finished[max(finished)] if finished else None
-    interrupted = folder / INTERRUPTED
-    if not interrupted.is_file():
-        return newest
-    return interrupted if newest is None or _progress(interrupted) > _progress(newest) else newest
-
-
-def _progress(path: Path) -> tuple[int, int]:
-    content = read_checkpoint(path, mmap=True)
-    return content.get("epoch", -1), content.get("iteration", 0)
+NO_WEIGHTS = (
+    "there are no weights to test: set TEST.CHECKPOINT_FILE_PATH (or TRAIN.CHECKPOINT_FILE_PATH) to a checkpoint, "
+    "or OUTPUT_DIR to the folder of a training that has saved one. To test a model at its random initialization, set "
+    "TEST.RANDOM_WEIGHTS True"
+)
 
 
 def load_checkpoint(
@@ -101,22 +67,12 @@ def load_checkpoint(
         complete: raise an error if a weight of the model is missing in the file.
 
     Returns the other entries of the checkpoint. `epoch` is always one of them; it is -1 if only weights were loaded.
-    Raises UserError if no weight fits, or if the state of the optimizer has another layout.
+    Raises UserError if no weight fits, if the file is damaged, or if the state of the optimizer has another layout.
     """
     content = read_checkpoint(path)
-    state = rename(content["model_state"], clear_name_pattern, content["caffe2"])
-    bare = unwrap(model)
-    result = fit(merge_group_statistics(state), bare.state_dict(), inflate)
-    _check_fit(path, result, bare, complete)
-    logger.log(logging.WARNING if result.initialized else logging.INFO, "checkpoint %s: %s", path, result.table)
-    bare.load_state_dict(result.tensors, strict=False)
-    if epoch_reset or inflate or not isinstance(content.get("epoch"), int):
-        return dict(NOT_STARTED)
-    if optimizer is not None:
-        _load_optimizer(path, optimizer, content.get("optimizer_state"))
-    if scaler is not None and scaler.is_enabled() and content.get("scaler_state"):
-        scaler.load_state_dict(content["scaler_state"])
-    return {key: value for key, value in content.items() if key not in STATES}
+    state = _named_for(model, path, content, clear_name_pattern)
+    _load_weights(path, model, state, inflate, complete)
+    return _load_progress(path, content, optimizer, scaler, epoch_reset or inflate)
 
 
 def load_for_training(
@@ -124,88 +80,219 @@ def load_for_training(
     model: nn.Module,
     optimizer: torch.optim.Optimizer | None = None,
     scaler: torch.amp.GradScaler | None = None,
+    class_names: Sequence[str] | None = None,
 ) -> dict:
     """Load the last checkpoint of OUTPUT_DIR, else TRAIN.CHECKPOINT_FILE_PATH, else nothing.
 
+    `class_names` are those of the training data in the order of their labels, None if they are not known.
     Returns `epoch` (0-based, the last one finished, -1: none) and the other entries of the checkpoint.
     """
-    last = last_checkpoint(cfg.OUTPUT_DIR) if cfg.TRAIN.AUTO_RESUME else None
-    _check_agreement(cfg.OUTPUT_DIR, last)
-    if last is not None:
-        logger.info("resuming from %s (TRAIN.AUTO_RESUME)", last)
-        return load_checkpoint(last, model, optimizer, scaler, complete=True)
-    path = cfg.TRAIN.CHECKPOINT_FILE_PATH
-    if not path:
-        if cfg.TRAIN.CHECKPOINT_INFLATE:
-            logger.warning(
-                "TRAIN.CHECKPOINT_FILE_PATH names no image model for TRAIN.CHECKPOINT_INFLATE: "
-                "weights are initialized at random"
-            )
-        return dict(NOT_STARTED)
-    _check_exists("TRAIN.CHECKPOINT_FILE_PATH", path)
-    state = _load_initial(cfg, model, optimizer, scaler)
-    if state["epoch"] >= 0:
+    found = last_intact(cfg.OUTPUT_DIR) if cfg.TRAIN.AUTO_RESUME else None
+    _check_agreement(cfg.OUTPUT_DIR, found[0] if found else None)
+    if found is not None:
+        return _resume(cfg, *found, model, optimizer, scaler, class_names)
+    if cfg.TRAIN.CHECKPOINT_FILE_PATH:
+        return _start_from(cfg, model, optimizer, scaler, class_names)
+    if cfg.TRAIN.CHECKPOINT_INFLATE:
         logger.warning(
-            "%s has finished epoch %d and training continues from there: to start at epoch 0, %s",
-            path,
-            state["epoch"],
-            WEIGHTS_ONLY,
+            "TRAIN.CHECKPOINT_FILE_PATH names no image model for TRAIN.CHECKPOINT_INFLATE: "
+            "weights are initialized at random"
         )
-    return state
+    return dict(NOT_STARTED)
 
 
-def load_for_test(cfg: CfgNode, model: nn.Module) -> dict:
+def load_for_test(cfg: CfgNode, model: nn.Module, class_names: Sequence[str] | None = None) -> dict:
     """Load the weights to test: TEST.CHECKPOINT_FILE_PATH, else OUTPUT_DIR's last, else TRAIN.CHECKPOINT_FILE_PATH.
 
-    Raises UserError if a weight of the model is missing in the file, since the result would be meaningless.
+    `class_names` are those of the test data in the order of their labels, None if they are not known.
+    Returns the entries of the checkpoint beside its weights.
+    Raises UserError if a weight of the model is missing in the file, if the checkpoint is of another model or lacks a
+    class, or if there is no checkpoint and TEST.RANDOM_WEIGHTS is False: the result would be meaningless.
     """
-    if cfg.TEST.CHECKPOINT_FILE_PATH:
-        _check_exists("TEST.CHECKPOINT_FILE_PATH", cfg.TEST.CHECKPOINT_FILE_PATH)
-        return load_checkpoint(cfg.TEST.CHECKPOINT_FILE_PATH, model, complete=True)
-    last = last_checkpoint(cfg.OUTPUT_DIR)
-    if last is not None:
-        return load_checkpoint(last, model, complete=True)
-    if cfg.TRAIN.CHECKPOINT_FILE_PATH:
-        _check_exists("TRAIN.CHECKPOINT_FILE_PATH", cfg.TRAIN.CHECKPOINT_FILE_PATH)
-        return _load_initial(cfg, model, complete=True)
-    logger.warning("testing a model at its random initialization: TEST.CHECKPOINT_FILE_PATH names no checkpoint")
-    return dict(NOT_STARTED)
+    found = _weights_to_test(cfg)
+    if found is None:
+        if not cfg.TEST.RANDOM_WEIGHTS:
+            raise UserError(NO_WEIGHTS)
+        logger.warning("testing a model at its random initialization (TEST.RANDOM_WEIGHTS)")
+        return dict(NOT_STARTED)
+    path, content = found
+    _compare_for_test(cfg, path, content)
+    state = _named_for(model, path, content, cfg.TRAIN.CHECKPOINT_CLEAR_NAME_PATTERN)
+    state = _for_classes_of_test(path, content, state, class_names)
+    _load_weights(path, model, state, cfg.TRAIN.CHECKPOINT_INFLATE, complete=True)
+    return {key: value for key, value in content.items() if key not in STATES}
 
 
 def check_files(cfg: CfgNode, with_training: bool, with_test: bool) -> None:
     """Raise UserError if a checkpoint that the run will load is missing, and its own training will not write it."""
     train_path, test_path = cfg.TRAIN.CHECKPOINT_FILE_PATH, cfg.TEST.CHECKPOINT_FILE_PATH
-    resumes = cfg.TRAIN.AUTO_RESUME and last_checkpoint(cfg.OUTPUT_DIR) is not None
-    if with_training and train_path and not resumes:
+    last = last_checkpoint(cfg.OUTPUT_DIR)
+    if with_training and train_path and not (cfg.TRAIN.AUTO_RESUME and last):
         _check_exists("TRAIN.CHECKPOINT_FILE_PATH", train_path)
-    if with_test and test_path and not (with_training and Path(cfg.OUTPUT_DIR) in Path(test_path).parents):
+    if not with_test:
+        return
+    if test_path and not (with_training and Path(cfg.OUTPUT_DIR) in Path(test_path).parents):
         _check_exists("TEST.CHECKPOINT_FILE_PATH", test_path)
+    if not any((with_training, test_path, last, train_path, cfg.TEST.RANDOM_WEIGHTS)):
+        raise UserError(NO_WEIGHTS)
 
 
-def unwrap(model: nn.Module) -> nn.Module:
-    """Return the model itself, without the wrapper of data parallelism."""
-    wrappers = (nn.DataParallel, nn.parallel.DistributedDataParallel)
-    return model.module if isinstance(model, wrappers) else model
+def _resume(
+    cfg: CfgNode,
+    path: Path,
+    content: dict,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer | None,
+    scaler: torch.amp.GradScaler | None,
+    class_names: Sequence[str] | None,
+) -> dict:
+    logger.info("resuming from %s (TRAIN.AUTO_RESUME)", path)
+    there, here = same_form(content.get("class_names")), same_form(class_names)
+    if there and here and there != here:
+        raise UserError(
+            f"the classes of the training data are not those of {path}, and labels would change their meaning: "
+            f"{compare_names(there, here)}. Restore the data, or start anew in another OUTPUT_DIR (with "
+            "TRAIN.CHECKPOINT_FILE_PATH to start from these weights)"
+        )
+    _log_changes(path, cfg, content)
+    _load_weights(path, model, _named_for(model, path, content, ()), False, complete=True)
+    return _load_progress(path, content, optimizer, scaler, False)
 
 
-def _load_initial(
+def _start_from(
     cfg: CfgNode,
     model: nn.Module,
-    optimizer: torch.optim.Optimizer | None = None,
-    scaler: torch.amp.GradScaler | None = None,
-    complete: bool = False,
+    optimizer: torch.optim.Optimizer | None,
+    scaler: torch.amp.GradScaler | None,
+    class_names: Sequence[str] | None,
 ) -> dict:
-    train = cfg.TRAIN
-    return load_checkpoint(
-        train.CHECKPOINT_FILE_PATH,
-        model,
-        optimizer,
-        scaler,
-        inflate=train.CHECKPOINT_INFLATE,
-        epoch_reset=train.CHECKPOINT_EPOCH_RESET,
-        clear_name_pattern=train.CHECKPOINT_CLEAR_NAME_PATTERN,
-        complete=complete,
+    """Load TRAIN.CHECKPOINT_FILE_PATH, from which a training starts or continues."""
+    train, path = cfg.TRAIN, cfg.TRAIN.CHECKPOINT_FILE_PATH
+    _check_exists("TRAIN.CHECKPOINT_FILE_PATH", path)
+    content = read_checkpoint(path)
+    _warn_of_another_output(path, cfg, content)
+    state = _named_for(model, path, content, train.CHECKPOINT_CLEAR_NAME_PATTERN)
+    state, same_classes = _for_classes_of_training(path, content, state, class_names)
+    _load_weights(path, model, state, train.CHECKPOINT_INFLATE)
+    weights_only = train.CHECKPOINT_EPOCH_RESET or train.CHECKPOINT_INFLATE or not same_classes
+    result = _load_progress(path, content, optimizer, scaler, weights_only)
+    if result["epoch"] >= 0:
+        logger.warning(
+            "%s has finished epoch %d and training continues from there: to start at epoch 0, %s",
+            *(path, result["epoch"], WEIGHTS_ONLY),
+        )
+    return result
+
+
+def _weights_to_test(cfg: CfgNode) -> tuple[str | Path, dict] | None:
+    for key, path in (("TEST", cfg.TEST.CHECKPOINT_FILE_PATH), ("TRAIN", cfg.TRAIN.CHECKPOINT_FILE_PATH)):
+        found = last_intact(cfg.OUTPUT_DIR) if key == "TRAIN" else None
+        if found is not None:
+            return found
+        if path:
+            _check_exists(f"{key}.CHECKPOINT_FILE_PATH", path)
+            return path, read_checkpoint(path)
+    return None
+
+
+def _named_for(model: nn.Module, path: str | Path, content: dict, clear_name_pattern: Sequence[str]) -> dict:
+    """Return the weights of a checkpoint under the names that fit `model`."""
+    saved = content["model_state"]
+    state = rename(saved, clear_name_pattern, content["caffe2"], unwrap(model).state_dict().keys())
+    if not content["caffe2"] and state.keys().isdisjoint(saved):
+        first = next(iter(saved))
+        logger.info("checkpoint %s: names such as %s are read as %s", path, first, next(iter(state)))
+    return merge_group_statistics(state)
+
+
+def _load_weights(
+    path: str | Path, model: nn.Module, state: dict[str, Tensor], inflate: bool = False, complete: bool = False
+) -> None:
+    bare = unwrap(model)
+    result = fit(state, bare.state_dict(), inflate)
+    _check_fit(path, result, bare, complete)
+    require_finite(path, result.tensors)
+    logger.log(logging.WARNING if result.initialized else logging.INFO, "checkpoint %s: %s", path, result.table)
+    bare.load_state_dict(result.tensors, strict=False)
+
+
+def _load_progress(
+    path: str | Path,
+    content: dict,
+    optimizer: torch.optim.Optimizer | None,
+    scaler: torch.amp.GradScaler | None,
+    weights_only: bool,
+) -> dict:
+    """Load what a training resumes from, unless `weights_only`. Return the entries of the checkpoint beside weights."""
+    if weights_only or content.get("epoch") is None:
+        return dict(NOT_STARTED)
+    check_fields(path, content)
+    if optimizer is not None:
+        load_optimizer(path, optimizer, content.get("optimizer_state"))
+    if scaler is not None and scaler.is_enabled() and content.get("scaler_state"):
+        scaler.load_state_dict(content["scaler_state"])
+    return {key: value for key, value in content.items() if key not in STATES}
+
+
+def _for_classes_of_test(path: str | Path, content: dict, state: dict, class_names: Sequence[str] | None) -> dict:
+    """Return `state` with the head's rows in the order of the test data. Raise UserError if it lacks a class."""
+    there, here = same_form(content.get("class_names")), same_form(class_names)
+    if not there or not here or there[: len(here)] == here:
+        return state
+    if not set(here) <= set(there) or not head_of(state, len(there)):
+        raise UserError(
+            f"{path} was trained on other classes than those of the test data: {compare_names(there, here)}. Test a "
+            "checkpoint of these classes, or correct the data"
+        )
+    logger.info("the head of %s is put into the order of the classes of the test data", path)
+    return reorder_head(state, there, here)
+
+
+def _for_classes_of_training(
+    path: str, content: dict, state: dict, class_names: Sequence[str] | None
+) -> tuple[dict, bool]:
+    """Return `state` with a head for the classes of the training data, and whether it had them in this order.
+
+    Other classes leave the head at its initialization.
+    """
+    there, here = same_form(content.get("class_names")), same_form(class_names)
+    if not there or not here or there == here:
+        return state, True
+    if set(there) == set(here) and head_of(state, len(there)):
+        logger.warning("%s has the classes in another order: its head is reordered, and only weights are loaded", path)
+        return reorder_head(state, there, here), False
+    logger.warning(
+        "%s was trained on other classes, so that the head stays at its initialization and only the other weights are "
+        "loaded: %s",
+        *(path, compare_names(there, here)),
     )
+    return without_head(state, len(there)), False
+
+
+def _log_changes(path: str | Path, cfg: CfgNode, content: dict) -> None:
+    """Log the keys that differ from the config in a checkpoint: as a warning if they change the training."""
+    found = differences(read_saved(content.get("cfg")), cfg)
+    changing = of_training(found)
+    for level, some in ((logging.WARNING, changing), (logging.INFO, [one for one in found if one not in changing])):
+        if some:
+            logger.log(level, "the config has changed since %s: %s", path, "; ".join(map(str, some)))
+
+
+def _warn_of_another_output(path: str | Path, cfg: CfgNode, content: dict) -> None:
+    if found := of_output(differences(read_saved(content.get("cfg")), cfg), cfg):
+        logger.warning("the weights of %s were trained in another model: %s", path, "; ".join(map(str, found)))
+
+
+def _compare_for_test(cfg: CfgNode, path: str | Path, content: dict) -> None:
+    """Raise UserError if the weights would give another output than in their training; warn of other clips."""
+    found = differences(read_saved(content.get("cfg")), cfg)
+    if wrong := of_output(found, cfg):
+        raise UserError(
+            f"{path} was trained in another model, and its scores would be meaningless: "
+            f"{'; '.join(map(str, wrong))}. Use the values of the checkpoint"
+        )
+    if views := among(found, VIEW_KEYS):
+        logger.warning("this test differs from the training of %s: %s", path, "; ".join(map(str, views)))
 
 
 def _check_exists(key: str, path: str) -> None:
@@ -229,8 +316,8 @@ def _check_fit(path: str | Path, result: Fit, model: nn.Module, complete: bool) 
         there = "; ".join(f"{name}: {why}" for name, why in list(result.skipped.items())[:3])
         raise UserError(
             f"{path} is of another model: none of its {len(result.skipped)} tensors fits. In the file: {there}. In the "
-            f"model: {here}. Check MODEL.ARCH, RESNET.DEPTH and MODEL.NUM_CLASSES, or remove a prefix with "
-            "TRAIN.CHECKPOINT_CLEAR_NAME_PATTERN"
+            f"model: {here}. Check MODEL.ARCH, RESNET.DEPTH and MODEL.NUM_CLASSES, or remove a part of the names with "
+            "TRAIN.CHECKPOINT_CLEAR_NAME_PATTERN (in training and tests)"
         )
     if complete and result.initialized:
         raise UserError(
@@ -238,63 +325,3 @@ def _check_fit(path: str | Path, result: Fit, model: nn.Module, complete: bool) 
             f"{result.table}\nUse the config that it was trained with (MODEL.ARCH, RESNET.DEPTH, MODEL.NUM_CLASSES, "
             "...). To fine-tune from it, set it as TRAIN.CHECKPOINT_FILE_PATH with another OUTPUT_DIR"
         )
-
-
-def _load_optimizer(path: str | Path, optimizer: torch.optim.Optimizer, state: dict | None) -> None:
-    """Load momenta and counters. Settings such as the weight decay stay those of the current config."""
-    if state is None:
-        logger.warning("%s has no state of an optimizer: momenta start at zero", path)
-        return
-    problem = _layout_problem(optimizer, state)
-    if problem:
-        raise UserError(
-            f"the optimizer's state in {path} does not fit: {problem}. It was saved with another model, other "
-            f"weight-decay groups or another SOLVER.OPTIMIZING_METHOD: use those again, or {WEIGHTS_ONLY} (with "
-            "another OUTPUT_DIR, or TRAIN.AUTO_RESUME False)"
-        )
-    groups = [
-        {**group, "params": saved_group["params"]}
-        for group, saved_group in zip(optimizer.param_groups, state["param_groups"], strict=True)
-    ]
-    moments = {
-        number: _laid_out_like(parameter, state["state"][number])
-        for number, parameter in _numbered_parameters(optimizer, state)
-        if number in state["state"]
-    }
-    optimizer.load_state_dict({"state": moments, "param_groups": groups})
-
-
-def _numbered_parameters(optimizer: torch.optim.Optimizer, state: dict) -> Iterator[tuple[int, Tensor]]:
-    """Yield the number of each parameter in the saved state, and the parameter."""
-    for saved_group, group in zip(state["param_groups"], optimizer.param_groups, strict=True):
-        yield from zip(saved_group["params"], group["params"], strict=True)
-
-
-def _laid_out_like(parameter: Tensor, saved: dict) -> dict:
-    """Return the saved state of `parameter`, with its moments in the memory format of the parameter.
-
-    Fused optimizers walk through the memory of a parameter and its moments in step. The format may have changed since
-    the state was saved, with TRAIN.MIXED_PRECISION.
-    """
-    result = dict(saved)
-    for key, value in saved.items():
-        if isinstance(value, Tensor) and value.ndim and value.shape == parameter.shape:
-            result[key] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
-    return result
-
-
-def _layout_problem(optimizer: torch.optim.Optimizer, state: dict) -> str:
-    """Return why the saved state does not fit this optimizer, or an empty text if it does."""
-    there = [len(group["params"]) for group in state["param_groups"]]
-    here = [len(group["params"]) for group in optimizer.param_groups]
-    if there != here:
-        return f"it has groups of {there} parameters, this training {here}"
-    has_moments = isinstance(optimizer, torch.optim.Adam)  # AdamW is an Adam
-    for number, parameter in _numbered_parameters(optimizer, state):
-        saved = state["state"].get(number, {})
-        if saved and has_moments != ("exp_avg" in saved):
-            return f"it is not of {type(optimizer).__name__}"
-        for key in ("momentum_buffer", "exp_avg"):
-            if saved.get(key) is not None and saved[key].shape != parameter.shape:
-                return f"{key} {number} is {tuple(saved[key].shape)}, the parameter {tuple(parameter.shape)}"
-    return ""

@@ -4,7 +4,8 @@ The names are s1.pathway0_stem, s2..s5.pathway{0,1}_res{block}.branch2.{a,b,c}, 
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
 
 from slowfast.errors import UserError
 
@@ -30,6 +31,8 @@ CAFFE2_ENDINGS = {
     "bn_riv": "running_var",
 }
 CAFFE2_STATE = re.compile(r".*_momentum|lr|model_iter")  # state of the solver, not of the model
+
+WRAPPER_PARTS = {"module", "_orig_mod"}  # of data parallelism and torch.compile
 
 # A torch.nn ResNet of the usual form; its parameters are those of the slow pathway.
 RESNET_MODULES = (
@@ -77,25 +80,55 @@ def is_torch_resnet(names: Iterable[str]) -> bool:
     return "layer1.0.conv1.weight" in names
 
 
-def rename(state: Mapping, clear_name_pattern: Iterable[str] = (), caffe2: bool = False) -> dict:
-    """Return `state` under the names of this package.
+def rename(
+    state: Mapping, clear_name_pattern: Iterable[str] = (), caffe2: bool = False, wanted: Collection[str] = ()
+) -> dict:
+    """Return `state` under the names of this package, which are `wanted`.
 
-    The prefix of DataParallel and the patterns are removed from the names first. Raises UserError if two entries get
-    the same name.
+    The patterns and the names of wrappers are removed first. Raises UserError if two entries get the same name.
     """
     state = _unique((_clear(name, clear_name_pattern), value) for name, value in state.items())
     if caffe2:
         return _unique((from_caffe2(name), value) for name, value in state.items())
+    state = unwrap_names(state, wanted)
     if is_torch_resnet(state):
         return _unique((from_torch_resnet(name), value) for name, value in state.items())
     return state
 
 
 def _clear(name: str, patterns: Iterable[str]) -> str:
-    name = name.removeprefix("module.")
     for pattern in patterns:
         name = name.replace(pattern, "")
     return name
+
+
+def unwrap_names(state: Mapping, wanted: Collection[str]) -> dict:
+    """Return `state` under the names that fit `wanted` best, without those of wrappers.
+
+    Data parallelism and torch.compile add a part to the names, at any place. Other wrappers add a prefix: of the
+    prefixes in the file, the one is removed that leaves the most names in `wanted`. Entries without it keep their name.
+    """
+    added = WRAPPER_PARTS - {part for name in wanted for part in name.split(".")}
+    parts = {name: [part for part in name.split(".") if part not in added] for name in state}
+    prefix = _best_prefix(parts.values(), set(wanted))
+    result: dict[str, object] = {}
+    for name in sorted(state, key=lambda name: parts[name][: len(prefix)] != prefix):  # those with the prefix first
+        has_prefix = parts[name][: len(prefix)] == prefix
+        short = ".".join(parts[name][len(prefix) :] if has_prefix else parts[name])
+        result[name if short in result else short] = state[name]
+    return result
+
+
+def _best_prefix(names: Iterable[list[str]], wanted: Collection[str]) -> list[str]:
+    """Return the first parts of names without which the most of them are wanted; none rather than some if equal."""
+    hits: Counter[tuple[str, ...]] = Counter({(): 0})
+    for name in names:
+        parts = tuple(name)
+        for i in range(len(parts)):
+            rest = ".".join(parts[i:])
+            hits[parts[:i]] += rest in wanted or from_torch_resnet(rest) in wanted
+    best = max(hits, key=lambda prefix: (hits[prefix], not prefix))
+    return list(best)
 
 
 def _unique(entries: Iterable[tuple[str | None, object]]) -> dict:

@@ -123,13 +123,16 @@ def _has_aggregate(norm: str, state: Mapping[str, Tensor]) -> bool:
     """Return whether `norm.bn` holds an aggregate: it is there, and not as at initialization if there are groups."""
     if f"{norm}.bn.running_mean" not in state:
         return False
+    if f"{norm}.split_bn.running_mean" not in state or f"{norm}.bn.running_var" not in state:
+        return True
     mean, var = (state[f"{norm}.bn.{name}"] for name in ("running_mean", "running_var"))
-    is_initial = bool((mean == 0).all() and (var == 1).all())
-    return f"{norm}.split_bn.running_mean" not in state or not is_initial
+    return not bool((mean == 0).all() and (var == 1).all())
 
 
 def _by_group(name: str, state: Mapping[str, Tensor], channels: int) -> Tensor:
-    if state[name].numel() % channels:
+    if name not in state:
+        raise UserError(f"the checkpoint has no {name}, which belongs to the other statistics of its norm")
+    if not channels or state[name].numel() % channels:
         raise UserError(f"{name} has {state[name].numel()} numbers: not a multiple of {channels} channels")
     return state[name].reshape(-1, channels)  # (G * C) -> (G, C)
 

@@ -18,6 +18,7 @@ NUM_VIDEOS = {"kinetics": 240_000, "ssv2": 169_000, "charades": 7_985}
 NEW_KEYS = {
     "DATA.MAX_BAD_FRACTION": 0.1,
     "TEST.SKIP_BAD_VIDEOS": False,
+    "TEST.RANDOM_WEIGHTS": False,
     "MODEL.GLOBAL_POOL": False,
     "MULTIGRID.FINE_TUNE": True,
     "MULTIGRID.ALIGN_TO_EPOCHS": False,

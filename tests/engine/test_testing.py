@@ -1,10 +1,12 @@
 import pickle
+import shutil
 
 import pytest
 import torch
 
 from slowfast.datasets.build import build_dataset
 from slowfast.engine.evaluation import predict_views, predictor
+from slowfast.engine.launch import run
 from slowfast.engine.precision import Precision
 from slowfast.engine.test_net import ENSEMBLES, run_test
 from slowfast.engine.train_net import train
@@ -12,8 +14,8 @@ from slowfast.errors import UserError
 from slowfast.models import build_model
 from slowfast.utils.training_checkpoint import load_checkpoint
 from tests.engine.test_training import copy_with_bad_videos
-from tests.engine.tiny import SYNTHETIC, json_stats, tiny_cfg
-from tests.videos import truncate
+from tests.engine.tiny import SYNTHETIC, json_stats, moving_stripes, tiny_cfg
+from tests.videos import truncate, write_video
 
 
 @pytest.fixture(scope="module")
@@ -76,13 +78,35 @@ def test_the_result_is_logged_with_its_protocol(videos, trained, tmp_path):
     assert "2 clips x 3 crops of 32 px, 8 frames x stride 2" in (tmp_path / "stdout.log").read_text()
 
 
-def test_a_model_without_a_checkpoint_is_tested_with_a_warning(tmp_path):
-    run_test(tiny_cfg(tmp_path, tmp_path, **SYNTHETIC))
+def test_a_model_without_a_checkpoint_is_tested_only_if_asked_for_with_a_warning(tmp_path):
+    for start in (run, run_test):
+        with pytest.raises(UserError, match=r"no weights to test.*TEST\.RANDOM_WEIGHTS True"):
+            start(tiny_cfg(tmp_path, tmp_path, **SYNTHETIC, TRAIN__ENABLE=False, TEST__ENABLE=True))
+    run_test(tiny_cfg(tmp_path, tmp_path, **SYNTHETIC, TEST__RANDOM_WEIGHTS=True))
     assert "random initialization" in (tmp_path / "stdout.log").read_text()
+
+
+def test_a_folder_of_some_classes_is_tested_under_the_labels_of_the_training(tmp_path):
+    for number, name in enumerate(["climb", "dive", "jump"]):
+        for split in ("train", "val"):
+            (tmp_path / "data" / split / name).mkdir(parents=True)
+            for i in range(2):
+                write_video(tmp_path / "data" / split / name / f"{i}.mp4", frames=moving_stripes(number + 3 * i))
+    changes = {"TEST__SAVE_RESULTS_PATH": "results.pkl", "SOLVER__MAX_EPOCH": 1, "SOLVER__STEPS": [0]}
+    train(tiny_cfg(tmp_path / "data", tmp_path / "out", **changes | {"SOLVER__LRS": [1]}))
+    run_test(tiny_cfg(tmp_path / "data", tmp_path / "out", **changes, SOLVER__LRS=[1]))
+    every_class, _ = results_of(tmp_path / "out")
+    shutil.copytree(tmp_path / "data" / "val", tmp_path / "some" / "test")
+    shutil.rmtree(tmp_path / "some" / "test" / "climb")
+    run_test(tiny_cfg(tmp_path / "some", tmp_path / "out", **changes, SOLVER__LRS=[1]))
+    scores, labels = results_of(tmp_path / "out")
+    assert labels.tolist() == [0, 0, 1, 1]
+    torch.testing.assert_close(scores, every_class[2:, [1, 2, 0]])  # dive, jump, and climb after them
 
 
 def test_sets_of_labels_are_tested_by_average_precision(tmp_path):
     changes = {"DATA__MULTI_LABEL": True, "MODEL__LOSS_FUNC": "bce_logit", "MODEL__HEAD_ACT": "sigmoid"}
+    changes["TEST__RANDOM_WEIGHTS"] = True
     figures = run_test(tiny_cfg(tmp_path, tmp_path, **SYNTHETIC, **changes))
     assert json_stats(tmp_path, None)[-1]["map"] == pytest.approx(figures["map"])
 

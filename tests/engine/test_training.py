@@ -7,7 +7,7 @@ import torch
 
 from slowfast.engine.train_net import train
 from slowfast.errors import UserError
-from slowfast.utils.training_checkpoint import read_checkpoint
+from slowfast.utils.training_checkpoint import last_checkpoint, read_checkpoint
 from tests.engine.tiny import BOTH_CYCLES, SYNTHETIC, json_stats, losses, tiny_cfg
 from tests.videos import truncate
 
@@ -38,7 +38,7 @@ def test_the_curve_is_the_same_with_any_number_of_workers(videos, tmp_path):
 def test_resuming_from_any_checkpoint_repeats_the_curve_to_the_last_bit(changes, tmp_path):
     whole = tmp_path / "whole"
     train(tiny_cfg(tmp_path, whole, **SYNTHETIC, **changes))
-    for checkpoint in sorted((whole / "checkpoints").iterdir()):
+    for checkpoint in sorted((whole / "checkpoints").glob("checkpoint_epoch_*")):
         again = tmp_path / checkpoint.stem
         (again / "checkpoints").mkdir(parents=True)
         shutil.copy(checkpoint, again / "checkpoints")
@@ -63,7 +63,7 @@ def test_a_cosine_with_precise_statistics_and_clipped_gradients_trains(tmp_path)
 def test_periods_are_kept_and_the_last_epoch_is_always_saved_and_evaluated(tmp_path):
     train(tiny_cfg(tmp_path, tmp_path, **SYNTHETIC, SOLVER__MAX_EPOCH=3, TRAIN__CHECKPOINT_PERIOD=2))
     names = sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
-    assert names == ["checkpoint_epoch_00002.pyth", "checkpoint_epoch_00003.pyth"]
+    assert names == ["best.pyth", "checkpoint_epoch_00002.pyth", "checkpoint_epoch_00003.pyth"]
     assert [line["epoch"] for line in json_stats(tmp_path, "val_epoch")] == ["3/3"]
     assert [line["epoch"] for line in json_stats(tmp_path, "train_epoch")] == ["1/3", "2/3", "3/3"]
 
@@ -104,6 +104,38 @@ def test_a_finished_training_has_nothing_left_to_do(tmp_path):
     count = len(json_stats(tmp_path))
     train(cfg)
     assert len(json_stats(tmp_path)) == count
+
+
+def test_a_finished_training_with_a_changed_config_says_that_the_change_has_no_effect(tmp_path):
+    changes = SYNTHETIC | {"SOLVER__MAX_EPOCH": 1, "SOLVER__STEPS": [0], "SOLVER__LRS": [1]}
+    train(tiny_cfg(tmp_path, tmp_path, **changes))
+    train(tiny_cfg(tmp_path, tmp_path, **changes, LOG_PERIOD=2))
+    text = (tmp_path / "stdout.log").read_text()
+    assert "nothing is left to train: all 3 iterations are done. To start anew" in text
+    train(tiny_cfg(tmp_path, tmp_path, **changes | {"SOLVER__BASE_LR": 0.5}))
+    text = (tmp_path / "stdout.log").read_text()
+    assert "these changes have no effect: SOLVER.BASE_LR: 0.01 in the checkpoint, 0.5 here. To start anew" in text
+    assert "choose another OUTPUT_DIR or set TRAIN.AUTO_RESUME False" in text
+    assert sorted(path.name for path in tmp_path.glob("config*.yaml")) == [
+        "config.yaml",
+        "config_1.yaml",
+        "config_2.yaml",
+    ]
+
+
+@pytest.mark.parametrize("period", [1, 4])
+def test_the_best_checkpoint_is_that_of_the_first_best_evaluation(period, tmp_path, monkeypatch):
+    accuracies = iter([30.0, 50.0, 50.0, 40.0])
+    monkeypatch.setattr("slowfast.engine.train_net.evaluate", lambda *args: {"top1_acc": next(accuracies)})
+    changes = {"TRAIN__EVAL_PERIOD": 1, "TRAIN__CHECKPOINT_PERIOD": period, "SOLVER__MAX_EPOCH": 4}
+    train(tiny_cfg(tmp_path, tmp_path, **SYNTHETIC, **changes))
+    best = read_checkpoint(tmp_path / "checkpoints" / "best.pyth")
+    assert best["epoch"] == 1
+    assert best["best"] == {"top1_acc": 50.0, "epoch": 2}
+    assert last_checkpoint(tmp_path).name == "checkpoint_epoch_00004.pyth"
+    if period == 1:
+        same = read_checkpoint(tmp_path / "checkpoints" / "checkpoint_epoch_00002.pyth")["model_state"]
+        assert all(torch.equal(best["model_state"][name], value) for name, value in same.items())
 
 
 def test_another_plan_continues_at_the_same_position(tmp_path):

@@ -17,10 +17,12 @@ import pytest
 import torch
 from torch import nn
 
+from slowfast.config.defaults import get_cfg
 from slowfast.multigrid.batch_norm import SubBatchNorm3d
 from slowfast.optim.build import construct_optimizer
-from slowfast.utils import checkpoint_file, training_checkpoint
+from slowfast.utils import checkpoint_file, checkpoint_folder, training_checkpoint
 from slowfast.utils.checkpoint_file import read_checkpoint
+from slowfast.utils.checkpoint_folder import INTERRUPTED
 from slowfast.utils.training_checkpoint import (
     last_checkpoint,
     load_checkpoint,
@@ -43,33 +45,12 @@ class Tiny(nn.Module):
 
 
 def make_cfg(output_dir, **keys):
-    solver = {
-        "BASE_LR": 0.1,
-        "MOMENTUM": 0.9,
-        "DAMPENING": 0.0,
-        "NESTEROV": True,
-        "WEIGHT_DECAY": 1e-4,
-        "ZERO_WD_1D_PARAM": False,
-        "OPTIMIZING_METHOD": keys.pop("OPTIMIZING_METHOD", "sgd"),
-        "BETAS": (0.9, 0.999),
-        "CLIP_GRAD_VAL": None,
-        "CLIP_GRAD_L2NORM": None,
-    }
-    train = {
-        "AUTO_RESUME": True,
-        "CHECKPOINT_FILE_PATH": "",
-        "CHECKPOINT_INFLATE": False,
-        "CHECKPOINT_EPOCH_RESET": False,
-        "CHECKPOINT_CLEAR_NAME_PATTERN": [],
-    }
+    """A config that can be changed; the keys are those of SOLVER and TRAIN, and TEST_PATH."""
+    cfg = get_cfg()
+    solver = {"OPTIMIZING_METHOD": keys.pop("OPTIMIZING_METHOD", "sgd")}
     test = {"CHECKPOINT_FILE_PATH": str(keys.pop("TEST_PATH", ""))}
-    return SimpleNamespace(
-        OUTPUT_DIR=str(output_dir),
-        SOLVER=SimpleNamespace(**solver),
-        BN=SimpleNamespace(WEIGHT_DECAY=0.0),
-        TRAIN=SimpleNamespace(**(train | keys)),
-        TEST=SimpleNamespace(**test),
-    )
+    cfg.merge_from_other_cfg({"OUTPUT_DIR": str(output_dir), "SOLVER": solver, "TRAIN": keys, "TEST": test})
+    return cfg
 
 
 def trained(cfg=None, classes=5, width=4, iterations=3):
@@ -82,7 +63,9 @@ def trained(cfg=None, classes=5, width=4, iterations=3):
 
 
 def save(output_dir, model, optimizer, epoch=0, interrupted=False, **extra):
-    return save_checkpoint(output_dir, model, optimizer, None, epoch, "MODEL: {}", extra, interrupted=interrupted)
+    return save_checkpoint(
+        output_dir, model, optimizer, None, epoch, "MODEL: {}", extra, INTERRUPTED if interrupted else ""
+    )
 
 
 def same(model, other):
@@ -105,10 +88,10 @@ def _random_state():
 def test_a_training_continues_from_its_checkpoint_to_the_bit(tmp_path, method):
     cfg = make_cfg(tmp_path, OPTIMIZING_METHOD=method)
     model, optimizer = trained(cfg)
-    save(tmp_path, model, optimizer, epoch=4, iteration=77, best=0.5)
+    save(tmp_path, model, optimizer, epoch=4, iteration=77, best={"top1_acc": 0.5})
     copy, its_optimizer = trained(cfg, iterations=0)
     state = load_for_training(cfg, copy, its_optimizer)
-    assert (state["epoch"], state["iteration"], state["best"], state["cfg"]) == (4, 77, 0.5, "MODEL: {}")
+    assert (state["epoch"], state["iteration"], state["best"], state["cfg"]) == (4, 77, {"top1_acc": 0.5}, "MODEL: {}")
     assert same(model, copy)
     x = torch.randn(2, 3, 4, 2, 2)
     for one, its in ((model, optimizer), (copy, its_optimizer)):
@@ -261,7 +244,7 @@ def test_machines_that_see_different_checkpoints_are_an_error(tmp_path, monkeypa
 
 
 def test_only_the_master_writes(tmp_path, monkeypatch):
-    monkeypatch.setattr(training_checkpoint, "is_master", lambda: False)
+    monkeypatch.setattr(checkpoint_folder, "is_master", lambda: False)
     path = save(tmp_path, *trained(iterations=0), epoch=2)
     assert path.name == "checkpoint_epoch_00003.pyth"
     assert not path.exists()
@@ -293,9 +276,13 @@ def test_testing_a_head_that_was_never_trained_is_an_error_with_the_table(tmp_pa
         load_for_test(make_cfg(tmp_path, TEST_PATH=path), Tiny(classes=7))
 
 
-def test_testing_without_any_checkpoint_logs_a_warning(tmp_path, caplog):
+def test_testing_without_any_checkpoint_is_an_error_unless_it_is_asked_for(tmp_path, caplog):
+    cfg = make_cfg(tmp_path)
+    with pytest.raises(ValueError, match=r"TEST\.CHECKPOINT_FILE_PATH.*OUTPUT_DIR.*TEST\.RANDOM_WEIGHTS True"):
+        load_for_test(cfg, Tiny())
+    cfg.TEST.RANDOM_WEIGHTS = True
     with caplog.at_level(logging.WARNING):
-        load_for_test(make_cfg(tmp_path), Tiny())
+        load_for_test(cfg, Tiny())
     assert "random initialization" in caplog.text
 
 
@@ -363,6 +350,38 @@ def test_a_bare_state_dict_of_data_parallelism_loads_with_any_suffix(tmp_path, s
     torch.save({f"module.{name}": value for name, value in model.state_dict().items()}, path)
     other = Tiny()
     assert load_checkpoint(path, other, complete=True) == {"epoch": -1}
+    assert same(model, other)
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda state: {"state_dict": {f"model.{name}": value for name, value in state.items()}, "epoch": 3},
+        lambda state: {"params": state},
+        lambda state: {"model_state_dict": {f"_orig_mod.{name}": value for name, value in state.items()}},
+        lambda state: {"optimizer": {"state": {0: {"momentum_buffer": torch.zeros(3)}}}, "net": state},
+        lambda state: {"checkpoint": {"model": {"state_dict": state}}},
+        lambda state: {"model_ema": {name: value + 1 for name, value in state.items()}, "model": state},
+        lambda state: {"weights of mine": {f"backbone.{name}": value for name, value in state.items()}},
+    ],
+)
+def test_weights_inside_the_wrappers_of_other_programs_load_also_for_a_test(tmp_path, wrap):
+    model, _ = trained()
+    path = tmp_path / "weights.ckpt"
+    torch.save(wrap(model.state_dict()), path)
+    other = Tiny()
+    load_for_test(make_cfg(tmp_path, TEST_PATH=path), other)
+    assert same(model, other)
+
+
+def test_the_patterns_that_an_error_advises_work_in_a_test(tmp_path):
+    model, _ = trained()
+    path = tmp_path / "weights.pyth"
+    torch.save({f"x_{name.replace('.', '.y_')}": value for name, value in model.state_dict().items()}, path)
+    with pytest.raises(ValueError, match=r"TRAIN\.CHECKPOINT_CLEAR_NAME_PATTERN \(in training and tests\)"):
+        load_for_test(make_cfg(tmp_path, TEST_PATH=path), Tiny())
+    other = Tiny()
+    load_for_test(make_cfg(tmp_path, TEST_PATH=path, CHECKPOINT_CLEAR_NAME_PATTERN=["x_", "y_"]), other)
     assert same(model, other)
 
 

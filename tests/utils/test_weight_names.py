@@ -82,3 +82,49 @@ def test_names_of_this_package_stay():
 def test_two_entries_with_the_same_name_are_an_error():
     with pytest.raises(ValueError, match="'a.weight'.*CHECKPOINT_CLEAR_NAME_PATTERN"):
         rename({"x.a.weight": 1, "a.weight": 2}, ["x."])
+
+
+WANTED = ["s1.conv.weight", "s1.bn.weight", "s2.conv.weight", "head.projection.bias"]
+
+
+@pytest.mark.parametrize(
+    "wrapped",
+    [
+        "module.{}",
+        "_orig_mod.{}",
+        "module._orig_mod.{}",
+        "_orig_mod.module.{}",
+        "model.{}",
+        "model._orig_mod.{}",
+        "module.model.backbone.{}",
+        "net.encoder.{}",
+    ],
+)
+def test_prefixes_of_wrappers_are_removed(wrapped):
+    state = {wrapped.format(name): number for number, name in enumerate(WANTED)}
+    assert rename(state, wanted=WANTED) == {name: number for number, name in enumerate(WANTED)}
+
+
+def test_compiled_and_wrapped_parts_are_recognized_in_the_middle_of_names():
+    state = {"s1._orig_mod.conv.weight": 1, "s2.module._orig_mod.conv.weight": 2}
+    assert rename(state, wanted=WANTED) == {"s1.conv.weight": 1, "s2.conv.weight": 2}
+
+
+def test_a_wrapper_with_other_entries_keeps_their_names():
+    state = {"criterion.weight": 2} | {f"model.{name}": 1 for name in WANTED}
+    assert rename(state, wanted=WANTED) == dict.fromkeys(WANTED, 1) | {"criterion.weight": 2}
+
+
+def test_names_of_a_model_that_has_such_parts_itself_stay():
+    wanted = ["module.conv.weight", "model.conv.weight"]
+    assert rename(dict.fromkeys(wanted, 1), wanted=wanted).keys() == set(wanted)
+
+
+def test_a_torch_resnet_is_recognized_behind_a_wrapper():
+    state = {
+        "model._orig_mod.conv1.weight": 0,
+        "model._orig_mod.layer1.0.conv1.weight": 1,
+        "model._orig_mod.fc.bias": 2,
+    }
+    names = ["s1.pathway0_stem.conv.weight", "s2.pathway0_res0.branch2.a.weight", "head.projection.bias"]
+    assert rename(state, wanted=names) == dict(zip(names, range(3), strict=True))

@@ -1,0 +1,128 @@
+"""The checkpoints of an OUTPUT_DIR: write them, and find the one to resume from.
+
+`OUTPUT_DIR/checkpoints` has `checkpoint_epoch_00012.pyth` after epoch 12, `interrupted.pyth` of a training stopped
+inside an epoch, and `best.pyth` after the best evaluation. No training resumes from `best.pyth`.
+"""
+
+import logging
+import os
+import re
+import shutil
+import sys
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from slowfast.utils.checkpoint_checks import check_fields, require_finite
+from slowfast.utils.checkpoint_file import read_checkpoint, write_checkpoint
+from slowfast.utils.distributed import is_master
+from slowfast.utils.safe_pickle import DamagedFile
+
+logger = logging.getLogger(__name__)
+
+FOLDER = "checkpoints"
+EPOCH_NAME = re.compile(r"checkpoint_epoch_(\d+)\.pyth")
+INTERRUPTED = "interrupted.pyth"
+BEST = "best.pyth"
+
+
+def save_checkpoint(
+    output_dir: str | Path,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    scaler: torch.amp.GradScaler | None,
+    epoch: int,
+    cfg_yaml: str,
+    extra: dict,
+    name: str = "",
+) -> Path:
+    """Write the state of a training whose last finished epoch is `epoch` (0-based; -1: none), on rank 0 only.
+
+    The file is called `name`, by default after the epoch.
+    Raises OSError if the file cannot be written. Earlier checkpoints are then intact.
+    """
+    path = Path(output_dir) / FOLDER / (name or f"checkpoint_epoch_{epoch + 1:05d}.pyth")
+    if not is_master():
+        return path
+    content = {
+        **extra,
+        "epoch": epoch,
+        "model_state": unwrap(model).state_dict(),
+        "optimizer_state": optimizer.state_dict(),
+        "cfg": cfg_yaml,
+    }
+    if scaler is not None and scaler.is_enabled():
+        content["scaler_state"] = scaler.state_dict()
+    write_checkpoint(path, content)
+    return path
+
+
+def keep_as_best(path: Path) -> None:
+    """Make `best.pyth` another name of the checkpoint at `path`, or a copy where the file system has no links."""
+    if not is_master():
+        return
+    temporary, best = path.with_name(f"{BEST}.partial"), path.with_name(BEST)
+    temporary.unlink(missing_ok=True)
+    try:
+        os.link(path, temporary)
+    except OSError:
+        shutil.copyfile(path, temporary)
+    os.replace(temporary, best)
+
+
+def unwrap(model: nn.Module) -> nn.Module:
+    """Return the model itself, without the wrapper of data parallelism."""
+    wrappers = (nn.DataParallel, nn.parallel.DistributedDataParallel)
+    return model.module if isinstance(model, wrappers) else model
+
+
+def checkpoints(output_dir: str | Path) -> list[Path]:
+    """Return the checkpoints of `output_dir` to resume from: the one with the most iterations first."""
+    folder = Path(output_dir) / FOLDER
+    if not folder.is_dir():
+        return []
+    epochs = {int(match[1]): path for path in folder.iterdir() if (match := EPOCH_NAME.fullmatch(path.name))}
+    finished = [epochs[number] for number in sorted(epochs, reverse=True)]
+    interrupted = folder / INTERRUPTED
+    if not interrupted.is_file():
+        return finished
+    is_newest = not finished or _progress(interrupted) > _progress(finished[0])
+    return [interrupted, *finished] if is_newest else [*finished, interrupted]
+
+
+def last_checkpoint(output_dir: str | Path) -> Path | None:
+    """Return the checkpoint of `output_dir` with the most iterations, or None."""
+    return next(iter(checkpoints(output_dir)), None)
+
+
+def last_intact(output_dir: str | Path) -> tuple[Path, dict] | None:
+    """Return the path and the content of the last checkpoint of `output_dir` that is not damaged, or None.
+
+    Damaged ones are logged. Raises DamagedFile for the newest one if all are damaged.
+    """
+    errors: list[DamagedFile] = []
+    for path in checkpoints(output_dir):
+        try:
+            content = read_checkpoint(path)
+            check_fields(path, content)
+            require_finite(path, content["model_state"])
+        except DamagedFile as error:
+            errors.append(error)
+            continue
+        for damage in errors:
+            logger.warning("%s. %s, the checkpoint before, is used", damage, path)
+        return path, content
+    if errors:
+        raise errors[0]
+    return None
+
+
+def _progress(path: Path) -> tuple[int, int]:
+    """Return the epoch and the iterations of a checkpoint. A damaged one goes first, so that its damage is reported."""
+    try:
+        content = read_checkpoint(path, mmap=True)
+        check_fields(path, content)
+    except DamagedFile:
+        return sys.maxsize, 0
+    return content.get("epoch", -1), content.get("iteration", 0)
