@@ -130,8 +130,10 @@ def test_an_error_of_memory_names_the_shape_and_the_cures(error):
 
 def test_the_batch_of_an_error_of_memory_may_be_floats_of_two_pathways():
     pathways = [torch.zeros(4, 3, 2, 6, 6), torch.zeros(4, 3, 8, 6, 5)]  # (N, C, T, H, W)
+    learner = failing(MEMORY_ERRORS[0])
+    learner.pack = list
     with pytest.raises(UserError, match="4 clips x 8 frames x 6 x 5 px"):
-        failing(MEMORY_ERRORS[0]).step({"clip": pathways, "label": BATCH["label"]}, lr=0.1)
+        learner.step({"clip": pathways, "label": BATCH["label"]}, lr=0.1)
 
 
 def test_other_errors_of_a_step_stay_as_they_are():
