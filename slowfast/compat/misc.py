@@ -56,7 +56,7 @@ def cpu_mem_usage() -> tuple[float, float]:
 
 def is_eval_epoch(cfg: CfgNode, cur_epoch: int, multigrid_schedule: None = None) -> bool:
     """Return whether the model is evaluated after epoch `cur_epoch`, from 0."""
-    return is_due(cfg, cur_epoch, cfg.TRAIN.EVAL_PERIOD, multigrid_schedule)
+    return cfg.TRAIN.EVAL_PERIOD > 0 and is_due(cfg, cur_epoch, cfg.TRAIN.EVAL_PERIOD, multigrid_schedule)
 
 
 def is_due(cfg: CfgNode, cur_epoch: int, period: int, multigrid_schedule: None = None) -> bool:
@@ -65,7 +65,7 @@ def is_due(cfg: CfgNode, cur_epoch: int, period: int, multigrid_schedule: None =
         raise NotImplementedError(
             "the epochs of multigrid training are planned by slowfast.engine.progress.Progress here: use its `is_due`"
         )
-    return cur_epoch + 1 == cfg.SOLVER.MAX_EPOCH or (cur_epoch + 1) % period == 0
+    return cur_epoch + 1 == cfg.SOLVER.MAX_EPOCH or (period > 0 and (cur_epoch + 1) % period == 0)
 
 
 def get_class_names(

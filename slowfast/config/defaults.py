@@ -27,8 +27,8 @@ _C.TRAIN = CfgNode()
 _C.TRAIN.ENABLE = True  # Train the model
 _C.TRAIN.DATASET = "kinetics"  # Name in DATASET_REGISTRY, in any case: kinetics, ssv2, charades, ...
 _C.TRAIN.BATCH_SIZE = 64  # Clips per iteration on one machine
-_C.TRAIN.EVAL_PERIOD = 10  # Epochs between evaluations
-_C.TRAIN.CHECKPOINT_PERIOD = 10  # Epochs between checkpoints
+_C.TRAIN.EVAL_PERIOD = 10  # Epochs between evaluations; 0: none, and no validation list is read
+_C.TRAIN.CHECKPOINT_PERIOD = 10  # Epochs between checkpoints; 0: only one, after the last epoch
 _C.TRAIN.AUTO_RESUME = True  # Resume from the last checkpoint in OUTPUT_DIR if there is one
 _C.TRAIN.CHECKPOINT_FILE_PATH = ""  # Initial weights; random if empty
 _C.TRAIN.CHECKPOINT_TYPE = "pytorch"  # pytorch or caffe2, without effect: the format is detected
@@ -50,9 +50,9 @@ _C.TEST.CHECKPOINT_TYPE = "pytorch"  # pytorch or caffe2, without effect: the fo
 _C.TEST.NUM_ENSEMBLE_VIEWS = 10  # Clips per video, spaced equally in time
 _C.TEST.NUM_SPATIAL_CROPS = 3  # Crops per clip: 1 (center), 3 (along the longer side)
 _C.TEST.NUM_TEMPORAL_CLIPS = []  # no effect
-_C.TEST.SAVE_RESULTS_PATH = ""  # File under OUTPUT_DIR for the scores and labels of all videos; none if empty
+_C.TEST.SAVE_RESULTS_PATH = ""  # File under OUTPUT_DIR for the scores of all videos, with a .csv beside; none if empty
 _C.TEST.RANDOM_WEIGHTS = False  # Test a model at its random initialization where there is no checkpoint
-_C.TEST.SKIP_BAD_VIDEOS = False  # Skip and count videos that cannot be decoded; False: stop at the first
+_C.TEST.SKIP_BAD_VIDEOS = True  # Validation too: leave out, count and list bad videos; False: they are an error
 
 # Batch norm ---------------------------------------------------------------------------------------
 

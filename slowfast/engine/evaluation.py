@@ -1,10 +1,9 @@
-"""Evaluation: from clips to scores to accuracy.
+"""Evaluation: from clips to scores.
 
 Legend: N videos, V views, T frames, H x W pixels, C channels, K classes.
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from operator import itemgetter
 
 import torch
 from torch import Tensor
@@ -12,43 +11,31 @@ from torch.utils.data import DataLoader
 
 from slowfast.datasets.pathways import Clips, each, flatten_views
 from slowfast.engine.bad_videos import append_bad_videos
+from slowfast.engine.memory import memory_errors_name
 from slowfast.engine.precision import Precision
-from slowfast.utils.distributed import all_gather_lists
+from slowfast.engine.scores import Scores, VideoScore, score_batch
 from slowfast.utils.logging import progress_bar
-from slowfast.utils.training_meters import ScoreMeter, accuracy
 
-
-def evaluate(
-    predict: Callable[[Clips], Tensor], loader: DataLoader, output_dir: str, on_batch: Callable[[int, int], None]
-) -> dict[str, float]:
-    """Return the accuracy over one clip of every video, on all ranks.
-
-    `on_batch(number, total)` is called after every batch. Videos that cannot be decoded are listed in `output_dir`.
-    """
-    meter, bad = score_videos(predict, loader, on_batch)
-    append_bad_videos(output_dir, bad)
-    _, scores, labels = meter.gather()
-    return accuracy(scores, labels)
+EVALUATION_CURES = "lower TEST.BATCH_SIZE (of a test) or TRAIN.BATCH_SIZE (of a validation), or DATA.TEST_CROP_SIZE"
 
 
 def score_videos(
     score: Callable[[Clips], Tensor],
     loader: DataLoader,
+    output_dir: str,
     on_batch: Callable[[int, int], None] = lambda number, total: None,
-) -> tuple[ScoreMeter, list[str]]:
-    """Return the scores of this rank's videos, by `score`, and the errors of those that no rank could decode.
+) -> Scores:
+    """Return the results for the videos of all ranks, by `score`.
 
-    `on_batch(number, total)` is called after every batch.
+    Videos that cannot be decoded are listed in `output_dir`. `on_batch(number, total)` is called after every batch.
     """
-    meter = ScoreMeter()
-    bad: list[str] = []
+    rows: list[VideoScore] = []
     for number, batch in enumerate(with_bar(loader), start=1):
-        keep = readable(batch, bad)
-        if keep:
-            clips = each(itemgetter(keep), batch["clip"])
-            meter.update(batch["video"][keep], score(clips), batch["label"][keep])
+        rows += score_batch(score, batch)
         on_batch(number, len(loader))
-    return meter, all_gather_lists(bad)
+    scores = Scores.gather(rows)
+    append_bad_videos(output_dir, scores.errors)
+    return scores
 
 
 def predictor(
@@ -66,7 +53,7 @@ def predictor(
     def predict(clips: Clips) -> Tensor:
         scores = []
         for part in _parts(clips, max_clips):
-            with precision.autocast():
+            with memory_errors_name(part, EVALUATION_CURES), precision.autocast():
                 scores.append(model(pack(to_device(part, precision.device))).float())
         return torch.cat(scores)
 
@@ -89,12 +76,6 @@ def predict_views(predict: Callable[[Clips], Tensor], clips: Clips) -> Tensor:
     """Return the scores of all views, N x V x K, of clips N x V x T x H x W x C."""
     clips, views = flatten_views(clips)
     return predict(clips).unflatten(0, (-1, views))  # (N * V, K) -> (N, V, K)
-
-
-def readable(batch: dict, bad: list[str]) -> list[int]:
-    """Return the places of the videos in a batch that could be decoded; add the errors of the others to `bad`."""
-    bad += [line for lines in batch["bad"] for line in lines.splitlines()]
-    return [place for place, lines in enumerate(batch["bad"]) if not lines]
 
 
 def with_bar(loader: DataLoader) -> Iterator[dict]:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from slowfast.errors import UserError
-from slowfast.utils.distributed import Agreement, is_master
+from slowfast.utils.distributed import Agreement, all_gather_object, is_master
 from slowfast.utils.launch import INTERRUPTED
 
 logger = logging.getLogger(__name__)
@@ -87,6 +87,11 @@ class GracefulStop(AbstractContextManager):
     def requested(self) -> bool:
         """Return whether any rank was asked to stop. Every rank calls this once per iteration; all get one answer."""
         return self._agreement.any(self._asked)
+
+    def requested_at_last(self) -> bool:
+        """Return whether any rank was asked to stop up to now. All ranks call this once, after the last iteration."""
+        self._agreement.finish()
+        return any(all_gather_object(self._asked))
 
     def __enter__(self) -> "GracefulStop":
         if threading.current_thread() is threading.main_thread():

@@ -14,16 +14,26 @@ from slowfast.errors import UserError
 from slowfast.multigrid import Leg
 from slowfast.utils.distributed import all_gather_lists, get_world_size
 from slowfast.utils.logging import log_json_stats, progress_bar
-from slowfast.utils.training_meters import Lap, Pace, TimedIterator, TopKMeter, clock_text, memory
+from slowfast.utils.training_meters import (
+    Lap,
+    Pace,
+    TimedIterator,
+    TopKMeter,
+    accuracy_text,
+    clock_text,
+    errors_of,
+    memory,
+)
 from slowfast.visualization.tensorboard import TensorBoard
 
 logger = logging.getLogger(__name__)
 
 LONG_WAIT = 1 / 3  # share of the time
+FIRST_LAPS = 2  # the first iteration and the rest of its period, in which the batches always take long
 
 
 class Journal:
-    """Measures a training and logs the figures, every LOG_PERIOD iterations and every epoch.
+    """Measures a training and logs the figures: of its first iteration, every LOG_PERIOD iterations and every epoch.
 
     Args:
         batches: the iterator of the training's batches, which measures how long it was waited for.
@@ -42,7 +52,7 @@ class Journal:
     ):
         self._output_dir, self._log_period = cfg.OUTPUT_DIR, cfg.LOG_PERIOD
         self._max_bad_fraction = cfg.DATA.MAX_BAD_FRACTION
-        self._has_errors = not cfg.DATA.MULTI_LABEL
+        self._has_accuracy = not cfg.DATA.MULTI_LABEL
         self._device, self._progress = device, progress
         self._meter, self._pace = TopKMeter(device), Pace(batches)
         self._meter.restore(epoch_sums)
@@ -50,10 +60,10 @@ class Journal:
         self._bar = progress_bar(progress.total_iterations, done)
         self._bad: list[str] = []
         self._warned_in_epoch = -1
-        self._is_first_lap = True
+        self._laps = 0
 
     def iteration(self, leg: Leg, i: int, step: Step, bad: Iterable[str]) -> None:
-        """Count iteration `i` of `leg`; log every LOG_PERIOD-th. Only then does the host wait for the device.
+        """Count iteration `i` of `leg`; log the first, and every LOG_PERIOD-th. Only then does the host wait.
 
         `bad`: the errors of videos that could not be decoded, as a batch holds them.
         """
@@ -62,10 +72,10 @@ class Journal:
         self._pace.step(len(step.labels))
         self._bar.update()
         place = self._progress.at(leg, i)
-        if (place.iteration + 1) % self._log_period == 0:
+        if self._laps == 0 or (place.iteration + 1) % self._log_period == 0:
             of_this_step = TopKMeter(self._device)
             of_this_step.update(step.scores, step.labels, step.loss)
-            self._log_iteration(leg, i, place, of_this_step.averages(self._has_errors) | {"lr": step.lr})
+            self._log_iteration(leg, i, place, of_this_step.averages(self._has_accuracy) | {"lr": step.lr})
 
     def _log_iteration(self, leg: Leg, i: int, place: Place, figures: dict[str, float]) -> None:
         pace, shape = self._pace.lap(), leg.shape(i)
@@ -83,15 +93,16 @@ class Journal:
             "_type": "train_iter",
             **self._where(place),
             **figures,
+            **errors_of(figures),
             "batch": [clips, shape.frames, shape.crop],
             **{key: round(value, 5) for key, value in speed.items()},
             "eta": clock_text(self._eta_sec(place, pace)),
             **used,
         }
         logger.info(
-            "epoch %s (%.3f), iteration %s: loss %.4f%s, lr %.5g | %d x %d x %d px | "
+            "epoch %s (%.3f), iteration %s: %s, lr %.5g | %d x %d x %d px | "
             "%.3f s, %.0f %% waiting for data | %s | ETA %s",
-            *(stats["epoch"], place.position, stats["iter"], figures["loss"], _errors(figures), figures["lr"]),
+            *(stats["epoch"], place.position, stats["iter"], _text(figures), figures["lr"]),
             *(clips, shape.frames, shape.crop, pace.sec, 100 * pace.wait_share),
             *(next(iter(used.values())), stats["eta"]),
         )
@@ -116,8 +127,8 @@ class Journal:
         return iterations * pace.sec_net + clips * pace.sec_wait_per_clip
 
     def _warn_of_waiting(self, epoch: int, share: float) -> None:
-        is_start, self._is_first_lap = self._is_first_lap, False  # the first batches always take long
-        if share > LONG_WAIT and not is_start and epoch != self._warned_in_epoch:
+        self._laps += 1
+        if share > LONG_WAIT and self._laps > FIRST_LAPS and epoch != self._warned_in_epoch:
             self._warned_in_epoch = epoch
             logger.warning(
                 "%.0f %% of the time is spent waiting for data: raise DATA_LOADER.NUM_WORKERS if processor cores are "
@@ -125,53 +136,61 @@ class Journal:
                 100 * share,
             )
 
-    def end_of_epoch(self, epoch: int, clips: int) -> None:
-        """Log the averages of the epoch, list its bad videos and start the next. `clips`: seen since the start.
+    def end_of_epoch(self, leg: Leg) -> None:
+        """Log the averages of the epoch that `leg` ends, list its bad videos and start the next epoch.
 
         Raises UserError if more than DATA.MAX_BAD_FRACTION of the epoch's clips could not be decoded.
         """
-        seen = self._meter.state()[0]
+        seen = int(self._meter.state()[0])
         bad = self._write_bad_videos()
-        averages = self._meter.averages(self._has_errors)
-        total = self._progress.total_epochs
-        done = {"epoch": f"{epoch + 1}/{total}", "iteration": self._progress.iterations_through(epoch)}
-        stats = {"_type": "train_epoch", **done, **averages, "bad_videos": bad}
-        logger.info("epoch %d/%d done: loss %.4f%s", epoch + 1, total, averages["loss"], _errors(averages))
-        log_json_stats(stats | {"clips": clips} | memory(self._device), self._output_dir)
-        self._board.add("train_epoch", averages, clips)
+        averages = self._meter.averages(self._has_accuracy)
+        where = self._end_of(leg)
+        stats = {"_type": "train_epoch", **where, **averages, **errors_of(averages), "bad_videos": bad}
+        logger.info("epoch %s done: %s", where["epoch"], _text(averages))
+        log_json_stats(stats | memory(self._device), self._output_dir)
+        self._board.add("train_epoch", averages, where["clips"])
         self._meter.reset()
         if bad > self._max_bad_fraction * seen:
             raise UserError(
-                f"{bad} of the {int(seen)} clips of epoch {epoch + 1} could not be decoded, more than "
+                f"{bad} of the {seen} clips of epoch {leg.epoch + 1} could not be decoded, more than "
                 f"DATA.MAX_BAD_FRACTION {self._max_bad_fraction:g} allows: see {Path(self._output_dir) / BAD_VIDEOS}, "
                 "fix or remove those videos, or raise DATA.MAX_BAD_FRACTION"
             )
 
-    def val_iteration(self, epoch: int, number: int, total: int) -> None:
-        """Log every LOG_PERIOD-th batch of an evaluation. `number` counts from 1."""
+    def val_iteration(self, leg: Leg, number: int, total: int) -> None:
+        """Log every LOG_PERIOD-th batch of the evaluation after `leg`. `number` counts from 1."""
         if number % self._log_period == 0:
-            where = {"epoch": f"{epoch + 1}/{self._progress.total_epochs}", "iter": f"{number}/{total}"}
-            log_json_stats({"_type": "val_iter"} | where | memory(self._device), self._output_dir)
+            stats = {"_type": "val_iter", **self._end_of(leg), "iter": f"{number}/{total}"}
+            log_json_stats(stats | memory(self._device), self._output_dir)
 
     def evaluation(
-        self, epoch: int, clips: int, accuracies: dict[str, float], best: dict[str, float], seconds: float
+        self, leg: Leg, accuracies: dict[str, float], best: dict[str, float], bad_videos: int, seconds: float
     ) -> None:
-        """Log the result of an evaluation and the best result so far."""
-        errors = {key.replace("acc", "err"): 100.0 - value for key, value in accuracies.items() if key.endswith("acc")}
+        """Log the result of the evaluation after `leg`, and the best result so far."""
+        where = self._end_of(leg)
         stats = {
             "_type": "val_epoch",
-            "epoch": f"{epoch + 1}/{self._progress.total_epochs}",
+            **where,
             **accuracies,
-            **errors,
+            **errors_of(accuracies),
             **{f"best_{key}": value for key, value in best.items()},
-            "clips": clips,
+            "bad_videos": bad_videos,
             "dt": round(seconds, 3),
         }
-        text = ", ".join(f"{key} {value:.4g}" for key, value in accuracies.items())
-        first, record = next(iter(best.items()))
-        logger.info("validation after epoch %d: %s (best %s %.4g)", epoch + 1, text, first, record)
+        failed = f" ({bad_videos} videos failed)" if bad_videos else ""
+        text, record = accuracy_text(accuracies), accuracy_text(best)
+        logger.info("validation after epoch %d%s: %s (best %s)", leg.epoch + 1, failed, text, record)
         log_json_stats(stats | memory(self._device), self._output_dir)
-        self._board.add("val", accuracies, clips)
+        self._board.add("val", accuracies, where["clips"])
+
+    def _end_of(self, leg: Leg) -> dict:
+        """Return the fields of a record that say where the epoch that `leg` ends has come to."""
+        return {
+            "epoch": f"{leg.epoch + 1}/{self._progress.total_epochs}",
+            "position": round(leg.end, 6),
+            "iteration": self._progress.iterations_through(leg.epoch),
+            "clips": self._progress.clips_until(leg),
+        }
 
     def pause(self) -> None:
         """Leave the time since the last log line out of the pace: it was not spent on training."""
@@ -193,7 +212,6 @@ class Journal:
         return len(bad)
 
 
-def _errors(figures: dict[str, float]) -> str:
-    if "top1_err" not in figures:
-        return ""
-    return f", error {figures['top1_err']:.2f} % (top-5 {figures['top5_err']:.2f} %)"
+def _text(figures: dict[str, float]) -> str:
+    """Return the loss and the accuracies as text."""
+    return ", ".join(filter(None, [f"loss {figures['loss']:.4f}", accuracy_text(figures)]))

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from slowfast.config.node import CfgNode
 from slowfast.datasets.pathways import Clips
 from slowfast.engine.evaluation import predictor, to_device
+from slowfast.engine.memory import memory_errors_name
 from slowfast.engine.precise_bn import update_statistics
 from slowfast.engine.precision import Precision
 from slowfast.models import build_model
@@ -20,6 +21,11 @@ from slowfast.multigrid import average_statistics, regroup
 from slowfast.optim.build import clip_gradients, construct_optimizer
 from slowfast.optim.lr_policy import set_lr
 from slowfast.utils.distributed import average_gradients, sync_group, wrap
+
+TRAINING_CURES = (
+    "lower TRAIN.BATCH_SIZE and SOLVER.BASE_LR with it, use more GPUs (NUM_GPUS), set TRAIN.MIXED_PRECISION True, or "
+    "lower DATA.NUM_FRAMES or DATA.TRAIN_CROP_SIZE"
+)
 
 
 class Step(NamedTuple):
@@ -96,6 +102,10 @@ class Learner:
 
     def step(self, batch: Mapping[str, Any], lr: float) -> Step:
         """Train on a batch, `clip` as `pack` takes it and `label`. The host does not wait for the device."""
+        with memory_errors_name(batch["clip"], TRAINING_CURES):
+            return self._step(batch, lr)
+
+    def _step(self, batch: Mapping[str, Any], lr: float) -> Step:
         set_lr(self.optimizer, lr)
         clips = to_device(batch["clip"], self.device)
         labels = batch["label"].to(self.device, non_blocking=True)

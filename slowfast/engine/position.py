@@ -8,7 +8,7 @@ from pathlib import Path
 
 from slowfast.config.compare import differences, of_training, read_saved
 from slowfast.engine.training import Training
-from slowfast.utils.checkpoint_folder import BEST, INTERRUPTED, keep_as_best
+from slowfast.utils.checkpoint_folder import INTERRUPTED
 from slowfast.utils.distributed import barrier
 from slowfast.utils.training_checkpoint import load_for_training, save_checkpoint
 
@@ -82,7 +82,6 @@ def save(
     finished_epoch: int,
     exact_epoch: float,
     epoch_sums: list[float] | None = None,
-    name: str = "",
 ) -> Path:
     """Write a checkpoint after `finished_epoch` or, with `epoch_sums`, inside the next epoch. Return its path."""
     learner = training.learner
@@ -102,20 +101,8 @@ def save(
         finished_epoch,
         training.cfg.dump(),
         extra | ({} if epoch_sums is None else {"epoch_sums": epoch_sums}),
-        name or ("" if epoch_sums is None else INTERRUPTED),
+        "" if epoch_sums is None else INTERRUPTED,
     )
     logger.info("saved %s", path)
     barrier()
     return path
-
-
-def save_evaluated(
-    training: Training, position: Position, epoch: int, end: float, is_saved: bool, is_best: bool
-) -> None:
-    """Write the checkpoint of an evaluated epoch again, with the result, if it `is_saved`; keep the best one."""
-    if is_saved:
-        path = save(training, position, epoch, end)
-        if is_best:
-            keep_as_best(path)
-    elif is_best:
-        save(training, position, epoch, end, name=BEST)

@@ -62,6 +62,11 @@ class Progress:
         """Return the legs that remain after `done` iterations."""
         return remaining(self.legs, done)
 
+    def position(self, done: int) -> float:
+        """Return the exact epoch after `done` iterations."""
+        legs = self.remaining(done)
+        return legs[0].position(legs[0].first_iteration) if legs else self.legs[-1].end
+
     def last_leg(self, done: int) -> Leg:
         """Return the leg that the first `done` iterations end with."""
         return self.legs[-1 - len(self.remaining(done))]
@@ -73,10 +78,13 @@ class Progress:
     def is_due(self, epoch: int, period: int) -> bool:
         """Return whether something done every `period` epochs is done after `epoch`.
 
-        It is always done after the last epoch. If its epoch has no iteration, it is done after the next one that has.
+        It is always done after the last epoch, and with period 0 only then. If its epoch has no iteration, it is done
+        after the next one that has.
         """
+        if self.is_last(epoch) or not period:
+            return self.is_last(epoch)
         before = max((e for e in self.iterations_of_epoch if e < epoch), default=-1)
-        return self.is_last(epoch) or (epoch + 1) // period > (before + 1) // period
+        return (epoch + 1) // period > (before + 1) // period
 
 
 def _iterations_until(leg: Leg, position: float) -> int:

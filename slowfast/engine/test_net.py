@@ -4,10 +4,9 @@ Legend: N videos, V views, K classes.
 """
 
 import logging
-import pickle
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,18 +16,19 @@ from slowfast.config.node import CfgNode
 from slowfast.datasets.build import build_dataset
 from slowfast.datasets.loader import construct_loader
 from slowfast.datasets.pathways import Clips
-from slowfast.engine.bad_videos import append_bad_videos
 from slowfast.engine.evaluation import predict_views, predictor, score_videos
 from slowfast.engine.precision import Precision
+from slowfast.engine.results import results_path, save_results
+from slowfast.engine.scores import Scores
 from slowfast.models import build_model
 from slowfast.models.build import check_shapes
 from slowfast.multigrid import Shape
 from slowfast.utils.config_file import write_config
-from slowfast.utils.distributed import device_for_rank, is_master
+from slowfast.utils.distributed import device_for_rank
 from slowfast.utils.label_order import class_names_of
 from slowfast.utils.logging import log_json_stats, setup_logging
 from slowfast.utils.training_checkpoint import load_for_test
-from slowfast.utils.training_meters import ScoreMeter, accuracy, memory
+from slowfast.utils.training_meters import accuracy_text, memory
 from slowfast.utils.world import process_batch
 
 logger = logging.getLogger(__name__)
@@ -48,6 +48,7 @@ class Testing:
     def from_cfg(cls, cfg: CfgNode, device: torch.device) -> "Testing":
         shape = Shape(1, cfg.DATA.NUM_FRAMES, cfg.DATA.TEST_CROP_SIZE)
         check_shapes(cfg, [shape], keys="DATA.NUM_FRAMES or DATA.TEST_CROP_SIZE")
+        results_path(cfg)  # raises
         loader = construct_loader(cfg, "test", build_dataset(cfg.TEST.DATASET, cfg, "test"))
         precision = Precision(device, cfg.TRAIN.MIXED_PRECISION)
         model = precision.place(build_model(cfg)).eval()
@@ -56,7 +57,10 @@ class Testing:
 
 
 def run_test(cfg: CfgNode) -> dict[str, float]:
-    """Test the model of `cfg` on all views of every video; log and return its accuracy."""
+    """Test the model of `cfg` on all views of every video; log and return its accuracy.
+
+    Videos without labels give predictions only.
+    """
     setup_logging(cfg.OUTPUT_DIR)
     torch.manual_seed(cfg.RNG_SEED)
     device = device_for_rank(cfg.NUM_GPUS)
@@ -68,33 +72,24 @@ def run_test(cfg: CfgNode) -> dict[str, float]:
     def score(clips: Clips) -> Tensor:
         return combine(predict_views(testing.predict, clips), dim=1)  # (N, V, K) -> (N, K)
 
-    meter, bad = score_videos(score, testing.loader)
-    return report(cfg, meter, bad, device)
+    scores = score_videos(score, testing.loader, cfg.OUTPUT_DIR)
+    return report(cfg, scores, testing.loader.dataset, device)
 
 
-def report(cfg: CfgNode, meter: ScoreMeter, bad: list[str], device: torch.device) -> dict[str, float]:
-    """Log and return the accuracy, with the protocol of the test. Save the scores if TEST.SAVE_RESULTS_PATH is set."""
-    append_bad_videos(cfg.OUTPUT_DIR, bad)
-    videos, scores, labels = meter.gather()
-    figures = accuracy(scores, labels)
+def report(cfg: CfgNode, scores: Scores, dataset: Any, device: torch.device) -> dict[str, float]:
+    """Log and return the accuracy, with the protocol of the test, and save the results."""
+    total, failed = len(scores.rows), len(scores.errors)
+    figures = scores.accuracy()
     views, crops = cfg.TEST.NUM_ENSEMBLE_VIEWS, cfg.TEST.NUM_SPATIAL_CROPS
     logger.info(
         "tested %d videos (%d failed) on %d clips x %d crops of %d px, %d frames x stride %d, combined by %s: %s",
-        *(len(videos), len(bad), views, crops, cfg.DATA.TEST_CROP_SIZE),
+        *(total - failed, failed, views, crops, cfg.DATA.TEST_CROP_SIZE),
         *(cfg.DATA.NUM_FRAMES, cfg.DATA.SAMPLING_RATE, cfg.DATA.ENSEMBLE_METHOD),
-        ", ".join(f"{name} {100 * value if name == 'map' else value:.2f} %" for name, value in figures.items()),
+        accuracy_text(figures) or f"predictions only, since {scores.num_unlabeled} videos have no label",
     )
-    stats = {name: f"{value:.2f}" if name != "map" else value for name, value in figures.items()}
-    protocol = {"views": views, "crops": crops, "videos": len(videos), "failed": len(bad)}
-    log_json_stats({"split": "test_final", **stats, **protocol, **memory(device)}, cfg.OUTPUT_DIR)
-    if cfg.TEST.SAVE_RESULTS_PATH and is_master():
-        save_results(Path(cfg.OUTPUT_DIR) / cfg.TEST.SAVE_RESULTS_PATH, scores, labels)
+    protocol = {"views": views, "crops": crops, "videos": total - failed, "failed": failed} | memory(device)
+    as_text = {name: value if name == "map" else f"{value:.2f}" for name, value in figures.items()}
+    log_json_stats({"_type": "test_epoch", **figures, **protocol}, cfg.OUTPUT_DIR)
+    log_json_stats({"split": "test_final", **as_text, **protocol}, cfg.OUTPUT_DIR)  # as published
+    save_results(cfg, scores, dataset)
     return figures
-
-
-def save_results(path: Path, scores: Tensor, labels: Tensor) -> None:
-    """Write a pickle of [scores N x K, labels], in the published format."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "wb") as file:
-        pickle.dump([scores, labels], file)
-    logger.info("saved scores and labels of every video in %s: scores, labels = pickle.load(open(path, 'rb'))", path)

@@ -3,16 +3,19 @@
 import logging
 import time
 from functools import partial
+from pathlib import Path
 
 from slowfast.config.node import CfgNode
-from slowfast.engine.evaluation import evaluate
+from slowfast.engine.evaluation import score_videos
 from slowfast.engine.guards import GracefulStop, Interrupted, LossGuard, require_finite_weights
 from slowfast.engine.journal import Journal
-from slowfast.engine.position import Position, resume, save, save_evaluated
+from slowfast.engine.position import Position, resume, save
 from slowfast.engine.training import Training, seed_everything
 from slowfast.multigrid import Leg
+from slowfast.utils.checkpoint_folder import keep_as_best
 from slowfast.utils.config_file import write_config
-from slowfast.utils.distributed import device_for_rank, get_world_size
+from slowfast.utils.distributed import device_for_rank, get_world_size, is_master
+from slowfast.utils.json_log import rewind_json_log
 from slowfast.utils.logging import setup_logging
 from slowfast.utils.training_meters import TimedIterator
 
@@ -27,13 +30,15 @@ def train(cfg: CfgNode) -> None:
     training.log_summary()
     write_config(cfg)
     position = resume(training)
+    if cfg.TRAIN.AUTO_RESUME and is_master():
+        rewind_json_log(cfg.OUTPUT_DIR, training.progress.position(position.done), position.evaluation_due)
     learner = training.learner
     learner.join_ranks()
     legs = training.progress.remaining(position.done)
     batches = TimedIterator(training.batches(legs))
     journal = Journal(cfg, training.progress, learner.device, batches, position.done, position.epoch_sums)
     guard = LossGuard()
-    if position.evaluation_due:
+    if position.evaluation_due and training.val_set is not None:
         evaluate_epoch(training, position, journal, training.progress.last_leg(position.done))
 
     with GracefulStop() as stop:
@@ -51,23 +56,26 @@ def train(cfg: CfgNode) -> None:
             if leg.ends_epoch:
                 guard.check()
                 end_epoch(training, position, journal, leg)
+        is_stopped = stop.requested_at_last()
     journal.close()
     logger.info("training is done: %d iterations", position.done)
+    if is_stopped:
+        raise Interrupted("stopped after the last iteration: the training is complete, and nothing else was started")
 
 
 def end_epoch(training: Training, position: Position, journal: Journal, leg: Leg) -> None:
-    """Close the epoch that `leg` ends: log it, write a checkpoint and evaluate, each if it is due."""
-    epoch, periods = leg.epoch, training.cfg.TRAIN
-    journal.end_of_epoch(epoch, training.progress.clips_until(leg))
-    is_saved = training.progress.is_due(epoch, periods.CHECKPOINT_PERIOD)
-    position.evaluation_due = training.progress.is_due(epoch, periods.EVAL_PERIOD)
-    if is_saved or position.evaluation_due:
+    """Close the epoch that `leg` ends: log it, save the state and evaluate, each if it is due.
+
+    The state is saved first, so that an evaluation that fails loses nothing. A restart repeats the evaluation.
+    """
+    journal.end_of_epoch(leg)
+    position.evaluation_due = training.val_set is not None and training.is_due(leg.epoch, "EVAL_PERIOD")
+    if position.evaluation_due or training.is_due(leg.epoch, "CHECKPOINT_PERIOD"):
         require_finite_weights(training.learner.model, position.done)
-        settle_statistics(training, epoch)
-    if is_saved:
-        save(training, position, epoch, leg.end)
+        settle_statistics(training, leg.epoch)
+        save_epoch(training, position, journal, leg)
     if position.evaluation_due:
-        evaluate_epoch(training, position, journal, leg, is_saved)
+        evaluate_epoch(training, position, journal, leg)
     journal.pause()
 
 
@@ -79,19 +87,24 @@ def settle_statistics(training: Training, epoch: int) -> None:
         training.learner.average_statistics()
 
 
-def evaluate_epoch(training: Training, position: Position, journal: Journal, leg: Leg, is_saved: bool = True) -> None:
-    """Evaluate at the default grid after the epoch that `leg` ends, and keep the best result.
+def save_epoch(training: Training, position: Position, journal: Journal, leg: Leg) -> Path:
+    """Save the state after the epoch that `leg` ends, in a file of its own only if a checkpoint is due."""
+    sums = None if training.is_due(leg.epoch, "CHECKPOINT_PERIOD") else journal.epoch_sums()
+    return save(training, position, leg.epoch, leg.end, sums)
 
-    `is_saved`: the epoch has a checkpoint, which is then written again with the result.
-    """
-    epoch, start = leg.epoch, time.perf_counter()
-    on_batch = partial(journal.val_iteration, epoch)
-    accuracies = evaluate(training.learner.predictor(), training.val_batches(), training.cfg.OUTPUT_DIR, on_batch)
-    is_best = position.keep_best(accuracies, epoch + 1)
-    clips = training.progress.clips_until(leg)
-    journal.evaluation(epoch, clips, accuracies, position.best, time.perf_counter() - start)
+
+def evaluate_epoch(training: Training, position: Position, journal: Journal, leg: Leg) -> None:
+    """Evaluate at the default grid after the epoch that `leg` ends, and save the state with the result."""
+    start = time.perf_counter()
+    on_batch = partial(journal.val_iteration, leg)
+    scores = score_videos(training.learner.predictor(), training.val_batches(), training.cfg.OUTPUT_DIR, on_batch)
+    accuracies = scores.accuracy()
+    is_best = position.keep_best(accuracies, leg.epoch + 1)
+    journal.evaluation(leg, accuracies, position.best, len(scores.errors), time.perf_counter() - start)
     position.evaluation_due = False
-    save_evaluated(training, position, epoch, leg.end, is_saved, is_best)
+    path = save_epoch(training, position, journal, leg)
+    if is_best:
+        keep_as_best(path)
 
 
 def interrupt(training: Training, position: Position, journal: Journal, guard: LossGuard, leg: Leg, i: int) -> None:

@@ -27,12 +27,15 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Training:
-    """The learner, the data sets and the plan of a training. `learning_rate` is a function of the epoch."""
+    """The learner, the data sets and the plan of a training.
+
+    `learning_rate` is a function of the epoch. With TRAIN.EVAL_PERIOD 0, `val_set` is None.
+    """
 
     cfg: CfgNode
     learner: Learner
     train_set: SizedDataset
-    val_set: SizedDataset
+    val_set: SizedDataset | None
     schedule: Schedule
     progress: Progress
     learning_rate: Callable[[float], float]
@@ -42,7 +45,7 @@ class Training:
         """Build the training of `cfg` on one of `world_size` processes, at its start."""
         schedule = build_schedule(cfg)
         train_set = build_dataset(cfg.TRAIN.DATASET, cfg, "train")
-        val_set = build_dataset(cfg.TRAIN.DATASET, cfg, "val")
+        val_set = build_dataset(cfg.TRAIN.DATASET, cfg, "val") if cfg.TRAIN.EVAL_PERIOD else None
         return cls(
             cfg,
             Learner.from_cfg(cfg, device),
@@ -63,6 +66,10 @@ class Training:
         """A key of the plan: two plans with the same key count iterations alike."""
         progress = self.progress
         return [len(self.train_set), progress.world_size, progress.total_iterations, progress.total_clips]
+
+    def is_due(self, epoch: int, key: str) -> bool:
+        """Return whether what TRAIN.`key` is the period of is done after `epoch`."""
+        return self.progress.is_due(epoch, self.cfg.TRAIN[key])
 
     def batches(self, legs: Sequence[Leg]) -> DataLoader:
         """Return the batches of all `legs` from one loader, so that it loads ahead across epochs and phases."""

@@ -2,16 +2,18 @@
 
 import logging
 import sys
+import textwrap
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TextIO
 
 import simplejson
 
 from slowfast.errors import UserError
 from slowfast.utils.distributed import is_master
+from slowfast.utils.json_log import append_record
 
 try:
     from tqdm import tqdm
@@ -22,24 +24,46 @@ else:
 
 LINE = "[%(asctime)s][%(levelname)s] %(message)s"
 TIME = "%m/%d %H:%M:%S"
-JSON_LOG = "json_stats.log"
 JSON_PREFIX = "json_stats: "
+COLUMNS = 100  # of a line on a terminal
 
 logger = logging.getLogger(__name__)
 
 
 class TerminalHandler(logging.StreamHandler):
-    """Writes lines above the progress bar, if there is one. It leaves out json lines if the output is a terminal."""
+    """Writes lines above the progress bar, if there is one.
+
+    On a terminal it wraps long lines, and leaves out json lines.
+    """
 
     def filter(self, record: logging.LogRecord) -> bool:
         is_json = str(record.msg).startswith(JSON_PREFIX)
         return bool(super().filter(record)) and not (is_json and sys.stdout.isatty())
+
+    def format(self, record: logging.LogRecord) -> str:
+        text = super().format(record).encode(errors="backslashreplace").decode()  # paths need not be UTF-8
+        return wrapped(text, sys.stdout)
 
     def emit(self, record: logging.LogRecord) -> None:
         if tqdm is None:
             return super().emit(record)
         tqdm.write(self.format(record), file=sys.stdout)
         sys.stdout.flush()
+
+
+def wrapped(text: str, stream: TextIO) -> str:
+    """Return a text in lines of at most COLUMNS if `stream` is a terminal, without splitting words and paths."""
+    if not stream.isatty():
+        return text
+    lines = text.split("\n")
+    return "\n".join(_wrapped_line(line) if len(line) > COLUMNS else line for line in lines)
+
+
+def _wrapped_line(line: str) -> str:
+    indent = " " * (len(line) - len(line.lstrip()) + 4)
+    return textwrap.fill(
+        *(line, COLUMNS), subsequent_indent=indent, break_long_words=False, break_on_hyphens=False, expand_tabs=False
+    )
 
 
 def setup_logging(output_dir: str | Path | None = None) -> None:
@@ -85,7 +109,7 @@ def quiet() -> Iterator[None]:
 def _log_file(output_dir: Path) -> logging.FileHandler:
     try:
         output_dir.mkdir(parents=True, exist_ok=True)
-        return logging.FileHandler(output_dir / "stdout.log", encoding="utf-8")
+        return logging.FileHandler(output_dir / "stdout.log", encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         raise UserError(
             f"OUTPUT_DIR is {str(output_dir)!r}, where nothing can be written ({error.strerror}): use another folder"
@@ -99,8 +123,7 @@ def log_json_stats(stats: dict, output_dir: str | Path | None = None) -> None:
     text = simplejson.dumps(stats, ignore_nan=True)
     logger.info(JSON_PREFIX + "%s", text)
     if output_dir:
-        with open(Path(output_dir) / JSON_LOG, "a", encoding="utf-8") as file:
-            file.write(text + "\n")
+        append_record(output_dir, text)
 
 
 class ProgressBar(Protocol):

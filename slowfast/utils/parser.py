@@ -13,6 +13,7 @@ from slowfast.config.defaults import get_cfg
 from slowfast.config.load import load_cfg
 from slowfast.config.node import CfgNode, flatten
 from slowfast.errors import UserError, user_message
+from slowfast.utils.logging import wrapped
 
 KEY = re.compile(r"[A-Z][A-Z0-9_]*(\.[A-Za-z0-9_]+)*")
 YAML_SUFFIXES = (".yaml", ".yml")
@@ -107,5 +108,5 @@ def fail_cleanly():
         yield
     except (UserError, OSError) as error:
         traceback.clear_frames(error.__traceback__)  # frees the loaders, which then end their workers
-        print(f"error: {user_message(error)}", file=sys.stderr, flush=True)
+        print(wrapped(f"error: {user_message(error)}", sys.stderr), file=sys.stderr, flush=True)
         sys.exit(EXIT_USER_ERROR)

@@ -2,22 +2,21 @@
 
 import resource
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from slowfast.errors import UserError
-from slowfast.utils.distributed import all_gather_lists, all_reduce_sum, is_master
+from slowfast.utils.distributed import all_reduce_sum, is_master
 from slowfast.utils.metrics import mean_average_precision, topk_correct
 
 GIB = 1024**3
 
 
 class TopKMeter:
-    """Averages of the loss and of the top-1 and top-5 errors over clips. The sums stay on the device."""
+    """Averages of the loss and of the top-1 and top-5 accuracy over clips. The sums stay on the device."""
 
     def __init__(self, device: torch.device | str = "cpu"):
         self.device = torch.device(device)
@@ -28,7 +27,7 @@ class TopKMeter:
         self.sums = torch.zeros(4, dtype=torch.float64, device=self.device)  # clips, loss, top-1 and top-5 hits
 
     def update(self, scores: Tensor, labels: Tensor, loss: Tensor | float = 0.0) -> None:
-        """Add a batch. `loss` is its mean. Errors are counted only if each clip has one label, not a 0/1 vector."""
+        """Add a batch. `loss` is its mean. Hits are counted only if each clip has one label, not a 0/1 vector."""
         clips = len(scores)
         self.sums[0] += clips
         self.sums[1] += loss * clips
@@ -45,31 +44,12 @@ class TopKMeter:
         if state and is_master():
             self.sums += torch.tensor(state, dtype=torch.float64, device=self.device)
 
-    def averages(self, with_errors: bool = True) -> dict[str, float]:
-        """Return the loss, and the errors in percent, over the clips of all ranks. This waits for the device."""
+    def averages(self, with_accuracy: bool = True) -> dict[str, float]:
+        """Return the loss, and the accuracies in percent, over the clips of all ranks. This waits for the device."""
         clips, loss, *hits = self.state()
         clips = max(clips, 1)
-        errors = {f"top{k}_err": 100.0 * (1.0 - hit / clips) for k, hit in zip((1, 5), hits, strict=True)}
-        return {"loss": loss / clips} | (errors if with_errors else {})
-
-
-class ScoreMeter:
-    """Collects scores and labels of videos on all ranks."""
-
-    def __init__(self) -> None:
-        self.rows: list[tuple[int, Tensor, Tensor]] = []
-
-    def update(self, videos: Iterable[int], scores: Tensor, labels: Tensor) -> None:
-        """Add the numbers, scores (N x K) and labels of N videos."""
-        self.rows.extend(zip(map(int, videos), scores.float().cpu(), labels.cpu(), strict=True))
-
-    def gather(self) -> tuple[list[int], Tensor, Tensor]:
-        """Return the sorted numbers of all videos, their scores and their labels; every video once."""
-        rows = {video: (scores, labels) for video, scores, labels in all_gather_lists(self.rows)}
-        videos = sorted(rows)
-        if not videos:
-            raise UserError("there is no video to evaluate: the list is empty or no video in it can be decoded")
-        return videos, torch.stack([rows[v][0] for v in videos]), torch.stack([rows[v][1] for v in videos])
+        accuracies = {f"top{k}_acc": 100.0 * hit / clips for k, hit in zip((1, 5), hits, strict=True)}
+        return {"loss": loss / clips} | (accuracies if with_accuracy else {})
 
 
 def accuracy(scores: Tensor, labels: Tensor) -> dict[str, float]:
@@ -78,6 +58,19 @@ def accuracy(scores: Tensor, labels: Tensor) -> dict[str, float]:
         return {"map": mean_average_precision(scores, labels)}
     top1, top5 = (100.0 * count / len(labels) for count in topk_correct(scores, labels).tolist())
     return {"top1_acc": top1, "top5_acc": top5}
+
+
+def errors_of(figures: Mapping[str, float]) -> dict[str, float]:
+    """Return the top-k errors, which published logs have, of the top-k accuracies among `figures`, in percent."""
+    return {name.replace("acc", "err"): 100.0 - value for name, value in figures.items() if name.endswith("acc")}
+
+
+def accuracy_text(figures: Mapping[str, float]) -> str:
+    """Return the accuracies among `figures` as text, in percent."""
+    percent = {name: 100 * value if name == "map" else value for name, value in figures.items()}
+    return ", ".join(
+        f"{name} {value:.2f} %" for name, value in percent.items() if name == "map" or name.endswith("acc")
+    )
 
 
 class TimedIterator:

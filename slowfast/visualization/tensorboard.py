@@ -37,4 +37,9 @@ def _summary_writer(log_dir: Path) -> Any:
             "TENSORBOARD.ENABLE is True, but the package tensorboard is not installed: "
             "pip install tensorboard, or set TENSORBOARD.ENABLE False"
         ) from None
-    return SummaryWriter(log_dir=str(log_dir))
+    try:
+        return SummaryWriter(log_dir=str(log_dir))
+    except OSError as error:
+        raise UserError(
+            f"TENSORBOARD.LOG_DIR: in {str(log_dir)!r} nothing can be written ({error.strerror}); use another folder"
+        ) from error

@@ -7,6 +7,7 @@ from torch import nn
 
 from slowfast.engine.learner import Learner
 from slowfast.engine.precision import Precision
+from slowfast.errors import UserError
 
 CLIPS = torch.arange(4 * 2 * 3 * 3 * 3, dtype=torch.uint8).reshape(4, 2, 3, 3, 3)  # (N, T, H, W, C)
 BATCH = {"clip": CLIPS, "label": torch.tensor([0, 1, 0, 1])}
@@ -98,3 +99,43 @@ def test_the_loss_is_computed_in_full_precision():
     learner.loss = loss
     learner.step(BATCH, lr=0.1)
     assert seen == [(torch.float32, False)]
+
+
+MEMORY_ERRORS = [
+    torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+    RuntimeError("[enforce fail at alloc_cpu.cpp:121] err == 0. DefaultCPUAllocator: can't allocate memory: 9 bytes"),
+    RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+    MemoryError(),
+]
+
+
+def failing(error):
+    learner = tiny()
+
+    def fail(*args):
+        raise error
+
+    learner.model.forward = fail
+    return learner
+
+
+@pytest.mark.parametrize("error", MEMORY_ERRORS, ids=lambda error: str(error)[:9])
+def test_an_error_of_memory_names_the_shape_and_the_cures(error):
+    shape = r"out of memory on a batch of 4 clips x 2 frames x 3 x 3 px: lower"
+    with pytest.raises(UserError, match=shape + r" TRAIN.BATCH_SIZE .*TRAIN.MIXED_PRECISION True"):
+        failing(error).step(BATCH, lr=0.1)
+    with pytest.raises(UserError, match=shape + " TEST.BATCH_SIZE"):
+        failing(error).predictor()(CLIPS)
+
+
+def test_the_batch_of_an_error_of_memory_may_be_floats_of_two_pathways():
+    pathways = [torch.zeros(4, 3, 2, 6, 6), torch.zeros(4, 3, 8, 6, 5)]  # (N, C, T, H, W)
+    learner = failing(MEMORY_ERRORS[0])
+    learner.pack = list
+    with pytest.raises(UserError, match="4 clips x 8 frames x 6 x 5 px"):
+        learner.step({"clip": pathways, "label": BATCH["label"]}, lr=0.1)
+
+
+def test_other_errors_of_a_step_stay_as_they_are():
+    with pytest.raises(RuntimeError, match="^mat1 and mat2"):
+        failing(RuntimeError("mat1 and mat2 shapes cannot be multiplied")).step(BATCH, lr=0.1)

@@ -131,4 +131,4 @@ def test_configs_run_one_after_the_other_and_overrides_need_no_opts(videos, tmp_
     code, text = finish(start(words))
     assert code == 0, text
     for output in (tmp_path / "1", tmp_path / "2"):
-        assert [line["iteration"] for line in json_stats(output)] == [3, 6]
+        assert [line["iteration"] for line in json_stats(output)] == [1, 3, 6]

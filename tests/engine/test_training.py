@@ -1,15 +1,20 @@
 import json
+import os
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
 import torch
 
+from slowfast.engine.evaluation import score_videos
+from slowfast.engine.launch import run
+from slowfast.engine.test_net import run_test
 from slowfast.engine.train_net import train
 from slowfast.errors import UserError
 from slowfast.utils.training_checkpoint import last_checkpoint, read_checkpoint
 from tests.engine.tiny import BOTH_CYCLES, SYNTHETIC, json_stats, losses, tiny_cfg
-from tests.videos import truncate
+from tests.videos import truncate, write_video
 
 GOLDEN = Path(__file__).parent / "golden_curves.json"
 
@@ -78,20 +83,88 @@ def test_the_best_accuracy_outlives_a_restart(tmp_path):
     assert last["epoch"] == "4/4"
 
 
-def test_an_interrupted_evaluation_is_repeated_after_a_restart(tmp_path, monkeypatch):
-    changes = SYNTHETIC | {"TRAIN__EVAL_PERIOD": 2, "SOLVER__MAX_EPOCH": 3}
+@pytest.mark.parametrize("checkpoint_period", [1, 3, 0])
+def test_an_interrupted_evaluation_loses_no_epoch_and_is_repeated(checkpoint_period, tmp_path, monkeypatch):
+    changes = SYNTHETIC | {"TRAIN__EVAL_PERIOD": 2, "TRAIN__CHECKPOINT_PERIOD": checkpoint_period}
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     train(tiny_cfg(tmp_path, whole, **changes))
     with monkeypatch.context() as cut:
-        cut.setattr("slowfast.engine.train_net.evaluate", raise_keyboard_interrupt)
+        cut.setattr("slowfast.engine.train_net.score_videos", raise_keyboard_interrupt)
         with pytest.raises(KeyboardInterrupt):
             train(tiny_cfg(tmp_path, broken, **changes))
+    assert json_stats(broken)[-1]["epoch"] == "2/3"
     train(tiny_cfg(tmp_path, broken, **changes))
     train(tiny_cfg(tmp_path, broken, **changes))  # and only once
     first, second = (
         [(line["epoch"], line["top1_acc"]) for line in json_stats(output, "val_epoch")] for output in (whole, broken)
     )
     assert first == second
+    iterations = [line["iteration"] for line in json_stats(broken)]
+    assert iterations == list(range(1, 10))  # none was repeated
+
+
+def test_without_evaluations_no_validation_list_is_read(videos, tmp_path):
+    data = copy_with_bad_videos(videos, tmp_path / "data", 0)
+    (data / "val.csv").unlink()
+    train(tiny_cfg(data, tmp_path, TRAIN__EVAL_PERIOD=0, TRAIN__CHECKPOINT_PERIOD=0))
+    assert not json_stats(tmp_path, "val_epoch")
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["checkpoint_epoch_00003.pyth"]
+
+
+def test_a_bad_validation_video_is_left_out_and_counted(videos, tmp_path):
+    data = copy_with_bad_videos(videos, tmp_path / "data", 0)
+    bad = write_video(data / "bad.mp4", num_frames=12)
+    truncate(bad, 0.05)
+    for split in ("val", "test"):
+        listed = (data / f"{split}.csv").read_text()
+        (data / f"{split}.csv").write_text(f"{bad} 0\n{listed}")
+    train(tiny_cfg(videos, tmp_path / "clean", TRAIN__EVAL_PERIOD=1))
+    train(tiny_cfg(data, tmp_path / "out", TRAIN__EVAL_PERIOD=1))
+    clean, lines = (json_stats(tmp_path / name, "val_epoch") for name in ("clean", "out"))
+    assert [line["bad_videos"] for line in lines] == [1, 1, 1]
+    assert [line["top1_acc"] for line in lines] == [line["top1_acc"] for line in clean]
+    assert "bad.mp4" in (tmp_path / "out" / "bad_videos.csv").read_text()
+
+
+def test_a_validation_without_a_readable_video_fails_after_the_checkpoint(videos, tmp_path):
+    data = copy_with_bad_videos(videos, tmp_path / "data", 0)
+    truncate(write_video(data / "bad.mp4", num_frames=12), 0.05)
+    (data / "val.csv").write_text(f"{data / 'bad.mp4'} 0\n")
+    with pytest.raises(UserError, match="no video to evaluate"):
+        train(tiny_cfg(data, tmp_path / "out", TRAIN__EVAL_PERIOD=1))
+    assert (tmp_path / "out" / "checkpoints" / "checkpoint_epoch_00001.pyth").exists()
+
+
+def test_the_first_iteration_is_logged_whatever_the_period(tmp_path):
+    train(tiny_cfg(tmp_path, tmp_path, **SYNTHETIC, LOG_PERIOD=7))
+    assert [line["iteration"] for line in json_stats(tmp_path)] == [1, 7]
+
+
+def test_accuracies_have_one_name_and_one_type_in_training_validation_and_test(tmp_path):
+    cfg = tiny_cfg(tmp_path, tmp_path, **SYNTHETIC)
+    train(cfg)
+    run_test(cfg)
+    for kind in ("train_iter", "train_epoch", "val_epoch", "test_epoch"):
+        line = json_stats(tmp_path, kind)[-1]
+        assert isinstance(line["top1_acc"], float)
+        assert isinstance(line["top5_acc"], float)
+        assert line.get("top1_err", 100 - line["top1_acc"]) == pytest.approx(100 - line["top1_acc"])  # as published
+
+
+def test_a_stop_during_the_last_evaluation_ends_the_program_before_the_next_config(tmp_path, monkeypatch):
+    def stopped(*args):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return score_videos(*args)
+
+    monkeypatch.setattr("slowfast.engine.train_net.score_videos", stopped)
+    first = tiny_cfg(tmp_path, tmp_path / "1", **SYNTHETIC, TEST__ENABLE=True)
+    second = tiny_cfg(tmp_path, tmp_path / "2", **SYNTHETIC)
+    with pytest.raises(SystemExit) as end:
+        run(first, second)
+    assert end.value.code == 130
+    assert json_stats(tmp_path / "1", "val_epoch")[-1]["epoch"] == "3/3"  # the evaluation is complete
+    assert not json_stats(tmp_path / "1", "test_epoch")
+    assert not (tmp_path / "2" / "json_stats.log").exists()
 
 
 def raise_keyboard_interrupt(*args):
@@ -126,7 +199,7 @@ def test_a_finished_training_with_a_changed_config_says_that_the_change_has_no_e
 @pytest.mark.parametrize("period", [1, 4])
 def test_the_best_checkpoint_is_that_of_the_first_best_evaluation(period, tmp_path, monkeypatch):
     accuracies = iter([30.0, 50.0, 50.0, 40.0])
-    monkeypatch.setattr("slowfast.engine.train_net.evaluate", lambda *args: {"top1_acc": next(accuracies)})
+    monkeypatch.setattr("slowfast.engine.scores.accuracy", lambda *args: {"top1_acc": next(accuracies)})
     changes = {"TRAIN__EVAL_PERIOD": 1, "TRAIN__CHECKPOINT_PERIOD": period, "SOLVER__MAX_EPOCH": 4}
     train(tiny_cfg(tmp_path, tmp_path, **SYNTHETIC, **changes))
     best = read_checkpoint(tmp_path / "checkpoints" / "best.pyth")
@@ -190,6 +263,13 @@ def test_too_many_bad_videos_are_an_error_that_names_the_list(videos, tmp_path):
     with pytest.raises(ValueError, match="DATA.MAX_BAD_FRACTION 0.1 allows: see .*bad_videos.csv"):
         train(tiny_cfg(data, tmp_path))
     assert len((tmp_path / "bad_videos.csv").read_text().splitlines()) >= 5
+
+
+def test_a_folder_for_tensorboard_that_cannot_be_written_is_reported_with_its_key(tmp_path):
+    (tmp_path / "curves").write_text("a file")
+    cfg = tiny_cfg(tmp_path, tmp_path, **SYNTHETIC, TENSORBOARD__ENABLE=True, TENSORBOARD__LOG_DIR="curves")
+    with pytest.raises(UserError, match="TENSORBOARD.LOG_DIR: in '.*curves' nothing can be written .*another folder"):
+        train(cfg)
 
 
 def test_tensorboard_counts_clips(tmp_path):

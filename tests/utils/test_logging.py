@@ -1,6 +1,9 @@
+import io
 import logging
+import os
+import sys
 
-from slowfast.utils.logging import log_json_stats, quiet, setup_logging
+from slowfast.utils.logging import log_json_stats, quiet, setup_logging, wrapped
 from tests.engine.tiny import json_stats
 
 
@@ -36,3 +39,39 @@ def test_a_check_logs_errors_only(tmp_path, capsys):
     logger.warning("afterwards")
     assert "during the check" not in (tmp_path / "stdout.log").read_text()
     assert "afterwards" in capsys.readouterr().out
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_lines_on_a_terminal_fit_100_columns_and_paths_stay_in_one_piece(tmp_path, monkeypatch):
+    monkeypatch.setattr("sys.stdout", Terminal())
+    setup_logging(tmp_path)
+    path = "/data/" + "long-folder/" * 12 + "video.mp4"
+    message = "classes: " + ", ".join(f"{i} class of number {i}" for i in range(40)) + f" see {path} now"
+    logging.getLogger("slowfast.x").info(message)
+    lines = sys.stdout.getvalue().splitlines()
+    assert len(lines) > 3
+    assert all(len(line) <= 100 or line.strip() == path for line in lines)
+    assert " ".join(map(str.strip, lines)).endswith(message)
+    assert (tmp_path / "stdout.log").read_text().count("\n") == 1  # files have one line for each message
+
+
+def test_tables_keep_their_lines_on_a_terminal():
+    table = "name      value\n  a       1\n" + "\n".join(f"  {'b' * 60} {'c' * i}" for i in (5, 60))
+    lines = wrapped(table, Terminal()).split("\n")
+    assert lines[:3] == table.split("\n")[:3]
+    assert lines[3:] == ["  " + "b" * 60, " " * 6 + "c" * 60]
+
+
+def test_text_that_is_not_for_a_terminal_stays_as_it_is():
+    assert wrapped("word " * 99, io.StringIO()) == "word " * 99
+
+
+def test_a_name_that_is_not_utf_8_can_be_logged(tmp_path, capsys):
+    setup_logging(tmp_path)
+    logging.getLogger("slowfast.x").info("file %s", os.fsdecode(b"caf\xe9.mp4"))
+    assert "file caf\\udce9.mp4" in capsys.readouterr().out
+    assert "file caf\\udce9.mp4" in (tmp_path / "stdout.log").read_text()

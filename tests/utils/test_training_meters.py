@@ -3,7 +3,16 @@ import time
 import pytest
 import torch
 
-from slowfast.utils.training_meters import Pace, ScoreMeter, TimedIterator, TopKMeter, accuracy, clock_text, memory
+from slowfast.utils.training_meters import (
+    Pace,
+    TimedIterator,
+    TopKMeter,
+    accuracy,
+    accuracy_text,
+    clock_text,
+    errors_of,
+    memory,
+)
 
 
 def test_averages_are_over_clips_not_over_batches():
@@ -11,7 +20,7 @@ def test_averages_are_over_clips_not_over_batches():
     scores = torch.eye(3)
     meter.update(scores, torch.tensor([0, 1, 2]), torch.tensor(1.0))
     meter.update(scores[:1], torch.tensor([1]), torch.tensor(5.0))
-    assert meter.averages() == pytest.approx({"loss": 2.0, "top1_err": 25.0, "top5_err": 0.0})
+    assert meter.averages() == pytest.approx({"loss": 2.0, "top1_acc": 75.0, "top5_acc": 100.0})
 
 
 def test_a_restored_meter_continues_from_its_state():
@@ -24,22 +33,15 @@ def test_a_restored_meter_continues_from_its_state():
     assert second.averages() == whole.averages()
 
 
-def test_scores_come_back_in_the_order_of_the_videos_each_once():
-    meter = ScoreMeter()
-    meter.update([2, 0], torch.tensor([[2.0], [0.0]]), torch.tensor([12, 10]))
-    meter.update(torch.tensor([1, 2]), torch.tensor([[1.0], [2.0]]), torch.tensor([11, 12]))
-    videos, scores, labels = meter.gather()
-    assert (videos, scores.flatten().tolist(), labels.tolist()) == ([0, 1, 2], [0, 1, 2], [10, 11, 12])
-
-
-def test_nothing_to_evaluate_is_an_error():
-    with pytest.raises(ValueError, match="no video to evaluate"):
-        ScoreMeter().gather()
-
-
 def test_accuracy_is_named_after_the_kind_of_labels():
     assert accuracy(torch.eye(3), torch.tensor([0, 1, 1])) == pytest.approx({"top1_acc": 200 / 3, "top5_acc": 100})
     assert accuracy(torch.eye(2), torch.eye(2)) == {"map": 1.0}
+
+
+def test_accuracies_are_shown_in_percent_and_published_errors_are_their_complements():
+    assert accuracy_text({"loss": 1.0, "top1_acc": 62.5, "top5_acc": 100.0}) == "top1_acc 62.50 %, top5_acc 100.00 %"
+    assert accuracy_text({"map": 0.123456}) == "map 12.35 %"
+    assert errors_of({"loss": 1.0, "top1_acc": 62.5, "map": 0.1}) == {"top1_err": 37.5}
 
 
 def test_the_pace_separates_waiting_from_working():
