@@ -176,13 +176,13 @@ def test_too_many_bad_files_end_the_training_with_an_error_that_names_the_list(b
 
 
 @pytest.mark.parametrize("split", ["val", "test"])
-def test_a_bad_file_ends_an_evaluation_unless_bad_videos_are_skipped(split, bad_files, lists, tmp_path):
+def test_a_bad_file_is_left_out_of_an_evaluation_and_listed_unless_it_shall_end_it(split, bad_files, lists, tmp_path):
     lists(split, bad_files)
     changes = {"SOLVER__MAX_EPOCH": 1, "SOLVER__STEPS": [0], "TRAIN__EVAL_PERIOD": 1}
     changes |= {"TEST__ENABLE": split == "test", "TRAIN__ENABLE": split == "val"}
-    with pytest.raises(ValueError, match="empty.mp4: the file is empty .*TEST.SKIP_BAD_VIDEOS True such"):
-        run(tiny_cfg(tmp_path, tmp_path / "out", **changes))
-    run(tiny_cfg(tmp_path, tmp_path / "again", **changes, TEST__SKIP_BAD_VIDEOS=True))
+    with pytest.raises(UserError, match="TEST.SKIP_BAD_VIDEOS is False: .*empty.mp4: the file is empty "):
+        run(tiny_cfg(tmp_path, tmp_path / "out", **changes, TEST__SKIP_BAD_VIDEOS=False))
+    run(tiny_cfg(tmp_path, tmp_path / "again", **changes))
     listed = (tmp_path / "again" / "bad_videos.csv").read_text().splitlines()
     assert len(listed) == 1 + len(bad_files)
 

@@ -51,7 +51,7 @@ _C.TEST.NUM_ENSEMBLE_VIEWS = 10  # Clips per video, spaced equally in time
 _C.TEST.NUM_SPATIAL_CROPS = 3  # Crops per clip: 1 (center), 3 (along the longer side)
 _C.TEST.NUM_TEMPORAL_CLIPS = []  # no effect
 _C.TEST.SAVE_RESULTS_PATH = ""  # File under OUTPUT_DIR for the scores and labels of all videos; none if empty
-_C.TEST.SKIP_BAD_VIDEOS = False  # Skip and count videos that cannot be decoded; False: stop at the first
+_C.TEST.SKIP_BAD_VIDEOS = True  # Validation too: leave out, count and list bad videos; False: they are an error
 
 # Batch norm ---------------------------------------------------------------------------------------
 
@@ -149,6 +149,8 @@ _C.DATA.PATH_LABEL_SEPARATOR = " "  # Separator of path and label in a line of a
 _C.DATA.SKIP_ROWS = 0  # Lines to skip at the start of a list
 _C.DATA.MULTI_LABEL = False  # Videos have sets of labels
 _C.DATA.MAX_BAD_FRACTION = 0.1  # Fraction of an epoch's videos that may fail to decode before training stops
+_C.DATA.MAX_DECODE_SEC = 60.0  # Seconds that opening one video may take, and reading each clip of it; 0: no limit
+_C.DATA.MAX_PIXELS = 8192 * 4320  # Most pixels of a frame or image, which could fill the memory; 0: no limit
 _C.DATA.NUM_FRAMES = 8  # Frames of a clip, which are the fast frames of two pathways
 _C.DATA.SAMPLING_RATE = 8  # Stride: frames at TARGET_FPS from one frame of a clip to the next
 _C.DATA.TARGET_FPS = 30  # Frame rate of SAMPLING_RATE; 0 or less: that of the video

@@ -17,7 +17,7 @@ from slowfast.config.node import CfgNode
 from slowfast.datasets.build import build_dataset
 from slowfast.datasets.loader import construct_loader
 from slowfast.datasets.pathways import Clips
-from slowfast.engine.bad_videos import append_bad_videos
+from slowfast.engine.bad_videos import append_bad_videos, without_bad_headers
 from slowfast.engine.evaluation import predict_views, predictor, score_videos
 from slowfast.engine.precision import Precision
 from slowfast.models import build_model
@@ -36,21 +36,31 @@ ENSEMBLES: dict[str, Callable[..., Tensor]] = {"sum": torch.sum, "max": torch.am
 
 @dataclass(frozen=True)
 class Testing:
-    """Everything that a test needs, built before its first batch. `predict` maps clips to scores."""
+    """Everything that a test needs, built before its first batch.
+
+    Attributes:
+        predict: maps clips to scores.
+        num_left_out: videos that are not in `loader`, since their headers cannot be read.
+    """
 
     model: nn.Module
     loader: DataLoader
     predict: Callable[[Clips], Tensor]
+    num_left_out: int
 
     @classmethod
     def from_cfg(cls, cfg: CfgNode, device: torch.device) -> "Testing":
         shape = Shape(1, cfg.DATA.NUM_FRAMES, cfg.DATA.TEST_CROP_SIZE)
         check_shapes(cfg, [shape], keys="DATA.NUM_FRAMES or DATA.TEST_CROP_SIZE")
-        loader = construct_loader(cfg, "test", build_dataset(cfg.TEST.DATASET, cfg, "test"))
+        listed = build_dataset(cfg.TEST.DATASET, cfg, "test")
+        readable = without_bad_headers(listed, cfg)
+        loader = construct_loader(cfg, "test", readable)
         precision = Precision(device, cfg.TRAIN.MIXED_PRECISION)
         model = precision.place(build_model(cfg)).eval()
         max_clips = process_batch(cfg, "TEST")
-        return cls(model, loader, predictor(model, precision, precision.pack(cfg), max_clips))
+        return cls(
+            model, loader, predictor(model, precision, precision.pack(cfg), max_clips), len(listed) - len(readable)
+        )
 
 
 def run_test(cfg: CfgNode) -> dict[str, float]:
@@ -66,23 +76,26 @@ def run_test(cfg: CfgNode) -> dict[str, float]:
         return combine(predict_views(testing.predict, clips), dim=1)  # (N, V, K) -> (N, K)
 
     meter, bad = score_videos(score, testing.loader)
-    return report(cfg, meter, bad, device)
+    return report(cfg, meter, bad, testing.num_left_out, device)
 
 
-def report(cfg: CfgNode, meter: ScoreMeter, bad: list[str], device: torch.device) -> dict[str, float]:
+def report(
+    cfg: CfgNode, meter: ScoreMeter, bad: list[str], num_left_out: int, device: torch.device
+) -> dict[str, float]:
     """Log and return the accuracy, with the protocol of the test. Save the scores if TEST.SAVE_RESULTS_PATH is set."""
     append_bad_videos(cfg.OUTPUT_DIR, bad)
     videos, scores, labels = meter.gather()
+    num_failed = len(bad) + num_left_out
     figures = accuracy(scores, labels)
     views, crops = cfg.TEST.NUM_ENSEMBLE_VIEWS, cfg.TEST.NUM_SPATIAL_CROPS
     logger.info(
         "tested %d videos (%d failed) on %d clips x %d crops of %d px, %d frames x stride %d, combined by %s: %s",
-        *(len(videos), len(bad), views, crops, cfg.DATA.TEST_CROP_SIZE),
+        *(len(videos), num_failed, views, crops, cfg.DATA.TEST_CROP_SIZE),
         *(cfg.DATA.NUM_FRAMES, cfg.DATA.SAMPLING_RATE, cfg.DATA.ENSEMBLE_METHOD),
         ", ".join(f"{name} {100 * value if name == 'map' else value:.2f} %" for name, value in figures.items()),
     )
     stats = {name: f"{value:.2f}" if name != "map" else value for name, value in figures.items()}
-    protocol = {"views": views, "crops": crops, "videos": len(videos), "failed": len(bad)}
+    protocol = {"views": views, "crops": crops, "videos": len(videos), "failed": num_failed}
     log_json_stats({"split": "test_final", **stats, **protocol, **memory(device)}, cfg.OUTPUT_DIR)
     if cfg.TEST.SAVE_RESULTS_PATH and is_master():
         save_results(Path(cfg.OUTPUT_DIR) / cfg.TEST.SAVE_RESULTS_PATH, scores, labels)

@@ -12,6 +12,7 @@ from slowfast.config.node import CfgNode
 from slowfast.datasets.build import build_dataset
 from slowfast.datasets.interfaces import SizedDataset
 from slowfast.datasets.loader import construct_loader
+from slowfast.engine.bad_videos import without_bad_headers
 from slowfast.engine.learner import Learner
 from slowfast.engine.precise_bn import fresh_batches
 from slowfast.engine.progress import Progress
@@ -41,7 +42,7 @@ class Training:
         """Build the training of `cfg` on one of `world_size` processes, at its start."""
         schedule = build_schedule(cfg)
         train_set = build_dataset(cfg.TRAIN.DATASET, cfg, "train")
-        val_set = build_dataset(cfg.TRAIN.DATASET, cfg, "val")
+        val_set = without_bad_headers(build_dataset(cfg.TRAIN.DATASET, cfg, "val"), cfg)
         return cls(
             cfg,
             Learner.from_cfg(cfg, device),

@@ -88,7 +88,7 @@ def test_loading_does_not_change_the_global_random_state(kinetics_dir):
 def test_the_error_of_a_worker_names_the_video_and_is_a_user_error(kinetics_dir):
     write_list(kinetics_dir / "test.csv", ["missing.mp4 0"])
     with pytest.raises(UserError, match="missing.mp4: .*TEST.SKIP_BAD_VIDEOS"):
-        batches(small_cfg(kinetics_dir, DATA_LOADER__NUM_WORKERS=1), "test")
+        batches(small_cfg(kinetics_dir, DATA_LOADER__NUM_WORKERS=1, TEST__SKIP_BAD_VIDEOS=False), "test")
 
 
 @pytest.mark.filterwarnings("ignore:This DataLoader will create")

@@ -84,7 +84,7 @@ def test_flipping_gives_a_warning(frames_dir, caplog):
 def test_a_missing_image_is_a_bad_video(frames_dir):
     for image in (frames_dir / "frames" / "12").iterdir():
         image.unlink()
-    data = build_dataset("ssv2", ssv2_cfg(frames_dir), "val")
+    data = build_dataset("ssv2", ssv2_cfg(frames_dir, TEST__SKIP_BAD_VIDEOS=False), "val")
     with pytest.raises(ValueError, match="image .*12_0000.*jpg does not exist.*SKIP_BAD_VIDEOS"):
         data[1]
     sample = build_dataset("ssv2", ssv2_cfg(frames_dir), "train")[1]
