@@ -13,7 +13,7 @@ from slowfast.datasets.interfaces import Indices
 from slowfast.datasets.lists.frame_list import FrameList
 from slowfast.datasets.lists.rows import start_folder
 from slowfast.datasets.media import ListedCount, VideoFiles
-from slowfast.datasets.video import Limits, VideoError
+from slowfast.datasets.video import Limits, VideoError, video_errors
 
 NUM_PROBES = 5
 
@@ -128,10 +128,11 @@ def read_image(path: str, limits: Limits) -> np.ndarray:
     if not os.path.isfile(path):
         raise VideoError(f"image {path} does not exist")
     try:
-        limits.check_size(*image_size(path))
-        picture = cv2.imread(path, cv2.IMREAD_COLOR)
-    except (VideoError, cv2.error) as error:  # OpenCV has a limit of its own
-        raise VideoError(f"image {path}: {error}") from error
+        with video_errors():
+            limits.check_size(*image_size(path))
+            picture = cv2.imread(path, cv2.IMREAD_COLOR)
+    except VideoError as error:
+        raise VideoError(f"image {path} cannot be read: {error}") from error
     if picture is None:
         raise VideoError(f"image {path} cannot be read")
     return picture

@@ -58,9 +58,8 @@ class Testing:
         precision = Precision(device, cfg.TRAIN.MIXED_PRECISION)
         model = precision.place(build_model(cfg)).eval()
         max_clips = process_batch(cfg, "TEST")
-        return cls(
-            model, loader, predictor(model, precision, precision.pack(cfg), max_clips), len(listed) - len(readable)
-        )
+        predict = predictor(model, precision, precision.pack(cfg), max_clips)
+        return cls(model, loader, predict, len(listed) - len(readable))
 
 
 def run_test(cfg: CfgNode) -> dict[str, float]:
@@ -79,13 +78,11 @@ def run_test(cfg: CfgNode) -> dict[str, float]:
     return report(cfg, meter, bad, testing.num_left_out, device)
 
 
-def report(
-    cfg: CfgNode, meter: ScoreMeter, bad: list[str], num_left_out: int, device: torch.device
-) -> dict[str, float]:
+def report(cfg: CfgNode, meter: ScoreMeter, bad: list[str], left_out: int, device: torch.device) -> dict[str, float]:
     """Log and return the accuracy, with the protocol of the test. Save the scores if TEST.SAVE_RESULTS_PATH is set."""
     append_bad_videos(cfg.OUTPUT_DIR, bad)
     videos, scores, labels = meter.gather()
-    num_failed = len(bad) + num_left_out
+    num_failed = len(bad) + left_out
     figures = accuracy(scores, labels)
     views, crops = cfg.TEST.NUM_ENSEMBLE_VIEWS, cfg.TEST.NUM_SPATIAL_CROPS
     logger.info(

@@ -15,6 +15,15 @@ Everything runs in one thread: loaders run one process per core.
 """
 
 from slowfast.datasets.video.container import DEFAULT_LIMITS, Limits, VideoError
-from slowfast.datasets.video.reader import Video, check_header, check_video, open_video
+from slowfast.datasets.video.reader import Video, check_header, check_video, open_video, video_errors
 
-__all__ = ["DEFAULT_LIMITS", "Limits", "Video", "VideoError", "check_header", "check_video", "open_video"]
+__all__ = [
+    "DEFAULT_LIMITS",
+    "Limits",
+    "Video",
+    "VideoError",
+    "check_header",
+    "check_video",
+    "open_video",
+    "video_errors",
+]
