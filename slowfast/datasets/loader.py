@@ -70,8 +70,12 @@ class Loader(DataLoader):
 
 
 def _guarded(batches: Iterator[Any]) -> Iterator[Any]:
-    with loader_errors():
-        yield from batches
+    while True:
+        with loader_errors():
+            batch = next(batches, None)
+        if batch is None:
+            return
+        yield batch
 
 
 def shuffle_dataset(loader: DataLoader, cur_epoch: int) -> None:

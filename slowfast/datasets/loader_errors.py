@@ -4,6 +4,7 @@ import errno
 import os
 import re
 import resource
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -26,8 +27,9 @@ CURES = {
         "a process was killed or refused, as happens where memory is short: "
         f"{FEWER}, lower the batch size, or run on a machine with more memory"
     ),
-    r"DataLoader worker .*(killed by signal: .*?\.|exited unexpectedly)": (
-        f"it crashed or was ended from outside. The same command resumes; if it happens again, {FEWER}"
+    r"DataLoader worker .*(killed by signal|exited unexpectedly)|EOFError|ConnectionRe|BrokenPipe|pymp-": (
+        "a worker crashed or was killed, as happens where memory is short. The same command resumes; if it ends again, "
+        f"{FEWER}"
     ),
 }
 
@@ -37,11 +39,12 @@ def loader_errors() -> Iterator[None]:
     """Raise the errors of CURES as a UserError in one line."""
     try:
         yield
-    except (RuntimeError, OSError) as error:
-        text = f"{error}\n{error.__cause__ or ''}"  # the cause has the signal that ended a worker
+    except (RuntimeError, OSError, EOFError) as error:
+        text = f"{type(error).__name__}: {error}\n{error.__cause__ or ''}"  # the cause has the signal
         cure = next((cure for pattern, cure in CURES.items() if re.search(pattern, text, re.DOTALL)), None)
         if cure is None:
             raise
+        traceback.clear_frames(error.__traceback__)  # frees the loader, which then ends its workers
         raise UserError(f"loading failed ({_last_line(text)}): {cure}") from error
 
 

@@ -3,16 +3,15 @@
 Legend: N videos, V views, T frames, H x W pixels, C channels, K classes.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sized
+from collections.abc import Callable, Iterable, Iterator
 from operator import itemgetter
-from typing import cast
 
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
 from slowfast.datasets.pathways import Clips, each, flatten_views
-from slowfast.engine.bad_videos import append_bad_videos, require_readable
+from slowfast.engine.bad_videos import append_bad_videos
 from slowfast.engine.precision import Precision
 from slowfast.utils.distributed import all_gather_lists
 from slowfast.utils.logging import progress_bar
@@ -37,9 +36,9 @@ def score_videos(
     loader: DataLoader,
     on_batch: Callable[[int, int], None] = lambda number, total: None,
 ) -> tuple[ScoreMeter, list[str]]:
-    """Return the scores of this rank's videos, by `score`, and the errors of all ranks' videos that were left out.
+    """Return the scores of this rank's videos, by `score`, and the errors of those that no rank could decode.
 
-    `on_batch(number, total)` is called after every batch. Raises UserError if no video can be decoded.
+    `on_batch(number, total)` is called after every batch.
     """
     meter = ScoreMeter()
     bad: list[str] = []
@@ -49,9 +48,7 @@ def score_videos(
             clips = each(itemgetter(keep), batch["clip"])
             meter.update(batch["video"][keep], score(clips), batch["label"][keep])
         on_batch(number, len(loader))
-    bad = all_gather_lists(bad)
-    require_readable(bad, len(cast(Sized, loader.dataset)))
-    return meter, bad
+    return meter, all_gather_lists(bad)
 
 
 def predictor(

@@ -36,30 +36,21 @@ ENSEMBLES: dict[str, Callable[..., Tensor]] = {"sum": torch.sum, "max": torch.am
 
 @dataclass(frozen=True)
 class Testing:
-    """Everything that a test needs, built before its first batch.
-
-    Attributes:
-        predict: maps clips to scores.
-        num_left_out: videos that are not in `loader`, since their headers cannot be read.
-    """
+    """Everything that a test needs, built before its first batch. `predict` maps clips to scores."""
 
     model: nn.Module
     loader: DataLoader
     predict: Callable[[Clips], Tensor]
-    num_left_out: int
 
     @classmethod
     def from_cfg(cls, cfg: CfgNode, device: torch.device) -> "Testing":
         shape = Shape(1, cfg.DATA.NUM_FRAMES, cfg.DATA.TEST_CROP_SIZE)
         check_shapes(cfg, [shape], keys="DATA.NUM_FRAMES or DATA.TEST_CROP_SIZE")
-        listed = build_dataset(cfg.TEST.DATASET, cfg, "test")
-        readable = without_bad_headers(listed, cfg)
-        loader = construct_loader(cfg, "test", readable)
+        loader = construct_loader(cfg, "test", without_bad_headers(build_dataset(cfg.TEST.DATASET, cfg, "test"), cfg))
         precision = Precision(device, cfg.TRAIN.MIXED_PRECISION)
         model = precision.place(build_model(cfg)).eval()
         max_clips = process_batch(cfg, "TEST")
-        predict = predictor(model, precision, precision.pack(cfg), max_clips)
-        return cls(model, loader, predict, len(listed) - len(readable))
+        return cls(model, loader, predictor(model, precision, precision.pack(cfg), max_clips))
 
 
 def run_test(cfg: CfgNode) -> dict[str, float]:
@@ -75,24 +66,23 @@ def run_test(cfg: CfgNode) -> dict[str, float]:
         return combine(predict_views(testing.predict, clips), dim=1)  # (N, V, K) -> (N, K)
 
     meter, bad = score_videos(score, testing.loader)
-    return report(cfg, meter, bad, testing.num_left_out, device)
+    return report(cfg, meter, bad, device)
 
 
-def report(cfg: CfgNode, meter: ScoreMeter, bad: list[str], left_out: int, device: torch.device) -> dict[str, float]:
+def report(cfg: CfgNode, meter: ScoreMeter, bad: list[str], device: torch.device) -> dict[str, float]:
     """Log and return the accuracy, with the protocol of the test. Save the scores if TEST.SAVE_RESULTS_PATH is set."""
     append_bad_videos(cfg.OUTPUT_DIR, bad)
     videos, scores, labels = meter.gather()
-    num_failed = len(bad) + left_out
     figures = accuracy(scores, labels)
     views, crops = cfg.TEST.NUM_ENSEMBLE_VIEWS, cfg.TEST.NUM_SPATIAL_CROPS
     logger.info(
         "tested %d videos (%d failed) on %d clips x %d crops of %d px, %d frames x stride %d, combined by %s: %s",
-        *(len(videos), num_failed, views, crops, cfg.DATA.TEST_CROP_SIZE),
+        *(len(videos), len(bad), views, crops, cfg.DATA.TEST_CROP_SIZE),
         *(cfg.DATA.NUM_FRAMES, cfg.DATA.SAMPLING_RATE, cfg.DATA.ENSEMBLE_METHOD),
         ", ".join(f"{name} {100 * value if name == 'map' else value:.2f} %" for name, value in figures.items()),
     )
     stats = {name: f"{value:.2f}" if name != "map" else value for name, value in figures.items()}
-    protocol = {"views": views, "crops": crops, "videos": len(videos), "failed": num_failed}
+    protocol = {"views": views, "crops": crops, "videos": len(videos), "failed": len(bad)}
     log_json_stats({"split": "test_final", **stats, **protocol, **memory(device)}, cfg.OUTPUT_DIR)
     if cfg.TEST.SAVE_RESULTS_PATH and is_master():
         save_results(Path(cfg.OUTPUT_DIR) / cfg.TEST.SAVE_RESULTS_PATH, scores, labels)
