@@ -46,7 +46,11 @@ def lines_of(call: str, workers: int, folder) -> list[str]:
     words = [sys.executable, "-c", script, str(workers), str(folder)]
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert done.returncode != 0
-    return [line for line in (done.stdout + done.stderr).splitlines() if not line.startswith("ERROR: Unexpected")]
+    return [
+        line
+        for line in (done.stdout + done.stderr).splitlines()
+        if line.strip("\0 ") and "ERROR: Unexpected" not in line
+    ]
 
 
 @pytest.mark.parametrize("signal", ["SIGKILL", "SIGSEGV"])
