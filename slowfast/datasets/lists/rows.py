@@ -64,11 +64,11 @@ def read_text(path: str) -> str:
     """Read a text in UTF-8 (other bytes stay as they are), or in UTF-16 with a byte-order mark."""
     with open(path, "rb") as file:
         content = file.read()
-    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return content.decode("utf-16", "replace")
-    if b"\0" in content:
-        raise UserError(f"{path} is not UTF-8 text: it has zero bytes, as UTF-16 has; save it as UTF-8")
-    return content.decode("utf-8-sig", "surrogateescape")
+    is_utf16 = content.startswith((b"\xff\xfe", b"\xfe\xff"))
+    text = content.decode("utf-16", "replace") if is_utf16 else content.decode("utf-8-sig", "surrogateescape")
+    if "\0" in text:
+        raise UserError(f"{path} is not UTF-8 text: it has zero bytes, as UTF-16 and UTF-32 have; save it as UTF-8")
+    return text
 
 
 def read_rows(path: str, form: Format = PLAIN) -> list[Row]:
