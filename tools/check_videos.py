@@ -13,6 +13,7 @@ import sys
 
 from slowfast.datasets.files import one_line
 from slowfast.datasets.scan import Videos, scan, videos_of_config, videos_of_list, write_report
+from slowfast.datasets.video import Limits
 from slowfast.utils.logging import progress_bar
 from slowfast.utils.parser import fail_cleanly, load_config, parse_args
 
@@ -27,7 +28,9 @@ def main(argv: list[str] | None = None) -> int:
     if args.cfg:
         videos = videos_of_config(load_config(args, args.cfg), args.splits)
     else:
-        videos = videos_of_list(args.list, args.separator, args.prefix, args.skip_rows)
+        videos = videos_of_list(
+            args.list, args.separator, args.prefix, args.skip_rows, Limits(args.max_seconds, args.max_pixels)
+        )
     bad = find_bad(videos, args.workers)
     write_report(args.output, bad)
     print(f"{len(videos) - len(bad)} of {len(videos)} videos are fine; {len(bad)} are listed in {args.output}")
@@ -40,6 +43,8 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--separator", default=" ", help="between path and label: DATA.PATH_LABEL_SEPARATOR")
     parser.add_argument("--skip-rows", type=int, default=0, help="at the start of the list: DATA.SKIP_ROWS")
     parser.add_argument("--prefix", default="", help="the folder that the paths start from: DATA.PATH_PREFIX")
+    parser.add_argument("--max-seconds", type=float, default=Limits.seconds, help="DATA.MAX_DECODE_SEC (60)")
+    parser.add_argument("--max-pixels", type=int, default=Limits.pixels, help="of a frame: DATA.MAX_PIXELS")
     parser.add_argument("--cfg", metavar="YAML")
     parser.add_argument("--splits", nargs="+", default=["train", "val", "test"], help="of the config's data sets")
     parser.add_argument("--output", default="bad_videos.csv", help="the report (bad_videos.csv)")

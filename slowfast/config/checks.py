@@ -126,6 +126,8 @@ LIMITS = {
     "DATA.NUM_FRAMES": (1, None),
     "DATA.SAMPLING_RATE": (1, None),
     "DATA.MAX_BAD_FRACTION": (0, 1),
+    "DATA.MAX_DECODE_SEC": (0, None),
+    "DATA.MAX_PIXELS": (0, None),
     "DATA.TRAIN_JITTER_SCALES": (1, None),
     "DATA.TRAIN_CROP_SIZE": (1, None),
     "DATA.TEST_CROP_SIZE": (1, None),

@@ -18,7 +18,7 @@ from slowfast.datasets.interfaces import FrameChooser, Frames, Medium, Targets
 from slowfast.datasets.spatial import SpatialChoice, apply_crop_flip, resized_size
 from slowfast.datasets.targets import check_multi_label, warn_of_unused_classes
 from slowfast.datasets.temporal import TimedSpan
-from slowfast.datasets.video import VideoError
+from slowfast.datasets.video import DEFAULT_LIMITS, Limits, VideoError
 from slowfast.errors import UserError
 from slowfast.multigrid.sampler import ClipIndex
 
@@ -71,7 +71,15 @@ class VideoDataset(torch.utils.data.Dataset):
     A subclass reads its lists in `parse(cfg, split)`.
     """
 
-    def __init__(self, listing: Listing, split: str, grid: SamplingGrid, seed: int = 0, skip_bad: bool = False) -> None:
+    def __init__(
+        self,
+        listing: Listing,
+        split: str,
+        grid: SamplingGrid,
+        seed: int = 0,
+        skip_bad: bool = False,
+        limits: Limits = DEFAULT_LIMITS,
+    ) -> None:
         grid.check(split)
         self.media, self.targets = listing.media, listing.targets
         self.time = listing.time or TimedSpan()
@@ -80,6 +88,7 @@ class VideoDataset(torch.utils.data.Dataset):
         self.grid = grid
         self.seed = seed
         self.skip_bad = skip_bad
+        self.limits = limits
 
     @classmethod
     def from_cfg(cls, cfg: CfgNode, split: str) -> "VideoDataset":
@@ -89,7 +98,8 @@ class VideoDataset(torch.utils.data.Dataset):
             warn_of_unused_classes(listing.targets, cfg.MODEL.NUM_CLASSES)
         time = listing.time or TimedSpan(cfg.DATA.TARGET_FPS, cfg.DATA.USE_OFFSET_SAMPLING)
         grid = SamplingGrid.from_cfg(cfg, listing.fit_crop)
-        return cls(replace(listing, time=time), split, grid, cfg.RNG_SEED, cfg.TEST.SKIP_BAD_VIDEOS)
+        limits = Limits(cfg.DATA.MAX_DECODE_SEC, cfg.DATA.MAX_PIXELS)
+        return cls(replace(listing, time=time), split, grid, cfg.RNG_SEED, cfg.TEST.SKIP_BAD_VIDEOS, limits)
 
     @classmethod
     def parse(cls, cfg: CfgNode, split: str) -> Listing:
@@ -130,7 +140,7 @@ class VideoDataset(torch.utils.data.Dataset):
 
     def locate(self, video: int) -> AbstractContextManager[Frames]:
         """Open a video."""
-        return self.media.open(video)
+        return self.media.open(video, self.limits)
 
     def sample(self, source: Frames, index: ClipIndex, attempt: int = 0) -> Views:
         """Choose frames and crops."""

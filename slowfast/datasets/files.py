@@ -24,6 +24,10 @@ VIDEO_SUFFIXES = [
 ]  # the first is preferred where a video has several files
 
 
+# Of archives made on macOS, of network disks and of Windows: never a class.
+SYSTEM_FOLDERS = {"__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information", "lost+found", "__pycache__"}
+
+
 def is_video(name: str) -> bool:
     """Return whether a file name has the suffix of a video file."""
     return os.path.splitext(name)[1].lower() in VIDEO_SUFFIXES
@@ -84,5 +88,5 @@ def _with_parents(path: str) -> list[str]:
 
 
 def _is_hidden(name: str) -> bool:
-    """Return whether a name begins with a dot, as do `.ipynb_checkpoints` and the `._clip.mp4` of macOS."""
-    return name.startswith(".")
+    """Return whether a name begins with a dot, as does the `._clip.mp4` of macOS, or is a folder of the system."""
+    return name.startswith(".") or name in SYSTEM_FOLDERS

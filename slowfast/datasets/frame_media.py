@@ -8,11 +8,12 @@ import cv2
 import numpy as np
 
 from slowfast.datasets.files import find_videos, is_video
+from slowfast.datasets.image_size import image_size
 from slowfast.datasets.interfaces import Indices
 from slowfast.datasets.lists.frame_list import FrameList
 from slowfast.datasets.lists.rows import start_folder
 from slowfast.datasets.media import ListedCount, VideoFiles
-from slowfast.datasets.video import VideoError
+from slowfast.datasets.video import Limits, VideoError, video_errors
 
 NUM_PROBES = 5
 
@@ -68,20 +69,24 @@ class ImageLists:
     def path_of(self, video: int) -> str:
         return os.path.dirname(self.image_paths(video, [0])[0])
 
-    def check(self, video: int) -> str:
+    def check(self, video: int, limits: Limits) -> str:
         try:
             for path in self.image_paths(video, range(self.num_frames(video))):
-                read_image(path)
+                read_image(path, limits)
         except VideoError as error:
             return str(error)
         return ""
+
+    def check_header(self, video: int, limits: Limits) -> str:
+        ends = self.image_paths(video, [0, self.num_frames(video) - 1])
+        return next((f"image {path} does not exist" for path in ends if not os.path.isfile(path)), "")
 
     def num_frames(self, video: int) -> int:
         return int(self._list.num_frames[self._places[video]])
 
     @contextmanager
-    def open(self, video: int) -> Iterator["ImageFrames"]:
-        yield ImageFrames(self, video, self.num_frames(video))
+    def open(self, video: int, limits: Limits) -> Iterator["ImageFrames"]:
+        yield ImageFrames(self, video, self.num_frames(video), limits)
 
 
 class ImageFrames:
@@ -89,8 +94,9 @@ class ImageFrames:
 
     fps = 0.0  # unknown: frame lists are sampled by frames
 
-    def __init__(self, lists: ImageLists, video: int, num_frames: int):
+    def __init__(self, lists: ImageLists, video: int, num_frames: int, limits: Limits):
         self.num_frames = num_frames
+        self._limits = limits
         self._lists = lists
         self._video = video
         self._last_read: dict[str, np.ndarray] = {}  # the image that was read for its size
@@ -98,7 +104,7 @@ class ImageFrames:
     def size(self, frame: int) -> tuple[int, int]:
         (path,) = self._lists.image_paths(self._video, [frame])
         if path not in self._last_read:
-            self._last_read = {path: read_image(path)}
+            self._last_read = {path: read_image(path, self._limits)}
         height, width = self._last_read[path].shape[:2]
         return height, width
 
@@ -108,17 +114,25 @@ class ImageFrames:
         return np.stack([pictures[path] for path in paths])
 
     def _resized(self, path: str, size: tuple[int, int]) -> np.ndarray:
-        picture = self._last_read[path] if path in self._last_read else read_image(path)
+        picture = self._last_read[path] if path in self._last_read else read_image(path, self._limits)
         if picture.shape[:2] == tuple(size):
             return picture
         return cv2.resize(picture, size[::-1], interpolation=cv2.INTER_LINEAR)
 
 
-def read_image(path: str) -> np.ndarray:
-    """Read an image as OpenCV gives it: uint8 (H, W, 3) BGR. Raises VideoError."""
+def read_image(path: str, limits: Limits) -> np.ndarray:
+    """Read an image as OpenCV gives it: uint8 (H, W, 3) BGR, turned as its EXIF data says. Raises VideoError.
+
+    Gray images get three equal channels, 16 bits become 8, CMYK becomes BGR and an alpha channel is dropped.
+    """
     if not os.path.isfile(path):
         raise VideoError(f"image {path} does not exist")
-    picture = cv2.imread(path, cv2.IMREAD_COLOR)
+    try:
+        with video_errors():
+            limits.check_size(*image_size(path))
+            picture = cv2.imread(path, cv2.IMREAD_COLOR)
+    except VideoError as error:
+        raise VideoError(f"image {path} cannot be read: {error}") from error
     if picture is None:
         raise VideoError(f"image {path} cannot be read")
     return picture

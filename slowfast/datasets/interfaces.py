@@ -9,6 +9,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from slowfast.datasets.video import Limits
+
 Indices = Sequence[int] | np.ndarray  # of frames or videos: a sequence of integers of any kind
 
 
@@ -45,10 +47,13 @@ class Medium(Protocol):
     def path_of(self, video: int) -> str:
         """Return the path that messages and reports show for a video."""
 
-    def check(self, video: int) -> str:
+    def check(self, video: int, limits: Limits) -> str:
         """Read all frames of a video. Return the reason why it cannot be used, or "" if it can."""
 
-    def open(self, video: int) -> AbstractContextManager[Frames]:
+    def check_header(self, video: int, limits: Limits) -> str:
+        """Do what is cheap of `check`: look at the header of a video file, or whether the first image exists."""
+
+    def open(self, video: int, limits: Limits) -> AbstractContextManager[Frames]:
         """Open a video. Raises VideoError."""
 
 

@@ -8,9 +8,9 @@ from slowfast.datasets.build import DATASET_REGISTRY
 from slowfast.datasets.folder import has_folders, list_folders
 from slowfast.datasets.layouts import require
 from slowfast.datasets.lists.class_names import are_names, class_numbers, find_class_names, in_order, number_names
-from slowfast.datasets.lists.rows import Format, Labels, Row, is_number, read_rows, video_paths
+from slowfast.datasets.lists.rows import Format, Labels, Row, are_labeled, is_number, read_rows, video_paths
 from slowfast.datasets.media import VideoFiles
-from slowfast.datasets.targets import ClassNumbers, ClassSets
+from slowfast.datasets.targets import NO_LABEL, ClassNumbers, ClassSets
 from slowfast.errors import UserError
 
 
@@ -20,6 +20,7 @@ class Kinetics(VideoDataset):
 
     Labels are numbers or names. Names are numbered by the file of class names, if there is one (see
     `class_names.find_class_names`), else in the alphabetical order of those in train.csv.
+    A list for testing may have paths alone: the label of each video is then `targets.NO_LABEL`.
     With DATA.MULTI_LABEL a label is a comma list of numbers, in quotes or not; `""` is a video without labels.
     """
 
@@ -29,11 +30,14 @@ class Kinetics(VideoDataset):
         path, class_file = os.path.join(data_dir, f"{split}.csv"), cfg.TENSORBOARD.CLASS_NAMES_PATH
         if not os.path.isfile(path) and has_folders(data_dir, split):
             return list_folders(data_dir, split, num_classes, class_file)
-        form = Format(data.PATH_LABEL_SEPARATOR, data.SKIP_ROWS, Labels.SET if data.MULTI_LABEL else Labels.ONE)
+        one = Labels.ONE_OR_NONE if split == "test" else Labels.ONE
+        form = Format(data.PATH_LABEL_SEPARATOR, data.SKIP_ROWS, Labels.SET if data.MULTI_LABEL else one)
         rows = read_rows(require(path, data_dir), form)
         media = VideoFiles(video_paths(rows, data.PATH_PREFIX, data_dir))
         if data.MULTI_LABEL:
             return Listing(media, _class_sets(rows, num_classes))
+        if not are_labeled(rows):
+            return Listing(media, ClassNumbers([NO_LABEL] * len(rows)))
         names = _names(data_dir, class_file, form) if are_names([row.label for row in rows]) else None
         numbers = ClassNumbers(class_numbers(rows, names, num_classes))
         return Listing(media, numbers, class_names=in_order(names) if names else None)

@@ -5,9 +5,9 @@ import signal
 import sys
 import threading
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from typing import cast
+from typing import Any, cast
 
 import cv2
 import torch
@@ -17,6 +17,7 @@ from slowfast.config.node import CfgNode
 from slowfast.datasets.batch import Collate
 from slowfast.datasets.build import build_dataset
 from slowfast.datasets.interfaces import SizedDataset
+from slowfast.datasets.loader_errors import loader_errors, require_files
 from slowfast.datasets.pathways import PackPathways
 from slowfast.multigrid import Recipe, ShortCycleBatchSampler, baseline_schedule, build_plan
 from slowfast.multigrid.build import default_shape
@@ -45,7 +46,7 @@ def construct_loader(
     if batch_sampler is None:
         batch_sampler = _one_epoch(cfg, dataset) if split == "train" else _every_video(cfg, split, dataset)
     workers = cfg.DATA_LOADER.NUM_WORKERS
-    return DataLoader(
+    return Loader(
         cast(Dataset, dataset),
         batch_sampler=batch_sampler,
         collate_fn=Collate(PackPathways.from_cfg(cfg), has_views=split == "test"),
@@ -56,6 +57,25 @@ def construct_loader(
         multiprocessing_context="fork" if workers and sys.platform == "linux" else None,  # lists are shared, not sent
         generator=torch.Generator().manual_seed(cfg.RNG_SEED),  # does not draw from the global one
     )
+
+
+class Loader(DataLoader):
+    """A DataLoader that reports what its machine lacks in one line (see `loader_errors`)."""
+
+    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
+        with loader_errors():
+            require_files(self.num_workers)
+            batches = super().__iter__()  # starts the workers
+        return _guarded(batches)
+
+
+def _guarded(batches: Iterator[Any]) -> Iterator[Any]:
+    while True:
+        with loader_errors():
+            batch = next(batches, None)
+        if batch is None:
+            return
+        yield batch
 
 
 def shuffle_dataset(loader: DataLoader, cur_epoch: int) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 
 from slowfast.datasets.interfaces import Indices
 from slowfast.datasets.packed_strings import PackedStrings
-from slowfast.datasets.video import Video, check_video, open_video
+from slowfast.datasets.video import Limits, Video, check_header, check_video, open_video
 
 
 class VideoFiles:
@@ -31,12 +31,15 @@ class VideoFiles:
     def path_of(self, video: int) -> str:
         return self._paths[video]
 
-    def check(self, video: int) -> str:
-        return check_video(self._paths[video])
+    def check(self, video: int, limits: Limits) -> str:
+        return check_video(self._paths[video], limits)
+
+    def check_header(self, video: int, limits: Limits) -> str:
+        return check_header(self._paths[video], limits)
 
     @contextmanager
-    def open(self, video: int) -> Iterator["VideoFrames"]:
-        with open_video(self._paths[video]) as file:
+    def open(self, video: int, limits: Limits) -> Iterator["VideoFrames"]:
+        with open_video(self._paths[video], limits) as file:
             count = self._count(video, file) if self._count else file.num_frames
             yield VideoFrames(file, max(count, 1), self._bgr)
 

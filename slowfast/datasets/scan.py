@@ -12,14 +12,16 @@ from slowfast.datasets.frame_media import ImageLists
 from slowfast.datasets.interfaces import Medium
 from slowfast.datasets.lists.rows import Format, Labels, read_rows, video_paths
 from slowfast.datasets.media import VideoFiles
+from slowfast.datasets.video import DEFAULT_LIMITS, Limits
 from slowfast.errors import UserError
 
 
 class Videos:
     """The videos of several media, one after the other, each once."""
 
-    def __init__(self, media: Sequence[Medium]):
+    def __init__(self, media: Sequence[Medium], limits: Limits):
         self._media = media
+        self._limits = limits
         places: dict[str, tuple[int, int]] = {}
         for number, medium in enumerate(media):
             for video in range(len(medium)):
@@ -35,7 +37,7 @@ class Videos:
 
     def check(self, place: int) -> str:
         number, video = self._places[place]
-        return self._media[number].check(video)
+        return self._media[number].check(video, self._limits)
 
 
 def _first_file(medium: Medium, video: int) -> str:
@@ -43,9 +45,11 @@ def _first_file(medium: Medium, video: int) -> str:
     return medium.image_paths(video, [0])[0] if isinstance(medium, ImageLists) else medium.path_of(video)
 
 
-def videos_of_list(source: str, separator: str = " ", prefix: str = "", skip_rows: int = 0) -> Videos:
+def videos_of_list(
+    source: str, separator: str = " ", prefix: str = "", skip_rows: int = 0, limits: Limits = DEFAULT_LIMITS
+) -> Videos:
     """Return the video files of a list (with lines `path label` or `path`), or of a folder."""
-    return Videos([VideoFiles(_listed_paths(source, Format(separator, skip_rows, Labels.ANY), prefix))])
+    return Videos([VideoFiles(_listed_paths(source, Format(separator, skip_rows, Labels.ANY), prefix))], limits)
 
 
 def _listed_paths(source: str, form: Format, prefix: str) -> list[str]:
@@ -60,7 +64,8 @@ def _listed_paths(source: str, form: Format, prefix: str) -> list[str]:
 def videos_of_config(cfg: CfgNode, splits: Iterable[str]) -> Videos:
     """Return the videos of a config's data sets: files or lists of images."""
     names = ((cfg.TEST.DATASET if split == "test" else cfg.TRAIN.DATASET, split) for split in splits)
-    return Videos([build_dataset(name, cfg, split).media for name, split in names])
+    limits = Limits(cfg.DATA.MAX_DECODE_SEC, cfg.DATA.MAX_PIXELS)
+    return Videos([build_dataset(name, cfg, split).media for name, split in names], limits)
 
 
 def scan(videos: Videos, workers: int = 1) -> Iterator[tuple[str, str]]:

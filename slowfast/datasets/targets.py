@@ -9,6 +9,8 @@ from numpy.typing import ArrayLike
 from slowfast.datasets.interfaces import Targets
 from slowfast.errors import UserError
 
+NO_LABEL = -1  # of a video that is only to be predicted
+
 logger = logging.getLogger(__name__)
 
 

@@ -16,6 +16,7 @@ from slowfast.config.node import CfgNode
 from slowfast.datasets.build import build_dataset
 from slowfast.datasets.loader import construct_loader
 from slowfast.datasets.pathways import Clips
+from slowfast.engine.bad_videos import with_checked_headers
 from slowfast.engine.evaluation import predict_views, predictor, score_videos
 from slowfast.engine.precision import Precision
 from slowfast.engine.results import results_path, save_results
@@ -49,7 +50,8 @@ class Testing:
         shape = Shape(1, cfg.DATA.NUM_FRAMES, cfg.DATA.TEST_CROP_SIZE)
         check_shapes(cfg, [shape], keys="DATA.NUM_FRAMES or DATA.TEST_CROP_SIZE")
         results_path(cfg)  # raises
-        loader = construct_loader(cfg, "test", build_dataset(cfg.TEST.DATASET, cfg, "test"))
+        dataset = with_checked_headers(build_dataset(cfg.TEST.DATASET, cfg, "test"), cfg)
+        loader = construct_loader(cfg, "test", dataset)
         precision = Precision(device, cfg.TRAIN.MIXED_PRECISION)
         model = precision.place(build_model(cfg)).eval()
         max_clips = process_batch(cfg, "TEST")

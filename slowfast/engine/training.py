@@ -12,6 +12,7 @@ from slowfast.config.node import CfgNode
 from slowfast.datasets.build import build_dataset
 from slowfast.datasets.interfaces import SizedDataset
 from slowfast.datasets.loader import construct_loader
+from slowfast.engine.bad_videos import with_checked_headers
 from slowfast.engine.learner import Learner
 from slowfast.engine.precise_bn import fresh_batches
 from slowfast.engine.progress import Progress
@@ -45,7 +46,9 @@ class Training:
         """Build the training of `cfg` on one of `world_size` processes, at its start."""
         schedule = build_schedule(cfg)
         train_set = build_dataset(cfg.TRAIN.DATASET, cfg, "train")
-        val_set = build_dataset(cfg.TRAIN.DATASET, cfg, "val") if cfg.TRAIN.EVAL_PERIOD else None
+        val_set = (
+            with_checked_headers(build_dataset(cfg.TRAIN.DATASET, cfg, "val"), cfg) if cfg.TRAIN.EVAL_PERIOD else None
+        )
         return cls(
             cfg,
             Learner.from_cfg(cfg, device),

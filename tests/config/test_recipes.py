@@ -17,6 +17,8 @@ PAPER = sorted(path.stem for path in (CONFIGS / "multigrid_paper").glob("*.yaml"
 NUM_VIDEOS = {"kinetics": 240_000, "ssv2": 169_000, "charades": 7_985}
 NEW_KEYS = {
     "DATA.MAX_BAD_FRACTION": 0.1,
+    "DATA.MAX_DECODE_SEC": 60.0,
+    "DATA.MAX_PIXELS": 8192 * 4320,
     "TEST.SKIP_BAD_VIDEOS": True,
     "TEST.RANDOM_WEIGHTS": False,
     "MODEL.GLOBAL_POOL": False,

@@ -152,3 +152,12 @@ def test_wrong_files_of_hmdb51_are_named(tmp_path):
     write_list(tmp_path / "wave_test_split1.txt", ["w1.avi yes"])
     with pytest.raises(ValueError, match="line 1: expected 'video.avi flag'"):
         build_dataset("hmdb51", small_cfg(tmp_path), "train")
+
+
+def test_folders_of_archives_and_systems_are_not_classes(tmp_path):
+    for name in ("a/1.mp4", "b/1.mp4", "__MACOSX/a/._1.mp4", "__MACOSX/2.mp4", "@eaDir/1.mp4", "b/@eaDir/2.mp4"):
+        (tmp_path / "train" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "train" / name).touch()
+    data = build_dataset("folder", small_cfg(tmp_path), "train")
+    assert data.class_names == ["a", "b"]
+    assert paths(data, tmp_path) == ["train/a/1.mp4", "train/b/1.mp4"]

@@ -165,3 +165,25 @@ def test_a_file_of_class_names_that_cannot_be_understood_is_named(tmp_path, cont
     (tmp_path / "classes.json").write_text(content)
     with pytest.raises(UserError, match="the file of class names .*classes.json"):
         kinetics(tmp_path, ["a.mp4 a"])
+
+
+def test_a_list_for_testing_may_have_paths_alone(tmp_path, video_dir):
+    paths = [f"{video_dir}/v{number}.mp4" for number in range(3)]
+    data = kinetics(tmp_path, paths, split="test")
+    assert data.labels.tolist() == [-1, -1, -1]
+    assert int(data[1]["label"]) == -1
+    assert data.path_of(2) == paths[2]
+    with pytest.raises(UserError, match="val.csv, line 1: .*only a list for testing may have paths alone"):
+        kinetics(tmp_path, paths, split="val")
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        (["a.mp4 1", "b.mp4 2", "c.mp4"], "line 3: 'c.mp4' has no label"),
+        (["a.mp4", "b.mp4 2", "c.mp4"], "line 2: 'b.mp4' has a label, and most lines have none"),
+    ],
+)
+def test_labels_in_some_lines_only_are_an_error(tmp_path, lines, message):
+    with pytest.raises(UserError, match=message):
+        kinetics(tmp_path, lines, split="test")

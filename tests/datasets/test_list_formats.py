@@ -81,6 +81,8 @@ def test_a_format_other_than_the_configured_one_is_an_error_that_names_the_key(t
 def test_utf16_without_a_byte_order_mark_is_named(tmp_path):
     with pytest.raises(UserError, match="train.csv is not UTF-8 text: .* UTF-16 .* save it as UTF-8"):
         read(tmp_path, TEXT.encode("utf-16-le"))
+    with pytest.raises(UserError, match="is not UTF-8 text: .* UTF-32 .* save it as UTF-8"):
+        read(tmp_path, TEXT.encode("utf-32"))
 
 
 def test_a_backslash_in_the_name_of_a_file_that_exists_is_fine(tmp_path):

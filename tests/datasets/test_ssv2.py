@@ -96,7 +96,7 @@ def test_an_unreadable_image_is_a_bad_video(frames_dir):
     for image in (frames_dir / "frames" / "12").iterdir():
         image.write_text("no picture")
     with pytest.raises(ValueError, match="cannot be read"):
-        build_dataset("ssv2", ssv2_cfg(frames_dir), "val")[1]
+        build_dataset("ssv2", ssv2_cfg(frames_dir, TEST__SKIP_BAD_VIDEOS=False), "val")[1]
 
 
 def test_wrong_json_is_named(frames_dir):

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from slowfast.datasets.video import VideoError, check_video, container, frames, open_video, packets
+from slowfast.datasets.video import Limits, VideoError, check_video, container, frames, open_video, packets
 from tests.datasets.test_video import plain_decode
 from tests.videos import FFmpegCalls, numbered_frame, read_numbers, write_video
 
@@ -297,7 +297,7 @@ def test_reading_a_file_with_an_endless_tail_ends_after_a_time(tmp_path, name):
     codec = {"v.avi": "mpeg4", "v.mpg": "mpeg2video"}.get(name, "libx264")
     path = write_video(tmp_path / name, 6, codec=codec)
     os.truncate(path, 10 << 30)
-    assert "long" in check_video(path, max_seconds=0.3)
+    assert "DATA.MAX_DECODE_SEC" in check_video(path, Limits(seconds=0.3))
 
 
 @pytest.mark.parametrize("kind", ["h264", "hevc", "m4v", "gif"])
@@ -311,26 +311,24 @@ def test_a_stream_without_a_container_must_not_be_large(tmp_path, kind):
 
 
 @pytest.mark.parametrize("name", ["v.mp4", "v.avi", "v.ts", "v.mkv", "v.webm", "v.gif"])
-def test_frames_that_would_fill_the_memory_are_refused(tmp_path, name, monkeypatch):
+def test_frames_that_would_fill_the_memory_are_refused(tmp_path, name):
     codec = {"v.avi": "mjpeg", "v.webm": "libvpx-vp9"}.get(name, "libx264")
     pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
     options = {"codec": codec, "pix_fmt": pix_fmt}
     path = write_gif(tmp_path / name) if name == "v.gif" else write_video(tmp_path / name, 12, **options)
     assert check_video(path) == ""
-    monkeypatch.setattr(container, "MAX_PIXELS", 64 * 48)
-    assert check_video(path) == ""
-    monkeypatch.setattr(container, "MAX_PIXELS", 64 * 48 - 1)
-    assert check_video(path) != ""
+    assert check_video(path, Limits(pixels=64 * 48)) == ""
+    assert check_video(path, Limits(pixels=0)) == ""
+    assert check_video(path, Limits(pixels=64 * 48 - 1)) != ""
 
 
-def test_a_stream_with_larger_frames_than_its_header_is_refused_too(tmp_path, monkeypatch):
+def test_a_stream_with_larger_frames_than_its_header_is_refused_too(tmp_path):
     path = write_video(tmp_path / "v.mp4", 3)
     data = bytearray(path.read_bytes())
     at = data.find(b"avc1", data.find(b"stsd")) + 28
     data[at : at + 4] = struct.pack(">HH", 16, 16)
     path.write_bytes(data)
-    monkeypatch.setattr(container, "MAX_PIXELS", 64 * 48 - 1)
-    assert check_video(path) != ""
+    assert check_video(path, Limits(pixels=64 * 48 - 1)) != ""
 
 
 def test_a_packet_that_would_fill_the_memory_is_refused(tmp_path, monkeypatch):

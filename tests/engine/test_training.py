@@ -128,8 +128,12 @@ def test_a_bad_validation_video_is_left_out_and_counted(videos, tmp_path):
 
 def test_a_validation_without_a_readable_video_fails_after_the_checkpoint(videos, tmp_path):
     data = copy_with_bad_videos(videos, tmp_path / "data", 0)
-    truncate(write_video(data / "bad.mp4", num_frames=12), 0.05)
-    (data / "val.csv").write_text(f"{data / 'bad.mp4'} 0\n")
+    path = write_video(data / "bad.mp4", num_frames=12)
+    header, pictures = path.read_bytes().split(b"mdat", 1)
+    path.write_bytes(
+        header + b"mdat" + bytes(len(pictures.split(b"moov")[0]) - 4) + pictures[pictures.index(b"moov") - 4 :]
+    )
+    (data / "val.csv").write_text(f"{path} 0\n")
     with pytest.raises(UserError, match="no video to evaluate"):
         train(tiny_cfg(data, tmp_path / "out", TRAIN__EVAL_PERIOD=1))
     assert (tmp_path / "out" / "checkpoints" / "checkpoint_epoch_00001.pyth").exists()

@@ -29,6 +29,7 @@ class Labels(Enum):
     """What follows the path in a line."""
 
     ONE = "path label"
+    ONE_OR_NONE = "path label, or the path alone in every line"
     SET = "path 3,17"
     ANY = "path label (or the path alone)"
 
@@ -63,11 +64,11 @@ def read_text(path: str) -> str:
     """Read a text in UTF-8 (other bytes stay as they are), or in UTF-16 with a byte-order mark."""
     with open(path, "rb") as file:
         content = file.read()
-    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return content.decode("utf-16", "replace")
-    if b"\0" in content:
-        raise UserError(f"{path} is not UTF-8 text: it has zero bytes, as UTF-16 has; save it as UTF-8")
-    return content.decode("utf-8-sig", "surrogateescape")
+    is_utf16 = content.startswith((b"\xff\xfe", b"\xfe\xff"))
+    text = content.decode("utf-16", "replace") if is_utf16 else content.decode("utf-8-sig", "surrogateescape")
+    if "\0" in text:
+        raise UserError(f"{path} is not UTF-8 text: it has zero bytes, as UTF-16 and UTF-32 have; save it as UTF-8")
+    return text
 
 
 def read_rows(path: str, form: Format = PLAIN) -> list[Row]:
@@ -77,6 +78,15 @@ def read_rows(path: str, form: Format = PLAIN) -> list[Row]:
         number = rows[0].where.rpartition(" ")[2]
         raise UserError(f"{rows[0].where}: {rows[0][:2]} is a header: set DATA.SKIP_ROWS to {number}")
     return rows
+
+
+def are_labeled(rows: list[Row]) -> bool:
+    """Return whether the rows have labels. Raises UserError where some have one and others do not."""
+    labeled, bare = [row for row in rows if row.label], [row for row in rows if not row.label]
+    if labeled and bare:
+        few, what = (labeled, "a label, and most lines have none") if len(labeled) < len(bare) else (bare, "no label")
+        raise UserError(f"{few[0].where}: {few[0].path!r} has {what}: give every line one, or none")
+    return not bare
 
 
 def video_paths(rows: list[Row], prefix: str, data_dir: str) -> list[str]:
@@ -104,7 +114,7 @@ def _row(line: str, form: Format, where: str) -> Row:
         raise UserError(f"{where}: {line!r} is a comment, and lists cannot have comments: remove it{_or_skip(where)}")
     path, label = _split_set(line, form) if form.labels is Labels.SET else _split(line, form)
     other = _other_separator(line, form.separator)
-    fits = not _hides_a_separator(label) if label else form.labels is Labels.ANY and not other
+    fits = not _hides_a_separator(label) if label else form.labels in (Labels.ANY, Labels.ONE_OR_NONE) and not other
     if path and fits:
         return Row(path, label, where)
     raise UserError(
@@ -170,7 +180,11 @@ def _hint(line: str, form: Format, where: str) -> str:
     if form.separator in line:
         fix = ': the separator is also in the path or name: write "path" in quotes, or use and configure another one'
         return fix + _or_skip(where)
-    return ': for a video without labels, write path ""' if form.labels is Labels.SET else ""
+    hints = {
+        Labels.SET: ': for a video without labels, write path ""',
+        Labels.ONE: ": add the label; only a list for testing may have paths alone, for predictions without accuracy",
+    }
+    return hints.get(form.labels, "")
 
 
 def _has_header(rows: list[Row]) -> bool:

@@ -9,12 +9,21 @@ Frame i is the i-th frame that a plain decode of the stream shows. The modules, 
     packets     reads the packets: all of them, or the part around the wanted frames
     frames      decodes the packets that the wanted frames need
     picture     turns decoded frames into RGB pictures
-    reader      `Video`, `open_video` and `check_video`
+    reader      `Video`, `open_video`, `check_video` and `check_header`
 
 Everything runs in one thread: loaders run one process per core.
 """
 
-from slowfast.datasets.video.container import VideoError
-from slowfast.datasets.video.reader import Video, check_video, open_video
+from slowfast.datasets.video.container import DEFAULT_LIMITS, Limits, VideoError
+from slowfast.datasets.video.reader import Video, check_header, check_video, open_video, video_errors
 
-__all__ = ["Video", "VideoError", "check_video", "open_video"]
+__all__ = [
+    "DEFAULT_LIMITS",
+    "Limits",
+    "Video",
+    "VideoError",
+    "check_header",
+    "check_video",
+    "open_video",
+    "video_errors",
+]

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
+from math import inf
 from typing import cast
 
 import av
@@ -20,8 +21,6 @@ from slowfast.datasets.video.file_size import is_complete_mp4
 from slowfast.datasets.video.nal import NalUnits
 from slowfast.errors import UserError
 
-MAX_SECONDS = 60.0  # that opening a video, or reading frames of it, may take
-MAX_PIXELS = 8192 * 4320  # of a frame; a small file can claim frames that fill the memory
 MAX_PACKET_BYTES = 256 << 20  # of a packet, and of a file without a container, which may turn out to be one packet
 
 # FFmpeg's readers of video files. It has others, of playlists and scripts, which open the files that they name.
@@ -33,22 +32,43 @@ class VideoError(UserError):
     """A video that can't be read; the message is the reason in one line, without the path."""
 
 
-class TimeLimit:
-    """The time that is left to read a video."""
+@dataclass(frozen=True)
+class Limits:
+    """What one video may take; 0 is no limit.
 
-    def __init__(self, seconds: float):
-        self.seconds = seconds
+    Attributes:
+        seconds: of wall-clock time, for opening it and for each read: DATA.MAX_DECODE_SEC.
+        pixels: of a frame, since a small file can claim frames that fill the memory: DATA.MAX_PIXELS.
+    """
+
+    seconds: float = 60.0
+    pixels: int = 8192 * 4320
+
+    def check_size(self, width: int, height: int) -> None:
+        if 0 < self.pixels < width * height:
+            raise VideoError(f"its frames are too large: {width}x{height}, over DATA.MAX_PIXELS {self.pixels}")
+
+
+DEFAULT_LIMITS = Limits()
+
+
+class Budget:
+    """The limits of a video, and the time that is left to read it."""
+
+    def __init__(self, limits: Limits):
+        self.limits = limits
         self.restart()
 
     def restart(self) -> None:
-        self._end = time.monotonic() + self.seconds
+        self._end = time.monotonic() + (self.limits.seconds or inf)
 
-    def left(self) -> float:
-        return max(self._end - time.monotonic(), 0.01)
+    def left(self) -> float | None:
+        """Return the seconds that are left; None for no limit."""
+        return max(self._end - time.monotonic(), 0.01) if self.limits.seconds else None
 
     def check(self) -> None:
         if time.monotonic() > self._end:
-            raise VideoError(f"it takes longer than the {self.seconds:g} s that a video may take")
+            raise VideoError(f"it takes longer than DATA.MAX_DECODE_SEC, {self.limits.seconds:g} s")
 
 
 @dataclass(frozen=True)
@@ -58,7 +78,7 @@ class OpenFile:
     path: str
     container: InputContainer
     stream: VideoStream
-    limit: TimeLimit
+    budget: Budget
 
     @property
     def decoder(self) -> VideoCodecContext:
@@ -78,7 +98,7 @@ class OpenFile:
     def demux(self) -> Iterator[Packet]:
         """Yield the packets of the stream from where the file has been sought, without empty ones."""
         for packet in self.container.demux(self.stream):
-            self.limit.check()
+            self.budget.check()
             if packet.size:
                 yield packet
 
@@ -92,7 +112,7 @@ class OpenFile:
             av.logging.set_level(level)
 
 
-def open_file(path: str, limit: TimeLimit, quick: bool = False) -> OpenFile:
+def open_file(path: str, budget: Budget, quick: bool = False) -> OpenFile:
     """Open a file. Raises VideoError.
 
     No other file and no address is opened: the path is never taken for a protocol, nor the file for a playlist.
@@ -101,17 +121,17 @@ def open_file(path: str, limit: TimeLimit, quick: bool = False) -> OpenFile:
     tells everything: 0.2 ms instead of 0.3 to 8.5 ms (170x128 to 1280x720, H.264; AMD EPYC).
     """
     formats = f"{CONTAINERS},{RAW_STREAMS}" if os.path.getsize(path) <= MAX_PACKET_BYTES else CONTAINERS
-    options = {"format_whitelist": formats, "protocol_whitelist": "file", "max_pixels": str(MAX_PIXELS)}
+    options = {"format_whitelist": formats, "protocol_whitelist": "file", "max_pixels": _max_pixels(budget.limits)}
     options |= {"skip_frame": "all", "analyzeduration": "1"} if quick else {}
     place = f"file:{os.path.abspath(path)}"
     try:
-        container = av.open(place, options=options, metadata_errors="replace", timeout=limit.left())
+        container = av.open(place, options=options, metadata_errors="replace", timeout=budget.left())
     except ExitError:
         raise
     except FFmpegError as error:
         raise VideoError(_why_not_open(path, error)) from error
     try:
-        return OpenFile(path, container, _video_stream(container), limit)
+        return OpenFile(path, container, _video_stream(container, budget.limits), budget)
     except VideoError:
         container.close()
         raise
@@ -127,7 +147,11 @@ def can_open_quickly(path: str) -> bool:
         return is_complete_mp4(file)
 
 
-def _video_stream(container: InputContainer) -> VideoStream:
+def _max_pixels(limits: Limits) -> str:
+    return str(limits.pixels or 2**31 - 1)
+
+
+def _video_stream(container: InputContainer, limits: Limits) -> VideoStream:
     stream = cast(VideoStream | None, container.streams.best("video"))
     if stream is not None and Disposition.attached_pic in stream.disposition:
         stream = None  # the cover of a sound file
@@ -136,19 +160,17 @@ def _video_stream(container: InputContainer) -> VideoStream:
         raise VideoError("no video stream (audio only)" if sound else "no video stream, or its header is cut off")
     if stream.codec_context is None:
         raise VideoError("there is no decoder for its video stream, or its header is cut off")
-    _refuse_large(container, stream)
+    _refuse_large(container, stream, limits)
     for other in container.streams:
         if other.index != stream.index:
             other.discard = Discard.all
     stream.codec_context.thread_count = 1  # automatic threads dead-lock in forked worker processes
-    stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
+    stream.codec_context.options = {"max_pixels": _max_pixels(limits)}
     return stream
 
 
-def _refuse_large(container: InputContainer, stream: VideoStream) -> None:
-    size = stream.codec_context.width, stream.codec_context.height
-    if size[0] * size[1] > MAX_PIXELS:
-        raise VideoError(f"its frames are too large: {size[0]}x{size[1]}, over {MAX_PIXELS} pixels")
+def _refuse_large(container: InputContainer, stream: VideoStream, limits: Limits) -> None:
+    limits.check_size(stream.codec_context.width, stream.codec_context.height)
     is_large = container.size > MAX_PACKET_BYTES
     if is_large and any(entry.size > MAX_PACKET_BYTES for entry in stream.index_entries):
         raise VideoError(f"it has a packet of over {MAX_PACKET_BYTES} bytes")
@@ -164,12 +186,12 @@ def _why_not_open(path: str, error: FFmpegError) -> str:
     return f"not a video file, or one cut off before its header ends ({error.strerror})"
 
 
-def decode_all(path: str, limit: TimeLimit) -> Iterator[av.VideoFrame | None]:
+def decode_all(path: str, budget: Budget) -> Iterator[av.VideoFrame | None]:
     """Yield every frame in order of presentation, and None for each packet that can't be decoded.
 
     What comes before the first key frame can't be decoded, and is left out.
     """
-    file = open_file(path, limit)
+    file = open_file(path, budget)
     shown = False
     with file.container:
         for packet in chain(file.demux(), [None]):

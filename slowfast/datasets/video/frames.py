@@ -33,7 +33,7 @@ class CountedFrames:
         self._num_sound: int | None = None  # frames before the first damage
         self.num_frames = 0
         times: list[float] = []
-        for frame in decode_all(file.path, file.limit):
+        for frame in decode_all(file.path, file.budget):
             if self._num_sound is None and self.num_frames and (frame is None or frame.is_corrupt):
                 self._num_sound = self.num_frames
             if frame is not None:
@@ -51,7 +51,7 @@ class CountedFrames:
                 self._kept = None
 
     def decode(self, wanted: list[int]) -> Iterator[tuple[int, VideoFrame]]:
-        frames = decode_all(self._file.path, self._file.limit) if self._kept is None else self._kept
+        frames = decode_all(self._file.path, self._file.budget) if self._kept is None else self._kept
         return _count(frames, [i for i in wanted if self._num_sound is None or i < self._num_sound])
 
 
@@ -77,7 +77,7 @@ class IndexedFrames:
     def decode(self, wanted: list[int]) -> Iterator[tuple[int, VideoFrame]]:
         for part, group in self._packets.parts(wanted):
             if part is None:
-                yield from _count(decode_all(self._file.path, self._file.limit), group)
+                yield from _count(decode_all(self._file.path, self._file.budget), group)
             else:
                 yield from self._decode_in(part, group)
 
@@ -91,14 +91,14 @@ class IndexedFrames:
         except FFmpegError:
             missing = index_at
         except Disorder:
-            yield from _count(decode_all(self._file.path, self._file.limit), wanted)
+            yield from _count(decode_all(self._file.path, self._file.budget), wanted)
             return
         if missing:
             yield from self._decode_whole(missing)
 
     def _decode_whole(self, missing: dict[int, int]) -> Iterator[tuple[int, VideoFrame]]:
         """The exact but slow way, for frames that the decoder did not show in the place the packets promised."""
-        for frame in decode_all(self._file.path, self._file.limit):
+        for frame in decode_all(self._file.path, self._file.budget):
             if frame is not None and frame.pts in missing and not frame.is_corrupt:
                 yield missing.pop(frame.pts), frame
             if not missing:
@@ -128,7 +128,7 @@ def _decode_needed(file: OpenFile, part: Part, wanted: list[int]) -> Iterator[tu
         file.decoder.flush_buffers()
         latest = None
         for packet in _run_packets(file.decoder, part, start, frames):
-            file.limit.check()
+            file.budget.check()
             for frame in file.decoder.decode(packet):
                 if frame.pts is None or (latest is not None and frame.pts <= latest):
                     raise Disorder

@@ -1,0 +1,63 @@
+"""What a machine lacks when loading fails, and what to do about it."""
+
+import errno
+import os
+import re
+import resource
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from slowfast.errors import UserError
+
+OPEN_FILES = "/proc/self/fd"
+FILES_PER_WORKER = 10  # of the main process: 4 pipes, and 3 tensors in each of 2 batches
+SPARE_FILES = 20
+FEWER = "lower DATA_LOADER.NUM_WORKERS (0: no worker processes)"
+# What torch, the system or a worker reports -> what it means, and the cure. The first match counts.
+CURES = {
+    r"Too many open files|ancdata": (
+        f"too few files may be open at once: raise the limit with `ulimit -n 65536`, or {FEWER}"
+    ),
+    r"Bus error|shared memory|No space left on device.*torch_|torch_.*No space left on device": (
+        "shared memory (/dev/shm) is too small for the batches of the loader: give it more, with Docker by "
+        f"`--shm-size=8g` or `--ipc=host`, or {FEWER}, or lower the batch size"
+    ),
+    r"killed by signal: Killed|Cannot allocate memory|allocate memory": (
+        "a process was killed or refused, as happens where memory is short: "
+        f"{FEWER}, lower the batch size, or run on a machine with more memory"
+    ),
+    r"DataLoader worker .*(killed by signal|exited unexpectedly)|EOFError|ConnectionRe|BrokenPipe|pymp-": (
+        "a worker crashed or was killed, as happens where memory is short. The same command resumes; if it ends again, "
+        f"{FEWER}"
+    ),
+}
+
+
+@contextmanager
+def loader_errors() -> Iterator[None]:
+    """Raise the errors of CURES as a UserError in one line."""
+    try:
+        yield
+    except (RuntimeError, OSError, EOFError) as error:
+        text = f"{type(error).__name__}: {error}\n{error.__cause__ or ''}"  # the cause has the signal
+        cure = next((cure for pattern, cure in CURES.items() if re.search(pattern, text, re.DOTALL)), None)
+        if cure is None:
+            raise
+        traceback.clear_frames(error.__traceback__)  # frees the loader, which then ends its workers
+        raise UserError(f"loading failed ({_last_line(text)}): {cure}") from error
+
+
+def require_files(workers: int) -> None:
+    """Raise OSError where so many workers cannot be started: torch would fail in the middle of it."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if not workers or not os.path.isdir(OPEN_FILES):
+        return
+    if len(os.listdir(OPEN_FILES)) + FILES_PER_WORKER * workers + SPARE_FILES > limit:
+        raise OSError(errno.EMFILE, f"{os.strerror(errno.EMFILE)}: {workers} workers, and a limit of {limit}")
+
+
+def _last_line(text: str) -> str:
+    """Return the line that names the error: the first one, or the last one of a worker's traceback."""
+    lines = text.strip().splitlines()
+    return lines[-1 if "Original Traceback" in text else 0].split(". ")[0].rstrip(".")

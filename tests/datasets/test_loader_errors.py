@@ -1,0 +1,89 @@
+"""What the user sees where the machine lacks something: one line, and no traceback."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SCRIPT = """
+import multiprocessing, os, resource, signal, sys
+from slowfast.datasets.loader import construct_loader
+from slowfast.utils.parser import fail_cleanly
+from tests.datasets.data import small_cfg
+workers, folder = int(sys.argv[1]), sys.argv[2]
+
+def load():
+    cfg = small_cfg(folder, DATA_LOADER__NUM_WORKERS=workers)
+    for batch in construct_loader(cfg, "train", batch_sampler=[[0, 1], [2, 3]] * 20):
+        yield batch
+
+def kill_a_worker(number):
+    for _ in load():
+        os.kill(multiprocessing.active_children()[0].pid, number)
+
+def open_few_files(limit):
+    used = len(os.listdir("/proc/self/fd"))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (used + limit, used + limit))
+    assert not [bad for batch in load() for bad in batch["bad"] if bad]
+
+def raise_in_a_worker(text):
+    from slowfast.datasets.base import VideoDataset
+    def fail(*_):
+        raise RuntimeError(text)
+    VideoDataset.__getitem__ = fail
+    list(load())
+
+with fail_cleanly():
+    {}
+"""
+
+
+def lines_of(call: str, workers: int, folder) -> list[str]:
+    """Return the lines that a script prints which loads with so many workers and makes this call."""
+    script = SCRIPT.replace("{}", call)
+    words = [sys.executable, "-c", script, str(workers), str(folder)]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode != 0
+    return [
+        line
+        for line in (done.stdout + done.stderr).splitlines()
+        if line.strip("\0 ") and "ERROR: Unexpected" not in line
+    ]
+
+
+@pytest.mark.parametrize("signal", ["SIGKILL", "SIGSEGV"])
+def test_a_killed_worker_is_reported_in_one_line(kinetics_dir, signal):
+    (line,) = lines_of(f"kill_a_worker(signal.{signal})", 2, kinetics_dir)
+    assert line.strip("\0 ").startswith("error: loading failed (")
+    assert "where memory is short" in line
+    assert "lower DATA_LOADER.NUM_WORKERS" in line
+
+
+@pytest.mark.parametrize(("limit", "workers"), [(0, 0), (2, 1), (40, 8)])
+def test_too_few_files_are_reported_in_one_line_and_no_video_is_called_bad(kinetics_dir, limit, workers):
+    (line,) = lines_of(f"open_few_files({limit})", workers, kinetics_dir)
+    assert "Too many open files" in line
+    if limit:
+        assert "`ulimit -n 65536`, or lower DATA_LOADER.NUM_WORKERS" in line
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "unable to allocate shared memory(shm) for file </torch_1_2_0>: No space left on device (28)",
+        "unable to open shared memory object </torch_1_2_0> in read-write mode: No space left on device (28)",
+        "DataLoader worker (pid 7) is killed by signal: Bus error. It is possible that dataloader's workers are out of "
+        "shared memory. Please try to raise your shared memory limit.",
+    ],
+)
+def test_little_shared_memory_is_reported_in_one_line(kinetics_dir, text):
+    (line,) = lines_of(f"raise_in_a_worker({text!r})", 1, kinetics_dir)
+    assert "`--shm-size=8g` or `--ipc=host`" in line
+
+
+def test_another_error_in_a_worker_keeps_its_traceback(kinetics_dir):
+    lines = lines_of("raise_in_a_worker('a mistake of ours')", 1, kinetics_dir)
+    assert "RuntimeError: a mistake of ours" in lines
+    assert len(lines) > 5
