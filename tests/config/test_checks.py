@@ -3,9 +3,10 @@
 import pytest
 
 from slowfast.config import checks
-from slowfast.config.checks import ABOVE, CHOICES, IGNORED, LIMITS, NO_EFFECT, check_cfg, reason_for
+from slowfast.config.checks import IGNORED, NO_EFFECT, check_cfg, reason_for
 from slowfast.config.defaults import get_cfg
-from slowfast.config.node import flatten
+from slowfast.config.limits import ABOVE, CHOICES, HIGHEST, LIMITS
+from slowfast.config.node import TEXT_LIST_KEYS, flatten
 from slowfast.errors import UserError
 
 RESNET = {"MODEL.ARCH": "i3d", "MODEL.MODEL_NAME": "ResNet", "DATA.INPUT_CHANNEL_NUM": [3]}
@@ -42,21 +43,26 @@ def test_an_unknown_choice_is_refused_with_the_known_ones(key):
 
 @pytest.mark.parametrize("key", [*LIMITS, *ABOVE])
 def test_a_number_out_of_its_limits_is_refused(key):
-    low = LIMITS[key][0] - 1 if key in LIMITS else ABOVE[key]
+    low = ABOVE[key] if key in ABOVE else LIMITS[key][0] - 1
     value = [low] if isinstance(dict(flatten(get_cfg()))[key], list) else low
     with pytest.raises(UserError, match=f"{key}: .* is out of range"):
         check_cfg(cfg_with({key: value}))
 
 
-@pytest.mark.parametrize("key", [key for key, limits in LIMITS.items() if limits[1] is not None])
+@pytest.mark.parametrize("key", LIMITS)
 def test_a_number_above_its_highest_is_refused(key):
-    with pytest.raises(UserError, match=f"{key}: 2.0 is out of range; give 0 to 1"):
-        check_cfg(cfg_with({key: 2}))
+    low, high = LIMITS[key]
+    above = high * 2 if not isinstance(high, float) else 10**30
+    span = f"{low} or more" if high == HIGHEST else f"{low} to {high}"
+    with pytest.raises(UserError, match=f"{key}: .* is out of range; give {span}"):
+        check_cfg(cfg_with({key: [above] if isinstance(dict(flatten(get_cfg()))[key], list) else above}))
 
 
 def another_value(key):
     default = dict(flatten(get_cfg()))[key]
-    return {bool: not default, str: "other", list: [7]}.get(type(default), 77)
+    if isinstance(default, list):
+        return ["other"] if key in TEXT_LIST_KEYS else [[7]] if key == "DATA.TRAIN_PCA_EIGVEC" else [7]
+    return {bool: not default, str: "other"}.get(type(default), 77)
 
 
 def keys_in(reasons):
