@@ -84,6 +84,23 @@ IGNORED = {
     "TENSORBOARD.WRONG_PRED_VIS": "TensorBoard shows curves only",
 }
 
+# Keys that have an effect only where another key has one of these values; elsewhere they give a warning.
+NEEDED = {
+    "BN.NUM_SPLITS": ("BN.NORM_TYPE", ("sub_batchnorm",)),
+    "BN.NUM_SYNC_DEVICES": ("BN.NORM_TYPE", ("sync_batchnorm",)),
+    "BN.GLOBAL_SYNC": ("BN.NORM_TYPE", ("sync_batchnorm",)),
+    "BN.NUM_BATCHES_PRECISE": ("BN.USE_PRECISE_STATS", (True,)),
+    "MULTIGRID.SHORT_CYCLE_FACTORS": ("MULTIGRID.SHORT_CYCLE", (True,)),
+    "MULTIGRID.LONG_CYCLE_FACTORS": ("MULTIGRID.LONG_CYCLE", (True,)),
+    "MULTIGRID.LONG_CYCLE_DESIGN": ("MULTIGRID.LONG_CYCLE", (True,)),
+    "MULTIGRID.FINE_TUNE": ("MULTIGRID.LONG_CYCLE", (True,)),
+    "RESNET.NUM_GROUPS": ("RESNET.TRANS_FUNC", ("bottleneck_transform",)),
+    "SOLVER.BETAS": ("SOLVER.OPTIMIZING_METHOD", ("adam", "adamw")),
+    "SOLVER.DAMPENING": ("SOLVER.OPTIMIZING_METHOD", ("sgd",)),
+    "TEST.SAVE_RESULTS_PATH": ("TEST.ENABLE", (True,)),
+    "TENSORBOARD.LOG_DIR": ("TENSORBOARD.ENABLE", (True,)),
+}
+
 # State that published code kept in the config. Any value is accepted, and none is read.
 STATE_KEYS = {
     "MULTIGRID.DEFAULT_B",
@@ -133,6 +150,9 @@ def warn_of_ignored(values: dict, defaults: dict) -> None:
     """Log keys that change no result and do not have their default."""
     for key, value, why in changed(IGNORED, values, defaults):
         logger.warning("%s: %r has no effect here (%s)", key, value, why)
+    for key, (condition, needed) in NEEDED.items():
+        if values[key] != defaults[key] and values[condition] not in needed:
+            logger.warning("%s: %r has no effect with %s %s", key, values[key], condition, values[condition])
     if values["SOLVER.WARMUP_EPOCHS"] < 0:
         logger.warning("SOLVER.WARMUP_EPOCHS: %g is below 0; training has no warm-up", values["SOLVER.WARMUP_EPOCHS"])
 

@@ -84,7 +84,10 @@ class CfgNode(yacs.config.CfgNode):
         if not isinstance(default, yacs.config.CfgNode):
             setattr(section, name, coerce(key, value, default))
         elif value is not None:  # a section without keys reads as None
-            raise UserError(f"{key}: {value!r} does not fit, it is a section of keys: {_some_keys(default, key)}")
+            raise UserError(
+                f"{key}: {shown(value)} does not fit, it is a section of keys: {_some_keys(default, key)}; "
+                "indent them below it, each as 'KEY: value'"
+            )
 
     def _section_of(self, key: str) -> tuple["CfgNode", str]:
         """Return the section that has `key`, and the key's name in it. New sections are made where they are allowed."""

@@ -21,8 +21,11 @@ FIXES = {
     "cannot start any token": "put text that starts with this character in quotes",
     "expected ',' or": "close every bracket, and put commas between values",
     "quoted scalar": "close every quotation mark",
-    "codec can't decode": "save the file as UTF-8",
-    "special characters are not allowed": "save the file as UTF-8 text",
+    "unacceptable character": "save the file as UTF-8 text, and check that it is a config",
+    "nested more than": "remove brackets, or an alias of a section in itself",
+    "aliases stand for": "use fewer aliases such as *name",
+    "unhashable key": "use text as the key",
+    "integer string conversion": "use a smaller number",
     "expected a single document": "keep one config in a file, without '---' between its sections",
     "constructor for the tag": "remove the tag that starts with '!'",
 }
@@ -53,7 +56,7 @@ _Loader.yaml_constructors = yaml.SafeLoader.yaml_constructors | {
 def read_yaml(path: pathlib.Path) -> dict:
     """Return the mapping in a YAML file."""
     if path.is_dir():
-        raise UserError(f"config file {path} is a folder; give the path of a YAML file in it after --cfg")
+        raise UserError("is a folder; give the path of a YAML file in it after --cfg")
     if not path.is_file():
         raise FileNotFoundError(f"config file {path} does not exist; give the path of a YAML file after --cfg")
     if path.stat().st_size > MAX_BYTES:
@@ -65,7 +68,9 @@ def read_yaml(path: pathlib.Path) -> dict:
     if values is None:
         return {}
     if not isinstance(values, dict):
-        raise UserError(f"has a {type(values).__name__}; give sections such as 'TRAIN:' with indented keys")
+        raise UserError(
+            f"has a {type(values).__name__}; give sections such as 'TRAIN:' with indented keys, each as 'KEY: value'"
+        )
     return values
 
 
