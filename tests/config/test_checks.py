@@ -3,7 +3,7 @@
 import pytest
 
 from slowfast.config import checks
-from slowfast.config.checks import IGNORED, NO_EFFECT, check_cfg, reason_for
+from slowfast.config.checks import IGNORED, NEEDED, NO_EFFECT, check_cfg, reason_for
 from slowfast.config.defaults import get_cfg
 from slowfast.config.limits import ABOVE, CHOICES, HIGHEST, LIMITS
 from slowfast.config.node import TEXT_LIST_KEYS, flatten
@@ -79,6 +79,19 @@ def test_a_key_without_effect_is_refused_away_from_its_default(key):
 def test_a_key_that_changes_no_result_gives_a_warning(key, caplog):
     check_cfg(cfg_with({key: another_value(key)}))
     assert [f"{key}: {another_value(key)!r} has no effect here" in text for text in caplog.messages] == [True]
+
+
+@pytest.mark.parametrize("key", NEEDED)
+def test_a_key_that_needs_another_gives_a_warning_without_it(key, caplog):
+    condition, needed = NEEDED[key]
+    value = {"MULTIGRID.SHORT_CYCLE_FACTORS": [0.6], "MULTIGRID.LONG_CYCLE_FACTORS": [[1, 1]], "SOLVER.BETAS": [0, 0]}
+    changes = {key: value.get(key, another_value(key) if key != "SOLVER.DAMPENING" else 0.5)}
+    without = {True: False, "sub_batchnorm": "batchnorm", "sync_batchnorm": "batchnorm", "adam": "sgd", "sgd": "adam"}
+    check_cfg(cfg_with(changes, {condition: without.get(needed[0], "basic_transform")}))
+    assert [f"{key}: {changes[key]!r} has no effect with {condition}" in text for text in caplog.messages] == [True]
+    caplog.clear()
+    check_cfg(cfg_with(changes, {condition: needed[0]}))
+    assert not caplog.messages
 
 
 def test_the_defaults_give_no_warning(caplog):
