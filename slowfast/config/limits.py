@@ -1,5 +1,7 @@
 """Choices and ranges of values, as tables."""
 
+from math import inf
+
 from slowfast.errors import UserError
 
 CHOICES = {
@@ -60,7 +62,7 @@ LIMITS = {
     "DATA.STD": (0, HIGHEST),
     "SOLVER.CLIP_GRAD_VAL": (0, HIGHEST),
     "SOLVER.CLIP_GRAD_L2NORM": (0, HIGHEST),
-    "SOLVER.BASE_LR": (0, HIGHEST),
+    "SOLVER.BASE_LR": (0, inf),
     "SOLVER.LRS": (0, HIGHEST),
     "SOLVER.COSINE_END_LR": (0, HIGHEST),
     "SOLVER.WARMUP_START_LR": (0, HIGHEST),
@@ -100,7 +102,7 @@ def check_limits(values: dict) -> None:
     for key, (low, high) in LIMITS.items():
         for value in _numbers(values[key]):
             if not low <= value <= high:
-                span = f"{low} or more" if high == HIGHEST else f"{low} to {high}"
+                span = f"{low} or more" if high >= HIGHEST else f"{low} to {high}"
                 raise UserError(f"{key}: {value!r} is out of range; give {span}")
 
 

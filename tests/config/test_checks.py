@@ -49,7 +49,7 @@ def test_a_number_out_of_its_limits_is_refused(key):
         check_cfg(cfg_with({key: value}))
 
 
-@pytest.mark.parametrize("key", LIMITS)
+@pytest.mark.parametrize("key", [key for key, (_, high) in LIMITS.items() if high <= HIGHEST])
 def test_a_number_above_its_highest_is_refused(key):
     low, high = LIMITS[key]
     above = high * 2 if not isinstance(high, float) else 10**30

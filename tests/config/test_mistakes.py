@@ -168,4 +168,5 @@ NUMBERS = {"-1": -1, "0": 0, "1e30": 1e30, "10**30": 10**30, "10**5000": 10**500
 def test_a_number_out_of_the_range_of_any_key_is_an_error_that_names_the_key(tmp_path, key, number):
     value = [number] if isinstance(dict(flatten(get_cfg()))[key], list) else number
     error = error_of(tmp_path, key, value)
-    assert key in error or (number in (-1, 0) and not error)
+    trains = number in (-1, 0) or key == "SOLVER.BASE_LR"  # a huge rate is for the check of the loss
+    assert key in error or (trains and not error)
