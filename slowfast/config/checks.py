@@ -1,4 +1,4 @@
-"""The checks at load, as tables: keys without effect, features that are missing, choices and ranges.
+"""The checks at load, as tables: keys without effect, and features that are missing.
 
 Whoever builds a thing checks the rest: data sets, models, losses, optimizers, schedules. So a config loads anywhere.
 """
@@ -7,13 +7,23 @@ import logging
 from collections.abc import Iterator
 
 from slowfast.config.defaults import get_cfg
+from slowfast.config.limits import check_choices, check_limits
 from slowfast.config.node import CfgNode, flatten
+from slowfast.config.paths import check_outputs
 from slowfast.errors import UserError
 
 logger = logging.getLogger(__name__)
 
-# Published models that this project does not have.
+# Published models and data sets that this project does not have.
 MISSING_MODELS = ("X3D", "MViT", "MaskMViT", "ContrastiveModel", "PTVResNet", "PTVSlowFast", "PTVX3D", "PTVMViT")
+MISSING_DATASETS = ("ava", "imagenet", "imagenetprefetch", "ptvkinetics", "ptvcharades", "ptvssv2", "ucf101ssl")
+
+# Keys that name a model or a data set: the missing ones, and the fix.
+MISSING_NAMES = {
+    "MODEL.MODEL_NAME": (MISSING_MODELS, "use SlowFast, ResNet or ResNet_nopool, or register your model"),
+    "TRAIN.DATASET": (MISSING_DATASETS, "use kinetics, ssv2, charades or folder, or register your data set"),
+    "TEST.DATASET": (MISSING_DATASETS, "use kinetics, ssv2, charades or folder, or register your data set"),
+}
 
 # (Key, value) of the switches of published features that this project does not have.
 MISSING_FEATURES = {
@@ -74,6 +84,23 @@ IGNORED = {
     "TENSORBOARD.WRONG_PRED_VIS": "TensorBoard shows curves only",
 }
 
+# Keys that have an effect only where another key has one of these values; elsewhere they give a warning.
+NEEDED = {
+    "BN.NUM_SPLITS": ("BN.NORM_TYPE", ("sub_batchnorm",)),
+    "BN.NUM_SYNC_DEVICES": ("BN.NORM_TYPE", ("sync_batchnorm",)),
+    "BN.GLOBAL_SYNC": ("BN.NORM_TYPE", ("sync_batchnorm",)),
+    "BN.NUM_BATCHES_PRECISE": ("BN.USE_PRECISE_STATS", (True,)),
+    "MULTIGRID.SHORT_CYCLE_FACTORS": ("MULTIGRID.SHORT_CYCLE", (True,)),
+    "MULTIGRID.LONG_CYCLE_FACTORS": ("MULTIGRID.LONG_CYCLE", (True,)),
+    "MULTIGRID.LONG_CYCLE_DESIGN": ("MULTIGRID.LONG_CYCLE", (True,)),
+    "MULTIGRID.FINE_TUNE": ("MULTIGRID.LONG_CYCLE", (True,)),
+    "RESNET.NUM_GROUPS": ("RESNET.TRANS_FUNC", ("bottleneck_transform",)),
+    "SOLVER.BETAS": ("SOLVER.OPTIMIZING_METHOD", ("adam", "adamw")),
+    "SOLVER.DAMPENING": ("SOLVER.OPTIMIZING_METHOD", ("sgd",)),
+    "TEST.SAVE_RESULTS_PATH": ("TEST.ENABLE", (True,)),
+    "TENSORBOARD.LOG_DIR": ("TENSORBOARD.ENABLE", (True,)),
+}
+
 # State that published code kept in the config. Any value is accepted, and none is read.
 STATE_KEYS = {
     "MULTIGRID.DEFAULT_B",
@@ -85,92 +112,25 @@ STATE_KEYS = {
 # Published keys whose values make no difference here: PyAV decodes, and the format of a checkpoint is detected.
 ACCEPTED_KEYS = {"DATA.DECODING_BACKEND", "TRAIN.CHECKPOINT_TYPE", "TEST.CHECKPOINT_TYPE"}
 
-CHOICES = {
-    "BN.NORM_TYPE": ("batchnorm", "sub_batchnorm", "sync_batchnorm"),
-    "DATA.ENSEMBLE_METHOD": ("sum", "max"),
-    "TRAIN.CHECKPOINT_TYPE": ("pytorch", "caffe2"),
-    "TEST.CHECKPOINT_TYPE": ("pytorch", "caffe2"),
-    "TEST.NUM_SPATIAL_CROPS": (1, 3),
-    "DIST_BACKEND": ("nccl", "gloo"),
-}
-
-# Lowest and highest value (None: no limit), also of each number in a list.
-LIMITS = {
-    "NUM_GPUS": (0, None),
-    "NUM_SHARDS": (1, None),
-    "SHARD_ID": (0, None),
-    "RNG_SEED": (0, None),
-    "LOG_PERIOD": (1, None),
-    "TRAIN.BATCH_SIZE": (1, None),
-    "TRAIN.EVAL_PERIOD": (0, None),
-    "TRAIN.CHECKPOINT_PERIOD": (0, None),
-    "TEST.BATCH_SIZE": (1, None),
-    "TEST.NUM_ENSEMBLE_VIEWS": (1, None),
-    "BN.NUM_BATCHES_PRECISE": (1, None),
-    "BN.NUM_SPLITS": (1, None),
-    "BN.NUM_SYNC_DEVICES": (1, None),
-    "BN.WEIGHT_DECAY": (0, None),
-    "BN.MOMENTUM": (0, 1),
-    "MULTIGRID.BN_BASE_SIZE": (1, None),
-    "MULTIGRID.NUM_LONG_CYCLES": (1, None),
-    "MODEL.NUM_CLASSES": (1, None),
-    "MODEL.DROPOUT_RATE": (0, 1),
-    "MODEL.FC_INIT_STD": (0, None),
-    "RESNET.WIDTH_PER_GROUP": (1, None),
-    "RESNET.NUM_GROUPS": (1, None),
-    "SLOWFAST.ALPHA": (1, None),
-    "SLOWFAST.BETA_INV": (1, None),
-    "SLOWFAST.FUSION_CONV_CHANNEL_RATIO": (1, None),
-    "SLOWFAST.FUSION_KERNEL_SZ": (1, None),
-    "DATA.SKIP_ROWS": (0, None),
-    "DATA.NUM_FRAMES": (1, None),
-    "DATA.SAMPLING_RATE": (1, None),
-    "DATA.MAX_BAD_FRACTION": (0, 1),
-    "DATA.MAX_DECODE_SEC": (0, None),
-    "DATA.MAX_PIXELS": (0, None),
-    "DATA.TRAIN_JITTER_SCALES": (1, None),
-    "DATA.TRAIN_CROP_SIZE": (1, None),
-    "DATA.TEST_CROP_SIZE": (1, None),
-    "DATA.INPUT_CHANNEL_NUM": (1, None),
-    "DATA_LOADER.NUM_WORKERS": (0, None),
-    "SOLVER.BASE_LR": (0, None),
-    "SOLVER.LRS": (0, None),
-    "SOLVER.COSINE_END_LR": (0, None),
-    "SOLVER.WARMUP_START_LR": (0, None),
-    "SOLVER.MOMENTUM": (0, None),
-    "SOLVER.WEIGHT_DECAY": (0, None),
-}
-
-# Values must be above these.
-ABOVE = {
-    "SOLVER.MAX_EPOCH": 0,
-    "SOLVER.GAMMA": 0,
-    "BN.EPSILON": 0,
-    "MULTIGRID.EPOCH_FACTOR": 0,
-    "DATA.STD": 0,
-    "SOLVER.CLIP_GRAD_VAL": 0,
-    "SOLVER.CLIP_GRAD_L2NORM": 0,
-}
-
 
 def check_cfg(cfg: CfgNode) -> None:
     """Raise UserError for the first key of `cfg` with a value that this project cannot honor."""
     values, defaults = dict(flatten(cfg)), dict(flatten(get_cfg()))
-    check_model_name(cfg.MODEL.MODEL_NAME)
+    check_names(values)
     check_features(values)
     check_no_effect(values, defaults)
     warn_of_ignored(values, defaults)
     check_choices(values)
     check_limits(values)
+    check_outputs(values)
 
 
-def check_model_name(name: str | None) -> None:
-    """Refuse published models that this project does not have."""
-    if name in MISSING_MODELS:
-        raise UserError(
-            f"MODEL.MODEL_NAME: {name!r} is not part of this project; use SlowFast, ResNet or ResNet_nopool, or "
-            "register your model under another name"
-        )
+def check_names(values: dict) -> None:
+    """Refuse published models and data sets that this project does not have."""
+    for key, (missing, fix) in MISSING_NAMES.items():
+        name = str(values.get(key)).lower()
+        if name in map(str.lower, missing):
+            raise UserError(f"{key}: {values[key]!r} is not part of this project; {fix} under another name")
 
 
 def check_features(values: dict) -> None:
@@ -190,6 +150,9 @@ def warn_of_ignored(values: dict, defaults: dict) -> None:
     """Log keys that change no result and do not have their default."""
     for key, value, why in changed(IGNORED, values, defaults):
         logger.warning("%s: %r has no effect here (%s)", key, value, why)
+    for key, (condition, needed) in NEEDED.items():
+        if values[key] != defaults[key] and values[condition] not in needed:
+            logger.warning("%s: %r has no effect with %s %s", key, values[key], condition, values[condition])
     if values["SOLVER.WARMUP_EPOCHS"] < 0:
         logger.warning("SOLVER.WARMUP_EPOCHS: %g is below 0; training has no warm-up", values["SOLVER.WARMUP_EPOCHS"])
 
@@ -207,27 +170,3 @@ def reason_for(key: str, reasons: dict[str, str]) -> str | None:
     parts = key.split(".")
     sections = (".".join(parts[: i + 1]) for i in range(len(parts)))
     return next((reasons[section] for section in sections if section in reasons), None)
-
-
-def check_choices(values: dict) -> None:
-    """Refuse values that are not among a key's choices."""
-    for key, choices in CHOICES.items():
-        if values[key] not in choices:
-            raise UserError(f"{key}: {values[key]!r} is not known; choose one of {', '.join(map(str, choices))}")
-
-
-def check_limits(values: dict) -> None:
-    """Refuse numbers out of their limits."""
-    for key, (low, high) in LIMITS.items():
-        for value in _numbers(values[key]):
-            if value < low or (high is not None and value > high):
-                span = f"{low} or more" if high is None else f"{low} to {high}"
-                raise UserError(f"{key}: {value!r} is out of range; give {span}")
-    for key, low in ABOVE.items():
-        for value in _numbers(values[key]):
-            if value <= low:
-                raise UserError(f"{key}: {value!r} is out of range; give more than {low}")
-
-
-def _numbers(value) -> list:
-    return value if isinstance(value, list) else [] if value is None else [value]

@@ -4,9 +4,10 @@ import logging
 import pathlib
 from collections.abc import Sequence
 
-from slowfast.config.checks import check_cfg, check_model_name
+from slowfast.config.checks import check_cfg, check_names
 from slowfast.config.defaults import get_cfg
-from slowfast.config.node import CfgNode, flatten, read_yaml
+from slowfast.config.node import CfgNode, flatten
+from slowfast.config.yaml_file import read_yaml
 from slowfast.errors import errors_name
 
 logger = logging.getLogger(__name__)
@@ -15,6 +16,7 @@ logger = logging.getLogger(__name__)
 def load_cfg(path=None, overrides: Sequence = (), allow_unknown_keys: bool = False) -> CfgNode:
     """Return the defaults with the YAML file at `path`, then `[KEY, value, ...]`, merged; checked and frozen.
 
+    OUTPUT_DIR is `./runs/<name of the YAML file>` unless the file or the pairs give another.
     With `allow_unknown_keys`, keys without a default are logged and kept; otherwise they are errors.
     """
     cfg = get_cfg()
@@ -23,8 +25,10 @@ def load_cfg(path=None, overrides: Sequence = (), allow_unknown_keys: bool = Fal
     with errors_name(path):
         values = {} if path is None else read_yaml(pathlib.Path(path))
         given = dict(flatten(values)) | dict(zip(overrides[0::2], overrides[1::2], strict=False))
-        check_model_name(given.get("MODEL.MODEL_NAME"))  # before its keys, which this project does not know
+        check_names(given)  # before its keys, which this project does not know
         cfg.merge_from_other_cfg(values)
+    if "OUTPUT_DIR" not in given:
+        cfg.OUTPUT_DIR = f"./runs/{pathlib.Path(path).stem if path else 'default'}"
     cfg.merge_from_list(list(overrides))
     if "MODEL.MODEL_NAME" not in given and cfg.MODEL.ARCH not in cfg.MODEL.MULTI_PATHWAY_ARCH:
         cfg.MODEL.MODEL_NAME = "ResNet"  # the oldest published configs name the architecture only

@@ -8,13 +8,21 @@ import ast
 import difflib
 import pathlib
 import re
+import reprlib
+import sys
+from itertools import zip_longest
 
 import yacs.config
 import yaml
 
+from slowfast.config.paths import PATH_KEYS, expand_path
+from slowfast.config.yaml_file import parse_yaml, read_yaml
 from slowfast.errors import UserError, errors_name
 
 NUMBER_TEXT = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+
+MISSING = object()
+LARGEST = sys.float_info.max
 
 # Integers by default that may be fractional: a schedule in iterations is rarely one in whole epochs.
 FRACTIONAL_KEYS = {"SOLVER.MAX_EPOCH", "DATA.TARGET_FPS"}
@@ -31,6 +39,9 @@ TEXT_LIST_KEYS = {
     "TENSORBOARD.MODEL_VIS.GRAD_CAM.LAYER_LIST",
 }
 
+
+# Sections and keys whose lists have whole numbers only.
+WHOLE_LISTS = ("RESNET", "NONLOCAL", "DATA.TRAIN_JITTER_SCALES", "DATA.INPUT_CHANNEL_NUM")
 
 # Other names of values that published configs have.
 ALIASES = {"MODEL.ARCH": {"slowonly": "slow"}}
@@ -58,12 +69,14 @@ class CfgNode(yacs.config.CfgNode):
 
     def merge_from_list(self, cfg_list) -> None:
         """Merge `[KEY, value, KEY, value, ...]`. Text values are read as Python or YAML values."""
-        if len(cfg_list) % 2:
-            raise UserError(f"overrides come in pairs KEY VALUE, but {cfg_list[-1]!r} has no value")
-        for key, value in zip(cfg_list[0::2], cfg_list[1::2], strict=True):
+        known = {key for key, _ in flatten(self)}
+        for key, value in zip_longest(cfg_list[0::2], cfg_list[1::2], fillvalue=MISSING):
+            if value is MISSING or (isinstance(value, str) and value in known):
+                after = "" if value is MISSING else f", the next word is the key {value}"
+                raise UserError(f"overrides come in pairs KEY VALUE, but {key!r} has no value{after}")
             section, name = self._section_of(str(key))
             is_text = isinstance(section.get(name), str)
-            self._assign(key, parse_text(value, is_text) if isinstance(value, str) else value)
+            self._assign(str(key), parse_text(value, is_text) if isinstance(value, str) else value)
 
     def _assign(self, key: str, value) -> None:
         section, name = self._section_of(key)
@@ -71,7 +84,10 @@ class CfgNode(yacs.config.CfgNode):
         if not isinstance(default, yacs.config.CfgNode):
             setattr(section, name, coerce(key, value, default))
         elif value is not None:  # a section without keys reads as None
-            raise UserError(f"{key}: {value!r} does not fit, it is a section of keys: {_some_keys(default, key)}")
+            raise UserError(
+                f"{key}: {shown(value)} does not fit, it is a section of keys: {_some_keys(default, key)}; "
+                "indent them below it, each as 'KEY: value'"
+            )
 
     def _section_of(self, key: str) -> tuple["CfgNode", str]:
         """Return the section that has `key`, and the key's name in it. New sections are made where they are allowed."""
@@ -90,22 +106,10 @@ class CfgNode(yacs.config.CfgNode):
 
 def unknown_key(key: str, cfg: CfgNode) -> UserError:
     """Return the error for a key that `cfg` does not have."""
-    return UserError(f"unknown key {key}; did you mean {nearest_key(key, cfg)}? --allow-unknown-keys keeps such keys")
-
-
-def read_yaml(path: pathlib.Path) -> dict:
-    """Return the mapping in a YAML file."""
-    if not path.is_file():
-        raise FileNotFoundError(f"config file {path} does not exist; give the path of a YAML file after --cfg")
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"cannot be read as YAML: {' '.join(str(error).split())}") from None
-    if values is None:
-        return {}
-    if not isinstance(values, dict):
-        raise UserError(f"has a {type(values).__name__}; give sections such as 'TRAIN:' with indented keys")
-    return values
+    shortened = key if len(key) <= 100 else f"{key[:80]}..."
+    return UserError(
+        f"unknown key {shortened}; did you mean {nearest_key(key, cfg)}? --allow-unknown-keys keeps such keys"
+    )
 
 
 def flatten(tree: dict, prefix: str = ""):
@@ -122,10 +126,10 @@ def parse_text(text: str, is_text: bool = False):
     """Return the value of a word of the command line. With `is_text` it is text, whose quotes are removed."""
     if is_text and text[:1] not in ("'", '"'):
         return text
-    for read in (ast.literal_eval, yaml.safe_load):
+    for read in (ast.literal_eval, parse_yaml):
         try:
             return read(text)
-        except (ValueError, SyntaxError, yaml.YAMLError):
+        except (ValueError, SyntaxError, yaml.YAMLError, RecursionError, MemoryError):  # the last two: deep nesting
             continue
     return text
 
@@ -135,9 +139,7 @@ def coerce(key: str, value, default):
     if default is None and key not in OPTIONAL_KEYS:
         return _require(key, value, not isinstance(value, set | bytes | dict), "text, a number or a list")
     if isinstance(default, (list, tuple)):
-        value = parse_text(value) if isinstance(value, str) else value  # a tuple in YAML is text
-        _require(key, value, isinstance(value, (list, tuple)), "a list such as [1, 2]")
-        return list(value) if key in TEXT_LIST_KEYS else _numbers_in(key, value)
+        return _coerce_list(key, parse_text(value) if isinstance(value, str) else value, default)
     if isinstance(default, str):
         return _coerce_text(key, value)
     if isinstance(default, bool):
@@ -145,15 +147,25 @@ def coerce(key: str, value, default):
     return _coerce_number(key, as_number(value), default)
 
 
+def _coerce_list(key: str, value, default) -> list:
+    example = default or [1, 2]
+    _require(key, value, isinstance(value, (list, tuple)), f"a list such as {example}")
+    if key in TEXT_LIST_KEYS:
+        return _require(key, list(value), all(isinstance(item, str) for item in value), "text in its list")
+    is_nested_alike = _is_empty(value) or _depth(value) == _depth(default)
+    return _numbers_in(key, _require(key, value, is_nested_alike, f"a list nested as {example}"))
+
+
 def _coerce_text(key: str, value) -> str:
     text = "" if value is None else str(value) if _is_number(value) else value
-    return _require(key, ALIASES.get(key, {}).get(text, text), isinstance(text, str), "text")
+    _require(key, text, isinstance(text, str) and "\0" not in text, "text")
+    return expand_path(key, text) if key in PATH_KEYS else ALIASES.get(key, {}).get(text, text)
 
 
 def _coerce_number(key: str, number, default):
     if number is None and key in OPTIONAL_KEYS:
         return None
-    whole = _is_number(number) and float(number).is_integer()
+    whole = _is_whole(number)
     if isinstance(default, int) and key not in FRACTIONAL_KEYS:
         return int(_require(key, number, whole, "a whole number" + REASONS.get(key, "")))
     _require(key, number, _is_number(number), "a number")
@@ -164,32 +176,58 @@ def as_number(value):
     """Return the number that a text is (plain YAML reads `1e-4` as text), and other values unchanged."""
     if isinstance(value, str) and NUMBER_TEXT.fullmatch(value.strip()):
         number = float(value)
-        return int(number) if value.strip().lstrip("+-").isdigit() else number
+        return int(value) if value.strip().lstrip("+-").isdigit() and abs(number) <= LARGEST else number
     return value
 
 
 def _numbers_in(key: str, value):
     if isinstance(value, (list, tuple)):
         return [_numbers_in(key, item) for item in value]
-    return _require(key, as_number(value), _is_number(as_number(value)), "numbers in its list")
+    number = _require(key, as_number(value), _is_number(as_number(value)), "numbers in its list")
+    if not key.startswith(WHOLE_LISTS):
+        return number
+    return int(_require(key, number, _is_whole(number), "whole numbers in its list"))
+
+
+def _depth(values) -> int:
+    """Return how deep a list is nested: 1 for numbers, 2 for lists of numbers."""
+    return 1 + max((_depth(item) for item in values if isinstance(item, (list, tuple))), default=0)
+
+
+def _is_empty(values) -> bool:
+    """Return whether a nested list has no values."""
+    return all(isinstance(item, (list, tuple)) and _is_empty(item) for item in values)
 
 
 def _is_number(value) -> bool:
-    """Return whether a value is a finite number, which True and False are not."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < float("inf")
+    """Return whether a value is a number of a size that a float has, which True and False are not."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= LARGEST
+
+
+def _is_whole(value) -> bool:
+    return _is_number(value) and float(value).is_integer()
 
 
 def _require(key: str, value, fits: bool, what: str):
     if not fits:
-        raise UserError(f"{key}: {value!r} does not fit; give {what}")
+        raise UserError(f"{key}: {shown(value)} does not fit; give {what}")
     return value
 
 
+def shown(value) -> str:
+    """Return the text of a value for a message, shortened where it is long."""
+    if isinstance(value, int) and abs(value) > LARGEST:
+        return "a number of hundreds of digits"
+    text = reprlib.repr(value) if isinstance(value, list | tuple) else repr(value)
+    return text if len(text) <= 100 else f"{text[:80]}..."
+
+
 def nearest_key(key: str, cfg: CfgNode) -> str:
-    """Return the known key most similar to `key`, among those with the same last name if there are any."""
+    """Return the known key most similar to `key`, or several, joined by "or", for a last name without its section."""
     known = [name for name, _ in flatten(cfg)]
     same_leaf = [name for name in known if name.split(".")[-1] == key.upper().split(".")[-1]]
-    return difflib.get_close_matches(key.upper(), same_leaf or known, n=1, cutoff=0.0)[0]
+    count = 1 if "." in key or not same_leaf else 4
+    return " or ".join(difflib.get_close_matches(key.upper()[:100], same_leaf or known, n=count, cutoff=0.0))
 
 
 def _some_keys(section: CfgNode, prefix: str) -> str:

@@ -1,7 +1,9 @@
 """The entry point of a run: the training and the test of a config, in all its processes."""
 
+import logging
 from collections.abc import Callable, Sequence
 from itertools import zip_longest
+from pathlib import Path
 
 import torch
 
@@ -9,11 +11,13 @@ from slowfast.config.node import CfgNode
 from slowfast.engine.test_net import Testing, run_test
 from slowfast.engine.train_net import train
 from slowfast.engine.training import Training
-from slowfast.errors import errors_name
+from slowfast.errors import UserError, errors_name
 from slowfast.utils.launch import launch
 from slowfast.utils.logging import quiet, setup_logging
 from slowfast.utils.training_checkpoint import check_files
 from slowfast.utils.world import World
+
+logger = logging.getLogger(__name__)
 
 
 def run(
@@ -36,6 +40,8 @@ def run(
     for cfg, name in named:
         with errors_name(name):
             check(cfg, with_training, with_test)
+            check_devices(cfg)
+    check_separate([cfg for cfg, _ in named], names, with_training, with_test)
     for cfg, name in named:
         setup_logging()
         with errors_name(name):
@@ -56,6 +62,28 @@ def check(cfg: CfgNode, with_training: bool = True, with_test: bool = True) -> N
             Training.from_cfg(cfg, device, World.from_cfg(cfg).size)
         if run_test in jobs:
             Testing.from_cfg(cfg, device)
+
+
+def check_devices(cfg: CfgNode) -> None:
+    """Warn of a config that asks for GPUs on a machine without any."""
+    if cfg.NUM_GPUS and not torch.cuda.is_available():
+        logger.warning(
+            "NUM_GPUS is %d but no CUDA device is visible: running on the CPU (NUM_GPUS 0 asks for it)", cfg.NUM_GPUS
+        )
+
+
+def check_separate(cfgs: Sequence[CfgNode], names: Sequence[str], with_training: bool, with_test: bool) -> None:
+    """Raise UserError if two configs write the same checkpoints or the same file of results."""
+    writers: dict[Path, str] = {}
+    for number, cfg in enumerate(cfgs):
+        jobs, folder = _jobs(cfg, with_training, with_test), Path(cfg.OUTPUT_DIR).resolve()
+        outputs = [folder] * (train in jobs)
+        outputs += [folder / cfg.TEST.SAVE_RESULTS_PATH] * (run_test in jobs and bool(cfg.TEST.SAVE_RESULTS_PATH))
+        for output in outputs:
+            name = names[number] if number < len(names) else f"config {number + 1}"
+            if output in writers:
+                raise UserError(f"OUTPUT_DIR: {writers[output]} and {name} both write {output}; give each its own")
+            writers[output] = name
 
 
 def _jobs(cfg: CfgNode, with_training: bool, with_test: bool) -> list[Callable[[CfgNode], object]]:

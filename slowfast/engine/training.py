@@ -20,6 +20,7 @@ from slowfast.engine.schedule import build_schedule
 from slowfast.models.summary import log_model_info
 from slowfast.multigrid import Leg, Schedule, ShortCycleBatchSampler, build_plan
 from slowfast.optim.lr_policy import learning_rate
+from slowfast.optim.rates import log_rates
 from slowfast.utils.distributed import get_rank, is_master
 from slowfast.utils.label_order import class_names_of
 
@@ -89,7 +90,7 @@ class Training:
         return fresh_batches(self.cfg, self.train_set, self.schedule.total_epochs, epoch)
 
     def log_summary(self) -> None:
-        """Log the config, the size of the model if LOG_MODEL_INFO is set, and the length of the training."""
+        """Log the config, the size of the model if LOG_MODEL_INFO is set, the length and the learning rates."""
         progress = self.progress
         if self.cfg.LOG_MODEL_INFO and is_master():
             log_model_info(self.learner.model, self._one_clip())
@@ -99,6 +100,7 @@ class Training:
             *(len(self.train_set), progress.world_size, self.learner.device.type),
             *(self.schedule.total_epochs, progress.total_iterations, f"{progress.total_clips:,}"),
         )
+        log_rates(self.cfg, self.schedule, self.learning_rate)
         if empty := progress.total_epochs - len(progress.iterations_of_epoch):
             logger.warning(
                 "%d of %d epochs have no iteration, since a batch takes more clips than there are videos: "

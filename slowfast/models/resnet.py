@@ -28,10 +28,10 @@ def crop_problem(crop: int) -> str:
 def build_stems(cfg, arch: Arch, widths: Sequence[int]) -> PathwayStems:
     """Return the stems of all pathways, with `widths` channels."""
     channels, pathways = cfg.DATA.INPUT_CHANNEL_NUM, len(arch.stems)
-    if len(channels) != pathways:
+    if channels != [3] * pathways:
         raise UserError(
             f"DATA.INPUT_CHANNEL_NUM: {channels} does not fit the {pathways} pathway(s) of MODEL.ARCH "
-            f"{cfg.MODEL.ARCH!r}; give {[3] * pathways}"
+            f"{cfg.MODEL.ARCH!r}, which see clips in color; give {[3] * pathways}"
         )
     relu = cfg.RESNET.INPLACE_RELU
     return PathwayStems([Stem(*stem, relu) for stem in zip(channels, widths, arch.stems, strict=True)])

@@ -88,6 +88,8 @@ def multigrid_options(cfg) -> Multigrid:
     node = cfg.MULTIGRID
     if node.LONG_CYCLE and not node.LONG_CYCLE_FACTORS:
         raise UserError("MULTIGRID.LONG_CYCLE_FACTORS: [] has no shape for MULTIGRID.LONG_CYCLE; use at least [[1, 1]]")
+    if node.SHORT_CYCLE and not node.SHORT_CYCLE_FACTORS:
+        logger.warning("MULTIGRID.SHORT_CYCLE_FACTORS: [] leaves MULTIGRID.SHORT_CYCLE one size, so it changes nothing")
     with errors_name_keys():
         return Multigrid(
             long_cycle=tuple(node.LONG_CYCLE_FACTORS) if node.LONG_CYCLE else (),

@@ -15,7 +15,9 @@ from slowfast.config.node import CfgNode, flatten
 from slowfast.errors import UserError, user_message
 from slowfast.utils.logging import wrapped
 
-KEY = re.compile(r"[A-Z][A-Z0-9_]*(\.[A-Za-z0-9_]+)*")
+KEY = re.compile(r"[A-Z][A-Z0-9_]*(\.[A-Za-z0-9_]+)*:?")
+LOWER_KEY = re.compile(r"\w+(\.\w+)+:?(?<!\.yaml)(?<!\.yml)")
+SECTIONS = {name for name, value in get_cfg().items() if isinstance(value, CfgNode)}
 YAML_SUFFIXES = (".yaml", ".yml")
 EXIT_USER_ERROR = 2
 ALLOW_UNKNOWN = "--allow-unknown-keys"
@@ -25,7 +27,8 @@ def argument_parser(description: str | None = None) -> argparse.ArgumentParser:
     """Return a parser of the options that all tools have. A tool adds its own and passes the parser to `parse_args`."""
     parser = argparse.ArgumentParser(
         description=description,
-        epilog="KEY VALUE pairs after the options change single keys of the configuration, e.g. TRAIN.BATCH_SIZE 16",
+        epilog="KEY VALUE pairs after the options change single keys of the configuration, e.g. TRAIN.BATCH_SIZE 16; "
+        "of several values for a key the last one counts",
     )
     parser.add_argument(
         "--cfg", dest="cfg_files", metavar="FILE", nargs="+", required=True, help="config files, run one after another"
@@ -62,19 +65,25 @@ def split_overrides(words: list[str]) -> tuple[list[str], list[str]]:
         if word.startswith("--"):
             in_opts = word == "--opts"
             others += [] if in_opts else [word]
-        elif re.fullmatch(f"{KEY.pattern}=.*", word, re.DOTALL):
+        elif "=" in word and _is_key(word.split("=")[0], others[-1] if others else "", known):
             pairs += word.split("=", 1)
         elif in_opts or _is_key(word, others[-1] if others else "", known):
-            pairs += words[position : position + 2]
-            position += 1
+            value = _value_in(words[position + 1 : position + 2], known)
+            pairs += [word, *value]
+            position += len(value)
         else:
             others.append(word)
         position += 1
     return others, pairs
 
 
+def _value_in(following: list[str], known: set[str]) -> list[str]:
+    """Return the value of a key in the words that follow it, or an empty list if another key or option comes first."""
+    return [word for word in following if word not in known and not word.startswith("--")]
+
+
 def _is_key(word: str, before: str, known: set[str]) -> bool:
-    if word in known:
+    if word.upper() in known or (LOWER_KEY.fullmatch(word) and word.upper().split(".")[0] in SECTIONS):
         return True
     is_value_of_option = before.startswith("--") and before not in ("--cfg", ALLOW_UNKNOWN)
     return bool(KEY.fullmatch(word)) and not word.lower().endswith(YAML_SUFFIXES) and not is_value_of_option

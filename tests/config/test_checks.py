@@ -3,9 +3,10 @@
 import pytest
 
 from slowfast.config import checks
-from slowfast.config.checks import ABOVE, CHOICES, IGNORED, LIMITS, NO_EFFECT, check_cfg, reason_for
+from slowfast.config.checks import IGNORED, NEEDED, NO_EFFECT, check_cfg, reason_for
 from slowfast.config.defaults import get_cfg
-from slowfast.config.node import flatten
+from slowfast.config.limits import ABOVE, CHOICES, HIGHEST, LIMITS
+from slowfast.config.node import TEXT_LIST_KEYS, flatten
 from slowfast.errors import UserError
 
 RESNET = {"MODEL.ARCH": "i3d", "MODEL.MODEL_NAME": "ResNet", "DATA.INPUT_CHANNEL_NUM": [3]}
@@ -42,21 +43,26 @@ def test_an_unknown_choice_is_refused_with_the_known_ones(key):
 
 @pytest.mark.parametrize("key", [*LIMITS, *ABOVE])
 def test_a_number_out_of_its_limits_is_refused(key):
-    low = LIMITS[key][0] - 1 if key in LIMITS else ABOVE[key]
+    low = ABOVE[key] if key in ABOVE else LIMITS[key][0] - 1
     value = [low] if isinstance(dict(flatten(get_cfg()))[key], list) else low
     with pytest.raises(UserError, match=f"{key}: .* is out of range"):
         check_cfg(cfg_with({key: value}))
 
 
-@pytest.mark.parametrize("key", [key for key, limits in LIMITS.items() if limits[1] is not None])
+@pytest.mark.parametrize("key", [key for key, (_, high) in LIMITS.items() if high <= HIGHEST])
 def test_a_number_above_its_highest_is_refused(key):
-    with pytest.raises(UserError, match=f"{key}: 2.0 is out of range; give 0 to 1"):
-        check_cfg(cfg_with({key: 2}))
+    low, high = LIMITS[key]
+    above = high * 2 if not isinstance(high, float) else 10**30
+    span = f"{low} or more" if high == HIGHEST else f"{low} to {high}"
+    with pytest.raises(UserError, match=f"{key}: .* is out of range; give {span}"):
+        check_cfg(cfg_with({key: [above] if isinstance(dict(flatten(get_cfg()))[key], list) else above}))
 
 
 def another_value(key):
     default = dict(flatten(get_cfg()))[key]
-    return {bool: not default, str: "other", list: [7]}.get(type(default), 77)
+    if isinstance(default, list):
+        return ["other"] if key in TEXT_LIST_KEYS else [[7]] if key == "DATA.TRAIN_PCA_EIGVEC" else [7]
+    return {bool: not default, str: "other"}.get(type(default), 77)
 
 
 def keys_in(reasons):
@@ -73,6 +79,19 @@ def test_a_key_without_effect_is_refused_away_from_its_default(key):
 def test_a_key_that_changes_no_result_gives_a_warning(key, caplog):
     check_cfg(cfg_with({key: another_value(key)}))
     assert [f"{key}: {another_value(key)!r} has no effect here" in text for text in caplog.messages] == [True]
+
+
+@pytest.mark.parametrize("key", NEEDED)
+def test_a_key_that_needs_another_gives_a_warning_without_it(key, caplog):
+    condition, needed = NEEDED[key]
+    value = {"MULTIGRID.SHORT_CYCLE_FACTORS": [0.6], "MULTIGRID.LONG_CYCLE_FACTORS": [[1, 1]], "SOLVER.BETAS": [0, 0]}
+    changes = {key: value.get(key, another_value(key) if key != "SOLVER.DAMPENING" else 0.5)}
+    without = {True: False, "sub_batchnorm": "batchnorm", "sync_batchnorm": "batchnorm", "adam": "sgd", "sgd": "adam"}
+    check_cfg(cfg_with(changes, {condition: without.get(needed[0], "basic_transform")}))
+    assert [f"{key}: {changes[key]!r} has no effect with {condition}" in text for text in caplog.messages] == [True]
+    caplog.clear()
+    check_cfg(cfg_with(changes, {condition: needed[0]}))
+    assert not caplog.messages
 
 
 def test_the_defaults_give_no_warning(caplog):

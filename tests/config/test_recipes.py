@@ -73,14 +73,18 @@ def test_every_recipe_loads_without_data_or_a_gpu(path):
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_published_recipe_has_the_published_values(name):
-    assert flat(load_cfg(CONFIGS / name)) == {**TREE, **RECIPES[name]}
+    assert flat(load_cfg(CONFIGS / name)) == {
+        **TREE,
+        **RECIPES[name],
+        "OUTPUT_DIR": f"./runs/{pathlib.Path(name).stem}",
+    }
 
 
 @pytest.mark.parametrize("name", PAPER)
 def test_a_recipe_of_the_paper_and_its_multigrid_twin_differ_in_the_cycles_only(name):
     baseline, multigrid = flat(paper(name)), flat(paper(f"{name}_multigrid"))
     changed = {key for key in baseline if baseline[key] != multigrid[key]}
-    assert changed == {"MULTIGRID.LONG_CYCLE", "MULTIGRID.SHORT_CYCLE"}
+    assert changed == {"MULTIGRID.LONG_CYCLE", "MULTIGRID.SHORT_CYCLE", "OUTPUT_DIR"}
 
 
 @pytest.mark.parametrize(

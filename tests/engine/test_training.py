@@ -129,10 +129,9 @@ def test_a_bad_validation_video_is_left_out_and_counted(videos, tmp_path):
 def test_a_validation_without_a_readable_video_fails_after_the_checkpoint(videos, tmp_path):
     data = copy_with_bad_videos(videos, tmp_path / "data", 0)
     path = write_video(data / "bad.mp4", num_frames=12)
-    header, pictures = path.read_bytes().split(b"mdat", 1)
-    path.write_bytes(
-        header + b"mdat" + bytes(len(pictures.split(b"moov")[0]) - 4) + pictures[pictures.index(b"moov") - 4 :]
-    )
+    head, rest = path.read_bytes().split(b"mdat", 1)
+    end = rest.index(b"moov") - 4
+    path.write_bytes(head + b"mdat" + bytes(end) + rest[end:])
     (data / "val.csv").write_text(f"{path} 0\n")
     with pytest.raises(UserError, match="no video to evaluate"):
         train(tiny_cfg(data, tmp_path / "out", TRAIN__EVAL_PERIOD=1))

@@ -111,7 +111,8 @@ def test_only_slowfast_has_two_pathways():
         ("slow", {"RESNET__SPATIAL_STRIDES": [[0], [2], [2], [2]]}, r"RESNET.SPATIAL_STRIDES: .*numbers of 1 or more"),
         ("slow", {"RESNET__SPATIAL_STRIDES": [[1.5], [2], [2], [2]]}, r"RESNET.SPATIAL_STRIDES: .*whole numbers"),
         ("slow", {"NONLOCAL__GROUP": [[0], [1], [1], [1]]}, r"NONLOCAL.GROUP: .*numbers of 1 or more"),
-        ("slow", {"RESNET__SPATIAL_DILATIONS": [1, 1, 1, 1]}, r"RESNET.SPATIAL_DILATIONS: .*1 pathway"),
+        ("slow", {"RESNET__SPATIAL_DILATIONS": [1, 1, 1, 1]}, r"RESNET.SPATIAL_DILATIONS: .*give a list nested as"),
+        ("slow", {"RESNET__SPATIAL_DILATIONS": [[1, 1]] * 4}, r"RESNET.SPATIAL_DILATIONS: .*1 pathway"),
         ("slow", {"RESNET__NUM_BLOCK_TEMP_KERNEL": [[3, 3]] * 4}, r"RESNET.NUM_BLOCK_TEMP_KERNEL: .*1 pathway"),
         ("slowfast", {"SLOWFAST__FUSION_KERNEL_SZ": 4}, r"SLOWFAST.FUSION_KERNEL_SZ: 4 must be odd"),
         (

@@ -168,7 +168,10 @@ EMPTY = [[[], []]] * 2
         ({"MULTIGRID.LONG_CYCLE_DESIGN": "zigzag"}, r"LONG_CYCLE_DESIGN: 'zigzag' is not known; .* multi, single"),
         ({"MULTIGRID.LONG_CYCLE_FACTORS": []}, r"MULTIGRID.LONG_CYCLE_FACTORS: \[\] has no shape"),
         ({"MULTIGRID.LONG_CYCLE_FACTORS": [[0.5]]}, r"MULTIGRID.LONG_CYCLE_FACTORS: \[0.5\] must be \[time, space\]"),
-        ({"MULTIGRID.LONG_CYCLE_FACTORS": [0.5, 1]}, r"MULTIGRID.LONG_CYCLE_FACTORS: 0.5 must be \[time, space\]"),
+        (
+            {"MULTIGRID.LONG_CYCLE_FACTORS": [0.5, 1]},
+            r"LONG_CYCLE_FACTORS: \[0.5, 1\] does not fit; give a list nested as",
+        ),
         ({"MULTIGRID.LONG_CYCLE_FACTORS": [[2, 1]]}, r"MULTIGRID.LONG_CYCLE_FACTORS: \[2, 1\] .* at most 1"),
         ({"MULTIGRID.SHORT_CYCLE_FACTORS": [0, 1]}, r"MULTIGRID.SHORT_CYCLE_FACTORS: 0 must be above 0"),
         ({"SOLVER.MAX_EPOCH": 100}, r"SOLVER.STEPS: \[0, 94, 154, 196\] must .* stay below SOLVER.MAX_EPOCH 100"),

@@ -1,0 +1,112 @@
+"""Choices and ranges of values, as tables."""
+
+from math import inf
+
+from slowfast.errors import UserError
+
+CHOICES = {
+    "BN.NORM_TYPE": ("batchnorm", "sub_batchnorm", "sync_batchnorm"),
+    "DATA.ENSEMBLE_METHOD": ("sum", "max"),
+    "TRAIN.CHECKPOINT_TYPE": ("pytorch", "caffe2"),
+    "TEST.CHECKPOINT_TYPE": ("pytorch", "caffe2"),
+    "TEST.NUM_SPATIAL_CROPS": (1, 3),
+    "DIST_BACKEND": ("nccl", "gloo"),
+}
+
+HIGHEST = 1e9  # of numbers that need no lower limit
+
+# Lowest and highest value, also of each number in a list.
+LIMITS = {
+    "NUM_GPUS": (0, 1024),
+    "NUM_SHARDS": (1, 100_000),
+    "SHARD_ID": (0, 100_000),
+    "RNG_SEED": (0, 2**63 - 1),
+    "LOG_PERIOD": (1, HIGHEST),
+    "TRAIN.BATCH_SIZE": (1, 1_000_000),
+    "TRAIN.EVAL_PERIOD": (0, HIGHEST),
+    "TRAIN.CHECKPOINT_PERIOD": (0, HIGHEST),
+    "TEST.BATCH_SIZE": (1, 1_000_000),
+    "TEST.NUM_ENSEMBLE_VIEWS": (1, 10_000),
+    "BN.NUM_BATCHES_PRECISE": (1, HIGHEST),
+    "BN.NUM_SPLITS": (1, 1_000_000),
+    "BN.NUM_SYNC_DEVICES": (1, HIGHEST),
+    "BN.WEIGHT_DECAY": (0, 1000),
+    "BN.MOMENTUM": (0, 1),
+    "MULTIGRID.BN_BASE_SIZE": (1, 1_000_000),
+    "MULTIGRID.SHORT_CYCLE_FACTORS": (0, 1),
+    "MULTIGRID.EPOCH_FACTOR": (0, 1000),
+    "MULTIGRID.NUM_LONG_CYCLES": (1, 1000),
+    "MODEL.NUM_CLASSES": (1, 1_000_000),
+    "MODEL.DROPOUT_RATE": (0, 1),
+    "MODEL.FC_INIT_STD": (0, 1000),
+    "RESNET.WIDTH_PER_GROUP": (1, 10_000),
+    "RESNET.NUM_GROUPS": (1, 10_000),
+    "SLOWFAST.ALPHA": (1, 10_000),
+    "SLOWFAST.BETA_INV": (1, 10_000),
+    "SLOWFAST.FUSION_CONV_CHANNEL_RATIO": (1, 1000),
+    "SLOWFAST.FUSION_KERNEL_SZ": (1, 1000),
+    "DATA.SKIP_ROWS": (0, HIGHEST),
+    "DATA.NUM_FRAMES": (1, 10_000),
+    "DATA.SAMPLING_RATE": (1, 10_000),
+    "DATA.MAX_BAD_FRACTION": (0, 1),
+    "DATA.MAX_DECODE_SEC": (0, HIGHEST),
+    "DATA.MAX_PIXELS": (0, inf),
+    "DATA.TRAIN_JITTER_SCALES": (1, 10_000),
+    "DATA.TRAIN_CROP_SIZE": (1, 10_000),
+    "DATA.TEST_CROP_SIZE": (1, 10_000),
+    "DATA.INPUT_CHANNEL_NUM": (1, 1000),
+    "DATA_LOADER.NUM_WORKERS": (0, 1000),
+    "SOLVER.MAX_EPOCH": (0, 1_000_000),
+    "SOLVER.GAMMA": (0, HIGHEST),
+    "BN.EPSILON": (0, 1),
+    "DATA.TARGET_FPS": (-HIGHEST, 100_000),
+    "DATA.MEAN": (-HIGHEST, HIGHEST),
+    "DATA.STD": (0, HIGHEST),
+    "SOLVER.CLIP_GRAD_VAL": (0, HIGHEST),
+    "SOLVER.CLIP_GRAD_L2NORM": (0, HIGHEST),
+    "SOLVER.BASE_LR": (0, inf),
+    "SOLVER.LRS": (0, HIGHEST),
+    "SOLVER.COSINE_END_LR": (0, HIGHEST),
+    "SOLVER.WARMUP_START_LR": (0, HIGHEST),
+    "SOLVER.WARMUP_EPOCHS": (-HIGHEST, HIGHEST),
+    "SOLVER.STEPS": (0, HIGHEST),
+    "SOLVER.BETAS": (0, 1),
+    "SOLVER.DAMPENING": (0, 1),
+    "SOLVER.MOMENTUM": (0, 1),
+    "SOLVER.WEIGHT_DECAY": (0, 1000),
+}
+
+# Values must be above these.
+ABOVE = {
+    "SOLVER.MAX_EPOCH": 0,
+    "SOLVER.GAMMA": 0,
+    "BN.EPSILON": 0,
+    "MULTIGRID.EPOCH_FACTOR": 0,
+    "DATA.STD": 0,
+    "SOLVER.CLIP_GRAD_VAL": 0,
+    "SOLVER.CLIP_GRAD_L2NORM": 0,
+}
+
+
+def check_choices(values: dict) -> None:
+    """Refuse values that are not among a key's choices."""
+    for key, choices in CHOICES.items():
+        if values[key] not in choices:
+            raise UserError(f"{key}: {values[key]!r} is not known; choose one of {', '.join(map(str, choices))}")
+
+
+def check_limits(values: dict) -> None:
+    """Refuse numbers out of their limits."""
+    for key, least in ABOVE.items():
+        for value in _numbers(values[key]):
+            if value <= least:
+                raise UserError(f"{key}: {value!r} is out of range; give more than {least}")
+    for key, (low, high) in LIMITS.items():
+        for value in _numbers(values[key]):
+            if not low <= value <= high:
+                span = f"{low} or more" if high >= HIGHEST else f"{low} to {high}"
+                raise UserError(f"{key}: {value!r} is out of range; give {span}")
+
+
+def _numbers(value) -> list:
+    return value if isinstance(value, list) else [] if value is None else [value]

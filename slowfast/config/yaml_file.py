@@ -1,0 +1,135 @@
+"""Reading of YAML: every key once, numbers as they are written, and nothing that grows without bound."""
+
+import pathlib
+from collections.abc import Iterator
+
+import yaml
+
+from slowfast.errors import UserError
+
+MAX_BYTES = 1_000_000
+MAX_VALUES = 100_000  # after aliases are replaced by what they stand for
+MAX_DEPTH = 30
+
+# A part of PyYAML's messages, and the fix for that mistake.
+FIXES = {
+    "'\\t'": "indent with blanks instead of tabs",
+    "mapping values are not allowed": "write one key per line, and indent the keys of a section by the same amount",
+    "could not find expected ':'": "write 'KEY: value', with a blank after the colon",
+    "expected <block end>": "indent the keys of a section by the same amount",
+    "undefined alias": "put a word that starts with '*' in quotes",
+    "cannot start any token": "put text that starts with this character in quotes",
+    "expected ',' or": "close every bracket, and put commas between values",
+    "quoted scalar": "close every quotation mark",
+    "unacceptable character": "save the file as UTF-8 text, and check that it is a config",
+    "nested more than": "remove brackets, or an alias of a section in itself",
+    "aliases stand for": "use fewer aliases such as *name",
+    "unhashable key": "use text as the key",
+    "integer string conversion": "use a smaller number",
+    "expected a single document": "keep one config in a file, without '---' between its sections",
+    "constructor for the tag": "remove the tag that starts with '!'",
+}
+
+
+class _Loader(yaml.SafeLoader):
+    """PyYAML's safe loader, without the number formats of YAML 1.1 that surprise: 010 is 10, and 1:30 is text."""
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> object:
+        try:
+            return super().construct_object(node, deep)
+        except (ValueError, OverflowError) as error:
+            raise yaml.constructor.ConstructorError(None, None, str(error), node.start_mark) from None
+
+    def construct_plain_int(self, node: yaml.ScalarNode) -> object:
+        text = self.construct_scalar(node)
+        number = self.construct_yaml_int(node)
+        return number if str(number) == text.removeprefix("+") else text
+
+
+# A table of its own, as PyYAML makes for the constructors that are added to a class.
+_Loader.yaml_constructors = yaml.SafeLoader.yaml_constructors | {
+    "tag:yaml.org,2002:int": _Loader.construct_plain_int,
+    "tag:yaml.org,2002:timestamp": yaml.SafeLoader.construct_yaml_str,
+}
+
+
+def read_yaml(path: pathlib.Path) -> dict:
+    """Return the mapping in a YAML file."""
+    if path.is_dir():
+        raise UserError("is a folder; give the path of a YAML file in it after --cfg")
+    if not path.is_file():
+        raise FileNotFoundError(f"config file {path} does not exist; give the path of a YAML file after --cfg")
+    if path.stat().st_size > MAX_BYTES:
+        raise UserError(f"has {path.stat().st_size:,} bytes, which no config needs; give a YAML file after --cfg")
+    try:
+        values = parse_yaml(path.read_bytes())
+    except yaml.YAMLError as error:
+        raise UserError(f"cannot be read as YAML: {_explained(error)}") from None
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise UserError(
+            f"has a {type(values).__name__}; give sections such as 'TRAIN:' with indented keys, each as 'KEY: value'"
+        )
+    return values
+
+
+def parse_yaml(text: str | bytes) -> object:
+    """Return the value of a YAML document. Raises yaml.YAMLError for text that is not one."""
+    loader = _Loader(text)
+    try:
+        root = loader.get_single_node()
+        _check_size(root)
+        _check_unique(root)
+        return None if root is None else loader.construct_document(root)
+    except RecursionError:
+        raise yaml.YAMLError(f"it is nested more than {MAX_DEPTH} deep") from None
+    finally:
+        loader.dispose()
+
+
+def _check_size(root: yaml.Node | None) -> None:
+    """Raise YAMLError if a document is nested too deep, or its aliases make it too large."""
+    sizes: dict[int, int] = {}
+
+    def size(node: yaml.Node, depth: int) -> int:
+        if depth > MAX_DEPTH:
+            raise yaml.MarkedYAMLError(problem=f"it is nested more than {MAX_DEPTH} deep", problem_mark=node.start_mark)
+        if id(node) not in sizes:
+            sizes[id(node)] = 1 + sum(size(child, depth + 1) for child in _children(node))
+        return sizes[id(node)]
+
+    if root is not None and size(root, 0) > MAX_VALUES:
+        raise yaml.YAMLError(f"its aliases stand for more than {MAX_VALUES:,} values")
+
+
+def _check_unique(root: yaml.Node | None) -> None:
+    """Raise UserError if a document has a key twice, at any level. Keys that `<<` merges may be given again."""
+    pending, visited = [(root, "")], set()
+    lines: dict[str, int] = {}
+    while pending:
+        node, prefix = pending.pop()
+        if not isinstance(node, yaml.MappingNode) or id(node) in visited:
+            continue
+        visited.add(id(node))
+        for name, value in node.value:
+            key, line = f"{prefix}{name.value}", name.start_mark.line + 1
+            if key in lines:
+                first, second = sorted((lines[key], line))
+                raise UserError(f"{key} is given twice, in lines {first} and {second}; keep one of them")
+            lines[key] = line
+            pending.append((value, f"{key}."))
+
+
+def _children(node: yaml.Node) -> Iterator[yaml.Node]:
+    for child in node.value if isinstance(node, yaml.CollectionNode) else ():
+        yield from child if isinstance(child, tuple) else (child,)
+
+
+def _explained(error: yaml.YAMLError) -> str:
+    """Return the line, the problem and the fix of a YAML error."""
+    mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None) or str(error)
+    place = "" if mark is None else f"line {mark.line + 1}, column {mark.column + 1}: "
+    text = " ".join(f"{getattr(error, 'context', None) or ''} {problem}".split())
+    fix = next((fix for part, fix in FIXES.items() if part in text), "correct it")
+    return f"{place}{text}; {fix}"
