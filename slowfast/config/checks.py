@@ -141,6 +141,7 @@ LIMITS = {
 
 # Values must be above these.
 ABOVE = {
+    "DIST_TIMEOUT_MIN": 0,
     "SOLVER.MAX_EPOCH": 0,
     "SOLVER.GAMMA": 0,
     "BN.EPSILON": 0,
