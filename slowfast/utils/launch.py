@@ -30,6 +30,7 @@ logger = logging.getLogger(__name__)
 
 MAX_MESSAGE = 3000  # characters; a pipe passes so few on in one piece, even if several processes write
 GRACE_SEC = 120.0  # from a request to stop until the processes are ended
+END_SEC = 4.0  # from the failure of a process until the others are ended
 INTACT = "Earlier checkpoints are intact: the same command resumes from the last one"
 _launches = itertools.count()  # those of one program share a store
 
@@ -267,21 +268,15 @@ def _has_failure(processes: list[BaseProcess]) -> bool:
 
 def _end(processes: list[BaseProcess], requests: _Requests) -> list[int | None]:
     """Let the processes end by themselves, then end them. Return the exit codes of those that ended by themselves."""
-    _wait(processes, requests, 2.0)
-    codes = [process.exitcode for process in processes]
-    for end in (BaseProcess.terminate, BaseProcess.kill):
-        for process in _running(processes):
-            end(process)
-        _wait(processes, requests, 5.0)
-    return codes
-
-
-def _wait(processes: list[BaseProcess], requests: _Requests, seconds: float) -> None:
-    """Wait until all processes have ended, or some seconds; those that stop on request have until their time is up."""
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + END_SEC
     while (running := _running(processes)) and (requests.code or time.monotonic() < deadline):
         wait([process.sentinel for process in running], timeout=0.2)
         requests.check_time()
+    codes = [process.exitcode for process in processes]
+    for process in processes:
+        process.kill()
+        process.join()
+    return codes
 
 
 def _raise_first(codes: list[int | None], receiver: Connection, requested: int) -> None:
