@@ -150,5 +150,5 @@ def check_port(address: str, port: int) -> None:
             probe.bind(("", port))
         except OSError as error:
             raise UserError(
-                f"--init_method: {address} cannot be opened here ({error.strerror}); use another port"
+                f"--init_method: {address}: {error.strerror}; use another port, unless SHARD_ID 0 was started twice"
             ) from None
