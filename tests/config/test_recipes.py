@@ -17,6 +17,7 @@ PAPER = sorted(path.stem for path in (CONFIGS / "multigrid_paper").glob("*.yaml"
 NUM_VIDEOS = {"kinetics": 240_000, "ssv2": 169_000, "charades": 7_985}
 NEW_KEYS = {
     "DATA.MAX_BAD_FRACTION": 0.1,
+    "DIST_TIMEOUT_MIN": 30.0,
     "TEST.SKIP_BAD_VIDEOS": False,
     "MODEL.GLOBAL_POOL": False,
     "MULTIGRID.FINE_TUNE": True,
