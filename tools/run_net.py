@@ -5,8 +5,9 @@ import sys
 import traceback
 
 from slowfast.engine.launch import run
-from slowfast.utils.launch import INTERRUPTED, RankError
+from slowfast.utils.launch import RankError
 from slowfast.utils.parser import fail_cleanly, load_config, parse_args
+from slowfast.utils.stop import INTERRUPTED
 
 
 def main(argv: list[str] | None = None, with_training: bool = True, with_test: bool = True) -> None:

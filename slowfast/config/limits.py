@@ -21,6 +21,7 @@ LIMITS = {
     "NUM_SHARDS": (1, 100_000),
     "SHARD_ID": (0, 100_000),
     "RNG_SEED": (0, 2**63 - 1),
+    "DIST_TIMEOUT_MIN": (0, HIGHEST),
     "LOG_PERIOD": (1, HIGHEST),
     "TRAIN.BATCH_SIZE": (1, 1_000_000),
     "TRAIN.EVAL_PERIOD": (0, HIGHEST),
@@ -50,7 +51,7 @@ LIMITS = {
     "DATA.SAMPLING_RATE": (1, 10_000),
     "DATA.MAX_BAD_FRACTION": (0, 1),
     "DATA.MAX_DECODE_SEC": (0, HIGHEST),
-    "DATA.MAX_PIXELS": (0, inf),
+    "DATA.MAX_PIXELS": (0, 10**12),
     "DATA.TRAIN_JITTER_SCALES": (1, 10_000),
     "DATA.TRAIN_CROP_SIZE": (1, 10_000),
     "DATA.TEST_CROP_SIZE": (1, 10_000),
@@ -78,6 +79,7 @@ LIMITS = {
 
 # Values must be above these.
 ABOVE = {
+    "DIST_TIMEOUT_MIN": 0,
     "SOLVER.MAX_EPOCH": 0,
     "SOLVER.GAMMA": 0,
     "BN.EPSILON": 0,

@@ -90,8 +90,9 @@ def shuffle_dataset(loader: DataLoader, cur_epoch: int) -> None:
 
 
 def prepare_worker(worker: int) -> None:
-    """Use one thread, and leave Ctrl-C and SIGTERM to the main process."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Use one thread, and leave requests to stop to the main process."""
+    for number in (signal.SIGINT, signal.SIGUSR1, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     if hasattr(signal, "sigwaitinfo"):
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})

@@ -1,7 +1,9 @@
 """The entry point of a run: the training and the test of a config, in all its processes."""
 
 import logging
+import signal
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from itertools import zip_longest
 from pathlib import Path
 
@@ -12,8 +14,13 @@ from slowfast.engine.test_net import Testing, run_test
 from slowfast.engine.train_net import train
 from slowfast.engine.training import Training
 from slowfast.errors import UserError, errors_name
+from slowfast.utils.distributed import is_master
 from slowfast.utils.launch import launch
 from slowfast.utils.logging import quiet, setup_logging
+from slowfast.utils.placement import ignore_launcher, launched_by
+from slowfast.utils.rendezvous import shared_values
+from slowfast.utils.run_lock import run_lock
+from slowfast.utils.stop import handled, stop_at_once
 from slowfast.utils.training_checkpoint import check_files
 from slowfast.utils.world import World
 
@@ -36,17 +43,39 @@ def run(
         init_method: where several machines meet.
     """
     setup_logging()
+    if init_method:
+        ignore_launcher()
     named = list(zip_longest(cfgs, names))
-    for cfg, name in named:
-        with errors_name(name):
-            check(cfg, with_training, with_test)
-            check_devices(cfg)
-    check_separate([cfg for cfg, _ in named], names, with_training, with_test)
-    for cfg, name in named:
-        setup_logging()
-        with errors_name(name):
-            for job in _jobs(cfg, with_training, with_test):
-                launch(job, (cfg,), World.from_cfg(cfg), init_method, cfg.DIST_BACKEND)
+    with handled(stop_at_once, (signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)):
+        for cfg, name in named:
+            with errors_name(name):
+                check(cfg, with_training, with_test)
+                check_devices(cfg)
+        check_separate([cfg for cfg, _ in named], names, with_training, with_test)
+        for cfg, name in named:
+            setup_logging()
+            with errors_name(name), run_lock(cfg.OUTPUT_DIR) if holds_folder(cfg) else nullcontext():
+                for job in _jobs(cfg, with_training, with_test):
+                    start(job, cfg, init_method)
+
+
+def start(job: Callable[[CfgNode], object], cfg: CfgNode, init_method: str | None = None) -> None:
+    """Call `job(cfg)` in every process of `cfg`. All machines must agree on the config."""
+    world, place = World.from_cfg(cfg), launched_by()
+    if place and cfg.NUM_GPUS not in (0, place.local_size) and is_master():
+        logger.info(
+            "NUM_GPUS %d: %s started %d process(es) here instead", cfg.NUM_GPUS, place.launcher, place.local_size
+        )
+    launch(
+        *(job, (cfg,), world, init_method, cfg.DIST_BACKEND),
+        config=shared_values(cfg),
+        wait_minutes=cfg.DIST_TIMEOUT_MIN,
+    )
+
+
+def holds_folder(cfg: CfgNode) -> bool:
+    """Return whether this process locks OUTPUT_DIR: the one that starts the others, or rank 0 of a launcher."""
+    return is_master() and World.from_cfg(cfg).machine == 0
 
 
 def check(cfg: CfgNode, with_training: bool = True, with_test: bool = True) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from slowfast.config.node import CfgNode
 from slowfast.engine.evaluation import score_videos
-from slowfast.engine.guards import GracefulStop, Interrupted, LossGuard, require_finite_weights
+from slowfast.engine.guards import LossGuard, require_finite_weights
 from slowfast.engine.journal import Journal
 from slowfast.engine.position import Position, resume, save
 from slowfast.engine.training import Training, seed_everything
@@ -17,6 +17,7 @@ from slowfast.utils.config_file import write_config
 from slowfast.utils.distributed import device_for_rank, get_world_size, is_master
 from slowfast.utils.json_log import rewind_json_log
 from slowfast.utils.logging import setup_logging
+from slowfast.utils.stop import GracefulStop, Interrupted
 from slowfast.utils.training_meters import TimedIterator
 
 logger = logging.getLogger(__name__)
@@ -46,7 +47,7 @@ def train(cfg: CfgNode) -> None:
             learner.start_phase(leg.phase.bn_groups, leg.phase.bn_sync_ranks)
             for i in range(leg.first_iteration, leg.iterations):
                 if stop.requested():
-                    interrupt(training, position, journal, guard, leg, i)
+                    raise Interrupted(save_inside_epoch(training, position, journal, guard, leg, i), stop.code)
                 batch = next(batches)
                 seed_everything(cfg.RNG_SEED, position.done)
                 step = learner.step(batch, training.learning_rate(leg.position(i)))
@@ -56,11 +57,8 @@ def train(cfg: CfgNode) -> None:
             if leg.ends_epoch:
                 guard.check()
                 end_epoch(training, position, journal, leg)
-        is_stopped = stop.requested_at_last()
-    journal.close()
-    logger.info("training is done: %d iterations", position.done)
-    if is_stopped:
-        raise Interrupted("stopped after the last iteration: the training is complete, and nothing else was started")
+        journal.close()
+        logger.info("training is done: %d iterations", position.done)
 
 
 def end_epoch(training: Training, position: Position, journal: Journal, leg: Leg) -> None:
@@ -107,14 +105,16 @@ def evaluate_epoch(training: Training, position: Position, journal: Journal, leg
         keep_as_best(path)
 
 
-def interrupt(training: Training, position: Position, journal: Journal, guard: LossGuard, leg: Leg, i: int) -> None:
-    """Write a checkpoint before iteration `i` of `leg`, and end the program."""
+def save_inside_epoch(
+    training: Training, position: Position, journal: Journal, guard: LossGuard, leg: Leg, i: int
+) -> str:
+    """Write a checkpoint before iteration `i` of `leg`, and return a message for the user."""
     guard.check()
     require_finite_weights(training.learner.model, position.done)
     journal.close()
     training.learner.average_statistics()
     save(training, position, leg.epoch - 1, leg.position(i), journal.epoch_sums())
-    raise Interrupted(
+    return (
         f"stopped at epoch {leg.position(i):.3f}, after {position.done} iterations: the same command resumes from here"
         + ("" if training.cfg.TRAIN.AUTO_RESUME else " with TRAIN.AUTO_RESUME True")
     )

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from slowfast.errors import UserError
+from slowfast.utils.placement import launched_by
 
 TIMEOUT = timedelta(minutes=60)  # how long a rank waits for another, which may be writing files
 
@@ -36,7 +37,8 @@ def get_world_size() -> int:
 
 def is_master() -> bool:
     """Return whether this is rank 0, which writes files and logs."""
-    return get_rank() == 0
+    place = None if is_distributed() else launched_by()
+    return (place.rank if place else get_rank()) == 0
 
 
 def barrier() -> None:
@@ -71,15 +73,26 @@ def init_process_group(
 
     Without `gpus`, and on machines without CUDA, the processes use CPUs, which they share, and gloo.
     """
-    device = None
-    if uses_cuda(local_world_size if gpus else 0):
-        device = torch.device("cuda", local_rank)
-        torch.cuda.set_device(device)
-    else:
-        torch.set_num_threads(max(1, torch.get_num_threads() // local_world_size))
-        dist_backend = "gloo"
     rank, size = shard_id * local_world_size + local_rank, local_world_size * num_shards
-    dist.init_process_group(dist_backend, init_method, TIMEOUT, world_size=size, rank=rank, device_id=device)
+    device = use_device(local_rank, local_world_size, gpus)
+    dist.init_process_group(
+        backend_for(device, dist_backend), init_method, TIMEOUT, world_size=size, rank=rank, device_id=device
+    )
+
+
+def use_device(local_rank: int, local_size: int, gpus: bool) -> torch.device | None:
+    """Select and return the CUDA device of a process. On CPUs, which the processes share, return None."""
+    if not uses_cuda(local_size if gpus else 0):
+        torch.set_num_threads(max(1, torch.get_num_threads() // local_size))
+        return None
+    device = torch.device("cuda", local_rank % torch.cuda.device_count())  # a Slurm task may see its own device only
+    torch.cuda.set_device(device)
+    return device
+
+
+def backend_for(device: torch.device | None, asked: str) -> str:
+    """Return the backend for processes on `device`: `asked` on GPUs, and gloo on CPUs."""
+    return "gloo" if device is None else asked
 
 
 def all_gather(tensors: Sequence[Tensor]) -> list[Tensor]:
@@ -195,31 +208,33 @@ def _host_group() -> dist.ProcessGroup:
 
 
 class Agreement:
-    """A yes of any rank, which all ranks learn at the same call without waiting for one another.
+    """A request of any rank, which all ranks learn at the same call without waiting for one another.
 
-    Every rank calls `any(mine)` once per iteration. The answer is about the previous call, whose message has arrived
-    long ago; with one rank it is about this call.
+    Every rank calls `highest(mine)` once per iteration. The answer is about the previous call, whose message has
+    arrived long ago; with one rank it is about this call.
     """
 
     def __init__(self) -> None:
         self._pending: tuple[Tensor, dist.Work] | None = None
 
-    def any(self, mine: bool) -> bool:
-        """Send this rank's answer, and return whether any rank's answer at the previous call was yes."""
+    def highest(self, mine: int) -> int:
+        """Send this rank's number, 0 for no request, and return the highest number of the previous call."""
         if not is_distributed():
             return mine
         previous = self._pending
-        votes = torch.tensor([int(mine)])
-        self._pending = votes, dist.all_reduce(votes, group=_host_group(), async_op=True)
-        return previous is not None and self._receive(*previous)
+        votes = torch.tensor([mine])
+        self._pending = votes, dist.all_reduce(votes, dist.ReduceOp.MAX, group=_host_group(), async_op=True)
+        return 0 if previous is None else self._receive(*previous)
 
-    def finish(self) -> None:
-        """Wait for the last message, so that none is on its way when the processes end."""
-        if self._pending is not None:
-            self._receive(*self._pending)
-            self._pending = None
+    def settle(self, mine: int) -> int:
+        """Wait for all ranks and return the highest number of this last call and the one before it."""
+        before = self.highest(mine)
+        if self._pending is None:
+            return before
+        pending, self._pending = self._pending, None
+        return max(before, self._receive(*pending))
 
     @staticmethod
-    def _receive(votes: Tensor, work: dist.Work) -> bool:
+    def _receive(votes: Tensor, work: dist.Work) -> int:
         work.wait()
-        return bool(votes.item())
+        return int(votes.item())

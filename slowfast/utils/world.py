@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from slowfast.config.node import CfgNode
 from slowfast.errors import UserError
+from slowfast.utils.placement import launched_by
 
 
 @dataclass(frozen=True)
@@ -27,8 +28,22 @@ class World:
 
     @classmethod
     def from_cfg(cls, cfg: CfgNode) -> "World":
-        """Return NUM_GPUS processes (0: one, on the CPU) on each of NUM_SHARDS machines."""
-        return cls(max(cfg.NUM_GPUS, 1), cfg.NUM_SHARDS, cfg.SHARD_ID, cfg.NUM_GPUS > 0)
+        """Return NUM_GPUS processes (0: one, on the CPU) on each of NUM_SHARDS machines.
+
+        The processes that torchrun or srun started are taken instead if there are any. NUM_SHARDS then still multiplies
+        the batch, so that a recipe means the same training under every launcher, and NUM_GPUS asks for GPUs or CPUs.
+        """
+        place = launched_by()
+        if place is None:
+            return cls(max(cfg.NUM_GPUS, 1), cfg.NUM_SHARDS, cfg.SHARD_ID, cfg.NUM_GPUS > 0)
+        if place.size % cfg.NUM_SHARDS:
+            raise UserError(
+                f"NUM_SHARDS: {cfg.NUM_SHARDS} does not divide the {place.size} processes of {place.launcher}; set "
+                f"NUM_SHARDS 1 and TRAIN.BATCH_SIZE to the clips of all processes, now "
+                f"{cfg.NUM_SHARDS * cfg.TRAIN.BATCH_SIZE}"
+            )
+        processes = place.size // cfg.NUM_SHARDS
+        return cls(processes, cfg.NUM_SHARDS, place.rank // processes, cfg.NUM_GPUS > 0)
 
     @property
     def size(self) -> int:

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from slowfast.engine.bad_videos import append_bad_videos
-from slowfast.engine.guards import GracefulStop, LossGuard, require_finite_weights
+from slowfast.engine.guards import LossGuard, require_finite_weights
 from slowfast.engine.precise_bn import fresh_batches, update_statistics
 from slowfast.engine.precision import Precision
 from slowfast.engine.progress import Progress
@@ -15,6 +15,7 @@ from slowfast.errors import UserError
 from slowfast.multigrid import Phase, Schedule, Shape, SubBatchNorm3d
 from slowfast.utils.distributed import get_rank, get_world_size
 from slowfast.utils.launch import launch
+from slowfast.utils.stop import GracefulStop
 from slowfast.utils.world import World
 from tests.engine.tiny import SYNTHETIC, Synthetic, tiny_cfg
 
@@ -71,13 +72,29 @@ def test_statistics_that_are_not_finite_are_refused_by_name():
         require_finite_weights(model, 7)
 
 
-def test_the_first_signal_requests_a_stop_and_handlers_are_restored():
-    before = signal.getsignal(signal.SIGINT)
-    with GracefulStop() as stop:
+def ask_to_stop(stop, number):
+    with stop:
         assert not stop.requested()
-        os.kill(os.getpid(), signal.SIGINT)
-        assert stop.requested()
-    assert signal.getsignal(signal.SIGINT) is before
+        os.kill(os.getpid(), number)
+
+
+CODES = {signal.SIGINT: 130, signal.SIGTERM: 75, signal.SIGUSR1: 75, signal.SIGHUP: 75}
+
+
+@pytest.mark.parametrize(("number", "code"), CODES.items())
+def test_the_first_signal_requests_a_stop_and_handlers_are_restored(number, code):
+    before, stop = signal.getsignal(number), GracefulStop()
+    with pytest.raises(SystemExit) as end:
+        ask_to_stop(stop, number)
+    assert stop.requested()
+    assert end.value.code == stop.code == code
+    assert signal.getsignal(number) is before
+
+
+def test_a_stop_that_is_requested_after_the_last_iteration_ends_the_program():
+    with pytest.raises(SystemExit) as end:
+        ask_to_stop(GracefulStop(), signal.SIGTERM)
+    assert end.value.code == 75
 
 
 def test_random_numbers_are_a_function_of_the_position_in_training():

@@ -32,13 +32,13 @@ def _talk(folder):
     torch.distributed.all_reduce(total, group=group)
     assert total == {0: 1, 1: 1, 2: 5, 3: 5}[rank]
     agreement = du.Agreement()
-    answers = [agreement.any(rank == 2 and call == 1) for call in range(4)]
-    agreement.finish()
-    assert answers == [False, False, True, False]
+    answers = [agreement.highest(7 if rank == 2 and call == 1 else 0) for call in range(4)]
+    assert answers == [0, 0, 7, 0]
+    assert agreement.settle(5 if rank == 1 else 0) == 5
     (folder / str(rank)).touch()
 
 
-def test_four_processes_communicate_and_learn_of_a_yes_one_call_later(tmp_path):
+def test_four_processes_communicate_and_learn_of_a_request_one_call_later(tmp_path):
     launch(_talk, (tmp_path,), World(4))
     assert len(list(tmp_path.iterdir())) == 4
 

@@ -1,0 +1,101 @@
+"""Runs under torchrun and srun, and requests to stop that a launcher has to enforce."""
+
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from slowfast.engine.launch import run
+from slowfast.utils import launch as launcher
+from slowfast.utils.distributed import barrier, get_rank
+from slowfast.utils.launch import RankError, launch
+from slowfast.utils.world import World
+from tests.engine.tiny import command, finish, losses, start, tiny_cfg
+
+SHORT = {"SOLVER__MAX_EPOCH": 1, "SOLVER__STEPS": [0], "TRAIN__EVAL_PERIOD": 1}
+
+
+@pytest.fixture(scope="module")
+def two_processes(videos, tmp_path_factory):
+    """The losses of two processes that the program starts itself."""
+    output = tmp_path_factory.mktemp("two")
+    run(tiny_cfg(videos, output, NUM_GPUS=2, **SHORT))
+    return losses(output)
+
+
+def torchrun(*options: str) -> list[str]:
+    return [sys.executable, "-m", "torch.distributed.run", *options]
+
+
+def test_torchrun_starts_one_run_with_the_losses_of_as_many_own_processes(videos, two_processes, tmp_path):
+    words = command(videos, tmp_path, **SHORT, TEST__ENABLE=True)[1:]
+    code, text = finish(start([*torchrun("--standalone", "--nproc_per_node", "2"), *words]))
+    assert code == 0, text
+    assert text.count("training is done: 3 iterations") == text.count("tested 6 videos") == 1
+    assert losses(tmp_path) == two_processes
+
+
+def test_the_tasks_of_srun_are_one_run(videos, two_processes, tmp_path, monkeypatch):
+    words = command(videos, tmp_path, **SHORT)
+    for name, value in {"SLURM_NTASKS": "2", "SLURM_NODELIST": "localhost", "SLURM_JOB_ID": str(os.getpid())}.items():
+        monkeypatch.setenv(name, value)
+    tasks = []
+    for rank in "01":
+        monkeypatch.setenv("SLURM_PROCID", rank)
+        monkeypatch.setenv("SLURM_LOCALID", rank)
+        tasks.append(start(words))
+    results = [finish(task) for task in tasks]
+    assert [code for code, _ in results] == [0, 0], results
+    assert losses(tmp_path) == two_processes
+
+
+def wait_for_ever(folder: Path):
+    """Rank 0 waits in a collective, as a rank does whose peer is stuck."""
+    (folder / str(get_rank())).write_text(str(os.getpid()))
+    if get_rank() == 1:
+        os.kill(os.getpid(), signal.SIGSTOP)
+    barrier()
+
+
+def ask(folder: Path, *numbers: signal.Signals):
+    """Send signals to this process when both ranks are there."""
+
+    def send():
+        while len(list(folder.iterdir())) < 2:
+            time.sleep(0.05)
+        for number in numbers:
+            time.sleep(0.5)
+            os.kill(os.getpid(), number)
+
+    threading.Thread(target=send, daemon=True).start()
+
+
+@pytest.mark.parametrize(
+    ("numbers", "grace", "code"),
+    [([signal.SIGINT, signal.SIGINT], 120.0, 130), ([signal.SIGTERM], 1.0, 75)],
+)
+def test_a_stuck_run_ends_after_a_second_request_or_some_time(numbers, grace, code, tmp_path, monkeypatch, capfd):
+    monkeypatch.setattr(launcher, "GRACE_SEC", grace)
+    ask(tmp_path, *numbers)
+    with pytest.raises(SystemExit) as end:
+        launch(wait_for_ever, (tmp_path,), World(2))
+    assert end.value.code == code
+    text = capfd.readouterr().err
+    assert "asking 2 processes to save and stop" in text
+    assert "ending them" in text
+
+
+def abort():
+    if get_rank() == 1:
+        os.kill(os.getpid(), signal.SIGABRT)
+    barrier()
+
+
+def test_another_signal_than_sigkill_is_not_taken_for_a_lack_of_memory():
+    with pytest.raises(RankError, match="rank 1 was ended by SIGABRT. Earlier") as error:
+        launch(abort, (), World(2))
+    assert "Traceback" not in str(error.value)
