@@ -20,6 +20,7 @@ from slowfast.models.summary import log_model_info
 from slowfast.multigrid import Leg, Schedule, ShortCycleBatchSampler, build_plan
 from slowfast.optim.lr_policy import learning_rate
 from slowfast.utils.distributed import get_rank, is_master
+from slowfast.visualization.plan import plan_warnings
 
 logger = logging.getLogger(__name__)
 
@@ -83,6 +84,8 @@ class Training:
             *(len(self.train_set), progress.world_size, self.learner.device.type),
             *(self.schedule.total_epochs, progress.total_iterations, f"{progress.total_clips:,}"),
         )
+        for warning in plan_warnings(self.schedule, progress.legs):
+            logger.warning(warning)
         if empty := progress.total_epochs - len(progress.iterations_of_epoch):
             logger.warning(
                 "%d of %d epochs have no iteration, since a batch takes more clips than there are videos: "
