@@ -19,6 +19,7 @@ import os
 import shutil
 import sys
 import time
+from collections.abc import Callable
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -97,6 +98,9 @@ class Look(NamedTuple):
     background: np.ndarray  # H+2m x W+2m x 3 uint8, m pixels of margin for the camera's shake
     shake_px: np.ndarray  # num_frames x 2 (x, y), integer pixels
     sprites: list[Sprite]
+
+
+DrawLook = Callable[[np.random.Generator], Look]
 
 
 def states(motion: Motion, rng: np.random.Generator, times_sec: np.ndarray, extent: tuple) -> States:
@@ -206,9 +210,9 @@ def wrapped(start: int, length: int, period: int):
         done += count
 
 
-def render(motion: Motion, seed: tuple):
+def render(motion: Motion, seed: tuple, draw: DrawLook = draw_look):
     """Yield the look of one video, then its frames, H x W x 3 uint8 RGB. The look does not depend on the motion."""
-    look = draw_look(np.random.default_rng([*seed, 0]))
+    look = draw(np.random.default_rng([*seed, 0]))
     yield look
     short = min(look.height, look.width)
     extent = (look.width / short, look.height / short)
@@ -239,9 +243,9 @@ def encoder_options(look: Look) -> dict[str, str]:
     return {"preset": "ultrafast", "tune": "fastdecode", "g": "12", **constant}
 
 
-def write_video(path: str, motion: Motion, seed: tuple) -> None:
+def write_video(path: str, motion: Motion, seed: tuple, draw: DrawLook = draw_look) -> None:
     """Render one video and encode it on one thread, so that the bytes repeat."""
-    frames = render(motion, seed)
+    frames = render(motion, seed, draw)
     look = next(frames)
     with av.open(path, "w") as container:
         stream = container.add_stream("libx264", rate=Fraction(look.fps), options=encoder_options(look))
@@ -265,8 +269,8 @@ def plan_split(split: str, per_class: int, seed: int) -> list:
 def write_row(task: tuple) -> None:
     """Write one video of the plan, in a worker process."""
     cv2.setNumThreads(1)
-    root, (path, label, seed) = task
-    write_video(os.path.join(root, path), list(MOTIONS.values())[label], seed)
+    root, (path, label, seed), draw = task
+    write_video(os.path.join(root, path), list(MOTIONS.values())[label], seed, draw)
 
 
 def write_lists(root: str, plan: dict) -> None:
@@ -290,13 +294,16 @@ def is_complete(out: str, arguments: dict) -> bool:
     return False
 
 
-def make(out: str, per_class: dict, seed: int = 0, workers: int = 1) -> bool:
+def make(out: str, per_class: dict, seed: int = 0, workers: int = 1, draw: DrawLook = draw_look) -> bool:
     """Make the data set at OUT unless it exists, and return whether it was made.
 
     Args:
         per_class: videos per class, for each of SPLITS.
+        draw: draws what does not depend on the class; a function of a module, so that worker processes find it.
     """
     arguments = {"version": VERSION, "seed": seed, "per_class": per_class}
+    if draw is not draw_look:
+        arguments["look"] = draw.__name__
     if is_complete(out, arguments):
         return False
     part = out.rstrip(os.sep) + ".part"  # written here, then renamed: OUT is never incomplete
@@ -304,7 +311,7 @@ def make(out: str, per_class: dict, seed: int = 0, workers: int = 1) -> bool:
     plan = {split: plan_split(split, per_class[split], seed) for split in SPLITS}
     for split in SPLITS:
         os.makedirs(os.path.join(part, "videos", split))
-    tasks = [(part, row) for rows in plan.values() for row in rows]
+    tasks = [(part, row, draw) for rows in plan.values() for row in rows]
     if workers > 1:
         with multiprocessing.Pool(workers) as pool:
             show_progress(pool.imap_unordered(write_row, tasks, chunksize=4), len(tasks))

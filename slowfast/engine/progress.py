@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
 
-from slowfast.multigrid import Leg, remaining
+from slowfast.multigrid import Leg, iterations_until, remaining
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Progress:
 
     def iterations_until(self, position: float) -> int:
         """Return the number of iterations that begin before an exact epoch."""
-        return sum(min(leg.iterations, max(0, _iterations_until(leg, position))) for leg in self.legs)
+        return iterations_until(self.legs, position)
 
     def iterations_through(self, epoch: int) -> int:
         """Return the number of iterations up to the end of `epoch`."""
@@ -85,8 +85,3 @@ class Progress:
             return self.is_last(epoch)
         before = max((e for e in self.iterations_of_epoch if e < epoch), default=-1)
         return (epoch + 1) // period > (before + 1) // period
-
-
-def _iterations_until(leg: Leg, position: float) -> int:
-    share = (position - leg.start) / (leg.end - leg.start)
-    return ceil(round(share * leg.iterations, 6))

@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from slowfast.config.node import CfgNode
+from slowfast.engine.chance import ChanceGuard
 from slowfast.engine.evaluation import score_videos
 from slowfast.engine.guards import LossGuard, require_finite_weights
 from slowfast.engine.journal import Journal
@@ -38,7 +39,7 @@ def train(cfg: CfgNode) -> None:
     legs = training.progress.remaining(position.done)
     batches = TimedIterator(training.batches(legs))
     journal = Journal(cfg, training.progress, learner.device, batches, position.done, position.epoch_sums)
-    guard = LossGuard()
+    guard, chance = LossGuard(), ChanceGuard(training.progress.legs, cfg.DATA.MULTI_LABEL)
     if position.evaluation_due and training.val_set is not None:
         evaluate_epoch(training, position, journal, training.progress.last_leg(position.done))
 
@@ -52,6 +53,7 @@ def train(cfg: CfgNode) -> None:
                 seed_everything(cfg.RNG_SEED, position.done)
                 step = learner.step(batch, training.learning_rate(leg.position(i)))
                 guard.watch(step.loss, position.done)
+                chance.watch(leg, i, step)
                 journal.iteration(leg, i, step, batch["bad"])
                 position.done += 1
             if leg.ends_epoch:

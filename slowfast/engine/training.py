@@ -23,6 +23,7 @@ from slowfast.optim.lr_policy import learning_rate
 from slowfast.optim.rates import log_rates
 from slowfast.utils.distributed import get_rank, is_master
 from slowfast.utils.label_order import class_names_of
+from slowfast.visualization.plan import plan_warnings
 
 logger = logging.getLogger(__name__)
 
@@ -101,6 +102,8 @@ class Training:
             *(self.schedule.total_epochs, progress.total_iterations, f"{progress.total_clips:,}"),
         )
         log_rates(self.cfg, self.schedule, self.learning_rate)
+        for warning in plan_warnings(self.schedule, progress.legs):
+            logger.warning(warning)
         if empty := progress.total_epochs - len(progress.iterations_of_epoch):
             logger.warning(
                 "%d of %d epochs have no iteration, since a batch takes more clips than there are videos: "

@@ -2,7 +2,7 @@
 
 from slowfast.multigrid.batch_norm import SubBatchNorm3d, average_statistics, convert, regroup
 from slowfast.multigrid.build import build_baseline, build_plan, build_schedule
-from slowfast.multigrid.plan import Leg, Phase, Schedule, Shape, ShapeCycle, remaining
+from slowfast.multigrid.plan import Leg, Phase, Schedule, Shape, ShapeCycle, iterations_until, remaining
 from slowfast.multigrid.sampler import ClipIndex, ShortCycleBatchSampler
 from slowfast.multigrid.schedule import Multigrid, Recipe, baseline_schedule, multigrid_schedule
 
@@ -23,6 +23,7 @@ __all__ = [
     "build_plan",
     "build_schedule",
     "convert",
+    "iterations_until",
     "multigrid_schedule",
     "regroup",
     "remaining",

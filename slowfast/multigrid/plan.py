@@ -159,6 +159,16 @@ def remaining(legs: Iterable[Leg], iterations_done: int) -> tuple[Leg, ...]:
     return ()
 
 
+def iterations_until(legs: Iterable[Leg], position: float) -> int:
+    """Return the number of iterations of a plan that begin before an exact epoch."""
+    return sum(min(leg.iterations, max(0, _begun(leg, position))) for leg in legs)
+
+
+def _begun(leg: Leg, position: float) -> int:
+    share = (position - leg.start) / (leg.end - leg.start)
+    return ceil(round(share * leg.iterations, 6))
+
+
 def _nearest(iterations: float) -> int:
     """Round half to even, after removing float noise: 2.4999999 counts as 2.5."""
     return round(round(iterations, 3))

@@ -250,3 +250,36 @@ def test_a_stage_without_epochs_gives_a_warning(caplog):
 def test_the_baseline_of_a_multigrid_recipe_accepts_every_norm_type():
     changes = {"BN__NORM_TYPE": "sync_batchnorm", "BN__NUM_SYNC_DEVICES": 4, "TRAIN__BATCH_SIZE": 12, "NUM_GPUS": 6}
     assert build_baseline(config(**changes)).phases[0].bn_sync_ranks == 1
+
+
+def test_a_schedule_with_enough_updates_has_no_warning():
+    assert describe(config())["warnings"] == []
+
+
+def test_a_schedule_and_a_warm_up_with_few_updates_are_warned_of_with_their_numbers():
+    plan = describe(config(TRAIN__BATCH_SIZE=8, NUM_GPUS=1, SOLVER__WARMUP_EPOCHS=9.0), 100)
+    short, warmup = plan["warnings"]
+    assert f"the training has {plan['multigrid']['iterations']} iterations, fewer than about 1,000" in short
+    assert "SOLVER.MAX_EPOCH" in short
+    assert f"the warm-up to 8 times the base rate has {plan['warmup_iterations']} iterations" in warmup
+    assert "SOLVER.WARMUP_EPOCHS" in warmup
+    assert plan_table(plan).splitlines()[-2:] == [f"warning         {text}" for text in plan["warnings"]]
+
+
+@pytest.mark.parametrize(
+    ("changes", "warns"),
+    [
+        ({}, True),  # multigrid starts at a raised rate
+        (OFF, False),  # a plain recipe may start at its base rate
+        (OFF | {"SOLVER.WARMUP_EPOCHS": 0.005}, True),
+    ],
+)
+def test_a_warm_up_is_needed_where_there_is_one_or_the_rate_is_raised(changes, warns):
+    plan = describe(with_keys({"SOLVER.WARMUP_EPOCHS": 0.0} | changes))
+    assert [text for text in plan["warnings"] if "warm-up" in text] == plan["warnings"]
+    assert bool(plan["warnings"]) == warns
+
+
+def test_the_iterations_of_a_warm_up_are_those_that_begin_in_it():
+    plan = describe(with_keys(OFF | {"SOLVER.WARMUP_EPOCHS": 2.0}), 640)
+    assert plan["warmup_iterations"] == 20

@@ -1,0 +1,98 @@
+"""Warn of shapes of clips on which the network learns nothing."""
+
+import logging
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from slowfast.engine.learner import Step
+from slowfast.multigrid import Leg, Phase, Shape
+from slowfast.utils.distributed import all_reduce_sum, get_world_size
+from slowfast.visualization.plan import phase_iterations
+
+logger = logging.getLogger(__name__)
+
+AT_CHANCE = 0.98  # a mean loss of this share of chance, or more, shows no learning
+MIN_CLIPS = 100  # of a shape: the mean loss of fewer varies too much
+MIN_CLIPS_PER_CLASS = 10  # the frequencies of the classes in fewer are too uneven
+
+
+def chance_loss(frequencies: Iterable[float], multi_label: bool = False) -> float:
+    """Return the loss of scores that only know how frequent each class is.
+
+    This is ln K for K equally frequent classes, and less for others. With `multi_label` every class has a decision of
+    its own, and the loss is the mean over classes.
+    """
+    p = torch.tensor(list(frequencies), dtype=torch.float64)
+    if multi_label:
+        return (torch.special.entr(p) + torch.special.entr(1 - p)).mean().item()
+    return torch.special.entr(p).sum().item()
+
+
+def shapes_at_chance(losses: Mapping[Shape, float], clips: Mapping[Shape, int], chance: float) -> dict[Shape, float]:
+    """Return those of the mean `losses` that are at chance. Shapes with few clips are not judged."""
+    return {shape: loss for shape, loss in losses.items() if clips[shape] >= MIN_CLIPS and loss >= AT_CHANCE * chance}
+
+
+class ChanceGuard:
+    """Warns at the end of a phase in whose second half the training loss of a shape was still at chance.
+
+    The sums stay on the device, and ranks add theirs only at the end of a phase. A phase in which a training was
+    stopped and resumed is not judged, since the sums of its first part are gone.
+
+    Args:
+        legs: the plan of the entire training.
+        multi_label: a clip has a set of classes.
+    """
+
+    def __init__(self, legs: Sequence[Leg], multi_label: bool = False):
+        self._iterations, self._multi_label = phase_iterations(legs), multi_label
+        self._start(None)
+
+    def watch(self, leg: Leg, i: int, step: Step) -> None:
+        """Count iteration `i` of `leg`, and judge its phase if this is the last one. All ranks call this together."""
+        if leg.phase != self._phase:
+            self._start(leg.phase)
+        self._done += 1
+        if 2 * self._done > self._iterations[leg.phase]:
+            self._add(leg.shape(i), step)
+        if self._done == self._iterations[leg.phase]:
+            self._judge(leg.phase)
+
+    def _start(self, phase: Phase | None) -> None:
+        self._phase, self._done = phase, 0
+        self._losses: dict[Shape, Tensor] = {}
+        self._steps: Counter[Shape] = Counter()
+        self._labels = torch.zeros(())
+
+    def _add(self, shape: Shape, step: Step) -> None:
+        self._losses[shape] = self._losses.get(shape, 0) + step.loss
+        self._steps[shape] += 1
+        self._labels = self._labels + class_counts(step.labels, step.scores.shape[1])
+
+    def _judge(self, phase: Phase) -> None:
+        world, shapes = get_world_size(), list(self._losses)
+        sums = all_reduce_sum(torch.stack([self._losses[shape] for shape in shapes])).tolist()
+        losses = {shape: total / (self._steps[shape] * world) for shape, total in zip(shapes, sums, strict=True)}
+        clips = {shape: self._steps[shape] * shape.batch_size * world for shape in shapes}
+        counts, total_clips = all_reduce_sum(self._labels).tolist(), sum(clips.values())
+        chance = chance_loss((count / total_clips for count in counts), self._multi_label)
+        stuck = shapes_at_chance(losses, clips, chance)
+        if stuck and total_clips >= MIN_CLIPS_PER_CLASS * len(counts):
+            logger.warning(
+                "from epoch %.2f to %.2f the training loss did not fall below chance, %.3g, for clips of %s: they may "
+                "not show what distinguishes the classes, or the rate may be too high; lower SOLVER.BASE_LR, raise "
+                "SOLVER.WARMUP_EPOCHS or, with multigrid, use fewer shapes in MULTIGRID.LONG_CYCLE_FACTORS",
+                *(phase.start_epoch, phase.end_epoch, chance),
+                ", ".join(f"{s.frames} x {s.crop} px (loss {loss:.3g})" for s, loss in stuck.items()),
+            )
+
+
+def class_counts(labels: Tensor, num_classes: int) -> Tensor:
+    """Return how often each class occurs in labels: numbers, N, or shares of every class, N x K."""
+    if labels.is_floating_point():
+        return labels.sum(0)
+    ones = torch.ones(len(labels), device=labels.device)
+    return torch.zeros(num_classes, device=labels.device).index_add(0, labels, ones)
