@@ -77,7 +77,7 @@ def make_scratch(folder: Path) -> Path:
 
 def shrink(recipe: dict) -> dict:
     """Return a recipe for a small network, small clips and few epochs, on the CPU."""
-    solver = recipe["SOLVER"]
+    solver, pathways = recipe["SOLVER"], len(recipe["RESNET"]["NUM_BLOCK_TEMP_KERNEL"][0])
     epochs = 4 if "STEPS" in solver else 1  # multigrid needs an iteration for every shape of every stage
     scale = epochs / solver["MAX_EPOCH"]
     scaled = {"MAX_EPOCH": epochs, "WARMUP_EPOCHS": scale * solver.get("WARMUP_EPOCHS", 0)}
@@ -85,7 +85,9 @@ def shrink(recipe: dict) -> dict:
     changes = {
         "DATA": {"NUM_FRAMES": min(16, recipe["DATA"]["NUM_FRAMES"]), "TRAIN_CROP_SIZE": 64, "TEST_CROP_SIZE": 64}
         | {"TRAIN_JITTER_SCALES": [66, 76]},
-        "RESNET": {"WIDTH_PER_GROUP": 8},
+        "RESNET": {"DEPTH": 18, "TRANS_FUNC": "basic_transform", "WIDTH_PER_GROUP": 8}
+        | {"NUM_BLOCK_TEMP_KERNEL": [[2] * pathways] * 4},
+        "NONLOCAL": {"LOCATION": [[[]] * pathways] * 4},
         "SOLVER": scaled,
         "TRAIN": {"BATCH_SIZE": 2},
         "TEST": {"BATCH_SIZE": 4, "NUM_ENSEMBLE_VIEWS": 1, "NUM_SPATIAL_CROPS": 1},

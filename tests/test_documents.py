@@ -75,10 +75,9 @@ def test_a_block_runs_as_written(block, copy):
 
 def test_every_file_that_a_block_shows_is_used_by_a_command():
     named = [block for block in blocks() if block.file]
-    commands = [(block.document, block.text) for block in RUN if block.language == "bash"]
-    assert not [
-        str(block) for block in named if not any(block.file in text for d, text in commands if d == block.document)
-    ]
+    commands = {path: "".join(block.text for block in RUN if block.document == path) for path in DOCUMENTS}
+    assert named
+    assert not [str(block) for block in named if block.file not in commands[block.document]]
 
 
 def test_every_block_has_a_language_and_no_placeholder_in_it():
