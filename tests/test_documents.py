@@ -2,6 +2,7 @@
 
 import os
 import re
+import runpy
 import shutil
 import socket
 import subprocess
@@ -13,7 +14,9 @@ import pytest
 from slowfast.config.defaults import get_cfg
 from slowfast.config.load import load_cfg
 from slowfast.config.node import flatten
+from slowfast.engine.schedule import build_baseline, build_schedule
 from slowfast.models import MODEL_REGISTRY
+from slowfast.multigrid import build_plan
 from tests.documents import DOCUMENTS, ROOT, Block, blocks, make_scratch, prose
 
 LANGUAGES = {"bash", "python", "yaml", "text"}
@@ -172,3 +175,31 @@ def test_the_other_checkpoints_of_the_zoo_are_configs_too():
     text = prose(ROOT / "MODEL_ZOO.md")
     for suffix in re.findall(r"`(_\d+_\d+)`", text):
         assert (ROOT / f"configs/Kinetics/c2/SLOWFAST_8x8_R101{suffix}.yaml").exists()
+
+
+def test_the_printed_plan_is_what_the_plan_tool_prints(monkeypatch, capsys):
+    printed = re.compile(r"(configs/\S+\.yaml): ([\d,]+) videos")
+    plans = [(block, match) for block in blocks() if (match := printed.match(block.text))]
+    assert plans
+    for block, (config, videos) in ((block, match.groups()) for block, match in plans):
+        command = ["multigrid_plan.py", "--cfg", config, "--num-videos", videos.replace(",", "")]
+        monkeypatch.chdir(ROOT)
+        monkeypatch.setattr(sys, "argv", command)
+        runpy.run_path("tools/multigrid_plan.py", run_name="__main__")
+        assert [line.split() for line in capsys.readouterr().out.splitlines()] == [
+            line.split() for line in block.text.splitlines()
+        ]
+
+
+def test_the_planned_savings_of_the_papers_recipes_are_those_of_the_configs():
+    text = prose(ROOT / "projects/multigrid/README.md").split("\n## The paper's settings\n")[1]
+    table = re.findall(r"`(\w+_multigrid\.yaml)` \| ([\d.]+) x", text)
+    assert {file for file, _ in table} == {
+        path.name for path in (ROOT / "configs/multigrid_paper").glob("*_multigrid*")
+    }
+    for file, planned in table:
+        cfg = load_cfg(ROOT / "configs/multigrid_paper" / file)
+        videos = {"kinetics": 240_000, "ssv2": 169_000, "charades": 7_985}[cfg.TRAIN.DATASET]
+        schedules = build_schedule(cfg), build_baseline(cfg)
+        after, before = (sum(leg.iterations for leg in build_plan(s, videos, cfg.NUM_GPUS)) for s in schedules)
+        assert f"{before / after:.2f}" == planned, file
