@@ -6,15 +6,20 @@ import traceback
 
 from slowfast.engine.launch import run
 from slowfast.utils.launch import RankError
-from slowfast.utils.parser import fail_cleanly, load_config, parse_args
+from slowfast.utils.parser import argument_parser, fail_cleanly, load_config, parse_args
 from slowfast.utils.stop import INTERRUPTED
 
 
-def main(argv: list[str] | None = None, with_training: bool = True, with_test: bool = True) -> None:
+def main(
+    argv: list[str] | None = None,
+    with_training: bool = True,
+    with_test: bool = True,
+    description: str | None = __doc__,
+) -> None:
     """Run the configs of a command line, and exit with a message and a status where something goes wrong."""
     try:
         with fail_cleanly():
-            args = parse_args(argv)
+            args = parse_args(argv, argument_parser(description))
             cfgs = [load_config(args, path) for path in args.cfg_files]
             names = args.cfg_files if len(cfgs) > 1 else ()
             run(*cfgs, names=names, init_method=args.init_method, with_training=with_training, with_test=with_test)

@@ -4,4 +4,4 @@
 from run_net import main
 
 if __name__ == "__main__":
-    main(with_training=False)
+    main(with_training=False, description=__doc__)

@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 """Multigrid training in your own loop: a plain torch.nn network, a plain data set, and `slowfast.multigrid`."""
 
+import argparse
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -50,6 +52,11 @@ def train(num_videos: int = 256, base_lr: float = 0.02) -> list[tuple[float, flo
     return curve
 
 
-if __name__ == "__main__":
+def main() -> None:
+    argparse.ArgumentParser(description=__doc__).parse_args()
     for iteration, (loss, accuracy) in enumerate(train()):
         print(f"iteration {iteration:3d}   loss {loss:.3f}   accuracy {accuracy:.2f}")
+
+
+if __name__ == "__main__":
+    main()

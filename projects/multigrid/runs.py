@@ -1,5 +1,10 @@
-"""Run a recipe with its plain command, time it, and show the results of several runs as a table and a figure."""
+#!/usr/bin/env python3
+"""Run a recipe with its plain command, time it, and show the results of several runs as a table and a figure.
 
+As a command, it prints the table of finished runs: the result.json files below the folders.
+"""
+
+import argparse
 import json
 import os
 import resource
@@ -161,3 +166,25 @@ def plot(groups: Sequence[Sequence[Result]], path: Path) -> bool:
     axes.legend(loc="lower right")
     figure.savefig(path, dpi=120)
     return True
+
+
+def finished(folders: Sequence[Path]) -> list[list[Result]]:
+    """Return the results below the folders in the order of their paths, one group for each recipe."""
+    groups: dict[str, list[Result]] = {}
+    for path in (path for folder in folders for path in sorted(folder.rglob(RESULT))):
+        result = Result(**json.loads(path.read_text()))
+        groups.setdefault(result.name, []).append(result)
+    return list(groups.values())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folders", metavar="FOLDER", type=Path, nargs="+", help="folders of runs, such as demo_output")
+    groups = finished(parser.parse_args().folders)
+    if not groups:
+        parser.error(f"no {RESULT} below these folders")
+    print(table(groups))
+
+
+if __name__ == "__main__":
+    main()

@@ -15,6 +15,7 @@ from slowfast.visualization.plan import phase_iterations
 logger = logging.getLogger(__name__)
 
 AT_CHANCE = 0.98  # a mean loss of this share of chance, or more, shows no learning
+ABOVE_CHANCE = 1.5  # times the share of the most frequent class: an accuracy that shows learning, whatever the loss
 MIN_CLIPS = 100  # of a shape: the mean loss of fewer varies too much
 MIN_CLIPS_PER_CLASS = 10  # the frequencies of the classes in fewer are too uneven
 
@@ -39,7 +40,8 @@ def shapes_at_chance(losses: Mapping[Shape, float], clips: Mapping[Shape, int], 
 class ChanceGuard:
     """Warns at the end of a phase in whose second half the training loss of a shape was still at chance.
 
-    The sums stay on the device, and ranks add theirs only at the end of a phase. A phase in which a training was
+    A network that learns can have such a loss if it is confident where it is wrong, so its accuracy must be at chance
+    too. The sums stay on the device, and ranks add theirs only at the end of a phase. A phase in which a training was
     stopped and resumed is not judged, since the sums of its first part are gone.
 
     Args:
@@ -63,21 +65,26 @@ class ChanceGuard:
 
     def _start(self, phase: Phase | None) -> None:
         self._phase, self._done = phase, 0
-        self._losses: dict[Shape, Tensor] = {}
+        self._sums: dict[Shape, Tensor] = {}  # of the loss and the accuracy
         self._steps: Counter[Shape] = Counter()
         self._labels = torch.zeros(())
 
     def _add(self, shape: Shape, step: Step) -> None:
-        self._losses[shape] = self._losses.get(shape, 0) + step.loss
+        self._sums[shape] = self._sums.get(shape, 0) + torch.stack([step.loss, top1_accuracy(step)])
         self._steps[shape] += 1
         self._labels = self._labels + class_counts(step.labels, step.scores.shape[1])
 
     def _judge(self, phase: Phase) -> None:
-        world, shapes = get_world_size(), list(self._losses)
-        sums = all_reduce_sum(torch.stack([self._losses[shape] for shape in shapes])).tolist()
-        losses = {shape: total / (self._steps[shape] * world) for shape, total in zip(shapes, sums, strict=True)}
+        world, shapes = get_world_size(), list(self._sums)
+        sums = all_reduce_sum(torch.stack([self._sums[shape] for shape in shapes])).tolist()
         clips = {shape: self._steps[shape] * shape.batch_size * world for shape in shapes}
         counts, total_clips = all_reduce_sum(self._labels).tolist(), sum(clips.values())
+        guess = max(counts) / total_clips  # the accuracy of naming the most frequent class
+        losses = {
+            shape: loss / (self._steps[shape] * world)
+            for shape, (loss, accuracy) in zip(shapes, sums, strict=True)
+            if accuracy / (self._steps[shape] * world) <= ABOVE_CHANCE * guess
+        }
         chance = chance_loss((count / total_clips for count in counts), self._multi_label)
         stuck = shapes_at_chance(losses, clips, chance)
         if stuck and total_clips >= MIN_CLIPS_PER_CLASS * len(counts):
@@ -88,6 +95,13 @@ class ChanceGuard:
                 *(phase.start_epoch, phase.end_epoch, chance),
                 ", ".join(f"{s.frames} x {s.crop} px (loss {loss:.3g})" for s, loss in stuck.items()),
             )
+
+
+def top1_accuracy(step: Step) -> Tensor:
+    """Return the share of clips whose first prediction is right; 0 for sets of labels."""
+    if step.labels.ndim > 1:
+        return torch.zeros_like(step.loss)
+    return (step.scores.argmax(1) == step.labels).to(step.loss.dtype).mean()
 
 
 def class_counts(labels: Tensor, num_classes: int) -> Tensor:

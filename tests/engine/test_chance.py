@@ -22,8 +22,11 @@ SCHEDULE = Schedule(
 CLASSES = 4
 
 
-def watched(loss_of, caplog, skipped: int = 0, labels=None, multi_label: bool = False) -> list[str]:
-    """The warnings of a guard that sees all iterations but the first `skipped`. `loss_of` takes shape and epoch."""
+def watched(loss_of, caplog, skipped: int = 0, labels=None, multi_label: bool = False, right: int = 0) -> list[str]:
+    """The warnings of a guard that sees all iterations but the first `skipped`. `loss_of` takes shape and epoch.
+
+    `right`: how many clips of each batch have their highest score at their label.
+    """
     legs = SCHEDULE.plan(240)
     guard = ChanceGuard(legs, multi_label)
     steps = [(leg, i) for leg in legs for i in range(leg.iterations)]
@@ -31,7 +34,10 @@ def watched(loss_of, caplog, skipped: int = 0, labels=None, multi_label: bool = 
         clips = leg.shape(i).batch_size
         of_batch = torch.arange(clips) % CLASSES if labels is None else labels[torch.arange(clips) % len(labels)]
         loss = torch.tensor(loss_of(leg.shape(i), leg.position(i)))
-        guard.watch(leg, i, Step(loss, torch.zeros(clips, CLASSES), of_batch, 0.1))
+        scores = torch.zeros(clips, CLASSES)
+        if right:
+            scores[torch.arange(clips), (of_batch + (torch.arange(clips) >= right)) % CLASSES] = 1
+        guard.watch(leg, i, Step(loss, scores, of_batch, 0.1))
     return [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
 
 
@@ -100,3 +106,9 @@ def test_a_training_with_few_updates_warns_with_their_numbers(tmp_path):
     log_text = (tmp_path / "stdout.log").read_text()
     assert log_text.count("the training has 9 iterations, fewer than about 1,000") == 1
     assert log_text.count("the warm-up to 1 times the base rate has 3 iterations, fewer than about 100") == 1
+
+
+def test_a_loss_at_chance_with_an_accuracy_above_it_has_no_warning(caplog):
+    assert watched(lambda shape, epoch: 1.5, caplog, right=4) == []  # 4 of 8 and of 4 clips; chance is 1 of 4
+    warnings = watched(lambda shape, epoch: 1.5, caplog, right=1)
+    assert len(warnings) == 2

@@ -87,3 +87,13 @@ def test_results_survive_their_file(tmp_path):
     result = runs.summarize(BLANK, STATS)
     (tmp_path / runs.RESULT).write_text(json.dumps(asdict(result)))
     assert runs.read_result(tmp_path / runs.RESULT) == result
+
+
+def test_the_command_prints_the_finished_runs_below_its_folders(tmp_path, monkeypatch, capsys):
+    for name, seconds in (("baseline", 12.0), ("multigrid", 4.0)):
+        (tmp_path / name).mkdir()
+        result = replace(runs.summarize(BLANK, STATS), name=name, train_sec=seconds)
+        (tmp_path / name / runs.RESULT).write_text(json.dumps(asdict(result)))
+    monkeypatch.setattr(sys, "argv", ["runs.py", str(tmp_path)])
+    runs.main()
+    assert [line.split()[1] for line in capsys.readouterr().out.splitlines()[2:]] == ["baseline", "multigrid"]
