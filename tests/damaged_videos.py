@@ -22,7 +22,7 @@ from typing import NamedTuple
 import av
 import numpy as np
 
-from slowfast.datasets.video import VideoError, check_video, open_video
+from slowfast.datasets.video import Limits, VideoError, check_video, open_video
 from slowfast.datasets.video.file_size import claimed_size, is_complete_mp4
 from slowfast.datasets.video.nal import NalUnits
 from slowfast.datasets.video.sps import sps_size
@@ -50,6 +50,7 @@ SOURCES = {
     "raw.h264": {"container": "h264"},
 }
 NUM_FRAMES = 24
+LIMITS = Limits(seconds=20)
 EXTREMES = (0, 1, 2, 7, 0xFF, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
 
 SAME_BYTES = {"fflags": "+bitexact"}  # no random numbers in headers
@@ -236,7 +237,7 @@ def damaged_files(folder: Path, count: int, seed: int) -> Iterator[DamagedFile]:
         yield DamagedFile(f"file {number} of seed {seed}: {source.name} {name}", target, name in OUTSIDE_FRAMES)
 
 
-def examine(path: Path, has_its_frames: bool, seconds: float = 20) -> str:
+def examine(path: Path, has_its_frames: bool) -> str:
     """Return what became of a file: "read", "refused" or "concealed". Raises AssertionError if that is wrong.
 
     Nothing but VideoErrors may come, and the check agrees with reading. The frames of a file that passes the check are
@@ -244,9 +245,9 @@ def examine(path: Path, has_its_frames: bool, seconds: float = 20) -> str:
     damaged, FFmpeg warns of damage, or two decodes differ: FFmpeg then shows what lies in its memory. Where times
     contradict the order of decoding, frames are not compared one by one.
     """
-    reason = check_video(path, seconds)
+    reason = check_video(path, LIMITS)
     try:
-        with open_video(path, seconds) as video:
+        with open_video(path, LIMITS) as video:
             shape = video.height, video.width
             frames = video.read(range(video.num_frames))
             some = {wanted: video.read(wanted) for wanted in _choices(video.num_frames)}

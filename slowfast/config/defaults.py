@@ -191,6 +191,7 @@ _C.DATA.TRAIN_PCA_EIGVEC = [  # no effect
 
 _C.DATA_LOADER = CfgNode()
 _C.DATA_LOADER.NUM_WORKERS = 8  # Processes per device that decode clips; 0: decode in the training process
+_C.DATA_LOADER.TIMEOUT_SEC = 1800.0  # Seconds to wait for a batch of the workers before the run ends; 0: no limit
 _C.DATA_LOADER.PIN_MEMORY = True  # Keep batches in page-locked memory for a faster copy to the GPU
 _C.DATA_LOADER.ENABLE_MULTI_THREAD_DECODE = False  # no effect
 

@@ -7,11 +7,25 @@ from slowfast.datasets.base import Listing, VideoDataset
 from slowfast.datasets.build import DATASET_REGISTRY
 from slowfast.datasets.folder import has_folders, list_folders
 from slowfast.datasets.layouts import require
-from slowfast.datasets.lists.class_names import are_names, class_numbers, find_class_names, in_order, number_names
+from slowfast.datasets.lists.class_names import (
+    are_names,
+    class_numbers,
+    find_class_names,
+    in_order,
+    number_names,
+    one_of_each,
+)
 from slowfast.datasets.lists.rows import Format, Labels, Row, are_labeled, is_number, read_rows, video_paths
 from slowfast.datasets.media import VideoFiles
-from slowfast.datasets.targets import NO_LABEL, ClassNumbers, ClassSets
+from slowfast.datasets.targets import ClassNumbers, ClassSets, NoLabels
 from slowfast.errors import UserError
+
+LABELS = {  # (DATA.MULTI_LABEL, whether for testing)
+    (False, False): Labels.ONE,
+    (False, True): Labels.ONE_OR_NONE,
+    (True, False): Labels.SET,
+    (True, True): Labels.SET_OR_NONE,
+}
 
 
 @DATASET_REGISTRY.register()
@@ -20,7 +34,7 @@ class Kinetics(VideoDataset):
 
     Labels are numbers or names. Names are numbered by the file of class names, if there is one (see
     `class_names.find_class_names`), else in the alphabetical order of those in train.csv.
-    A list for testing may have paths alone: the label of each video is then `targets.NO_LABEL`.
+    A list for testing may have paths alone (see `targets.NoLabels`).
     With DATA.MULTI_LABEL a label is a comma list of numbers, in quotes or not; `""` is a video without labels.
     """
 
@@ -30,14 +44,13 @@ class Kinetics(VideoDataset):
         path, class_file = os.path.join(data_dir, f"{split}.csv"), cfg.TENSORBOARD.CLASS_NAMES_PATH
         if not os.path.isfile(path) and has_folders(data_dir, split):
             return list_folders(data_dir, split, num_classes, class_file)
-        one = Labels.ONE_OR_NONE if split == "test" else Labels.ONE
-        form = Format(data.PATH_LABEL_SEPARATOR, data.SKIP_ROWS, Labels.SET if data.MULTI_LABEL else one)
+        form = Format(data.PATH_LABEL_SEPARATOR, data.SKIP_ROWS, LABELS[data.MULTI_LABEL, split == "test"])
         rows = read_rows(require(path, data_dir), form)
         media = VideoFiles(video_paths(rows, data.PATH_PREFIX, data_dir))
+        if not are_labeled(rows):
+            return Listing(media, NoLabels(len(rows)))
         if data.MULTI_LABEL:
             return Listing(media, _class_sets(rows, num_classes))
-        if not are_labeled(rows):
-            return Listing(media, ClassNumbers([NO_LABEL] * len(rows)))
         names = _names(data_dir, class_file, form) if are_names([row.label for row in rows]) else None
         numbers = ClassNumbers(class_numbers(rows, names, num_classes))
         return Listing(media, numbers, class_names=in_order(names) if names else None)
@@ -53,7 +66,8 @@ def _names(data_dir: str, class_file: str, form: Format) -> dict[str, int]:
 
 
 def _class_sets(rows: list[Row], num_classes: int) -> ClassSets:
-    return ClassSets.of_videos([_class_set(row, num_classes) for row in rows], num_classes)
+    sets = {row.label: _class_set(row, num_classes) for row in one_of_each(rows)}
+    return ClassSets.of_videos([sets[row.label] for row in rows], num_classes)
 
 
 def _class_set(row: Row, num_classes: int) -> list[int]:

@@ -45,18 +45,25 @@ def construct_loader(
         dataset = build_dataset(cfg.TRAIN.DATASET if split != "test" else cfg.TEST.DATASET, cfg, split)
     if batch_sampler is None:
         batch_sampler = _one_epoch(cfg, dataset) if split == "train" else _every_video(cfg, split, dataset)
-    workers = cfg.DATA_LOADER.NUM_WORKERS
     return Loader(
         cast(Dataset, dataset),
         batch_sampler=batch_sampler,
         collate_fn=Collate(PackPathways.from_cfg(cfg), has_views=split == "test"),
-        num_workers=workers,
-        prefetch_factor=(1 if split == "test" else 2) if workers else None,  # a video has many views
+        num_workers=cfg.DATA_LOADER.NUM_WORKERS,
         pin_memory=cfg.DATA_LOADER.PIN_MEMORY and uses_cuda(cfg.NUM_GPUS),
         worker_init_fn=prepare_worker,
-        multiprocessing_context="fork" if workers and sys.platform == "linux" else None,  # lists are shared, not sent
         generator=torch.Generator().manual_seed(cfg.RNG_SEED),  # does not draw from the global one
+        **(_of_workers(cfg, split) if cfg.DATA_LOADER.NUM_WORKERS else {}),
     )
+
+
+def _of_workers(cfg: CfgNode, split: str) -> dict[str, Any]:
+    """Return the arguments of a loader that only one with workers may have."""
+    return {
+        "timeout": cfg.DATA_LOADER.TIMEOUT_SEC,
+        "prefetch_factor": 1 if split == "test" else 2,  # a video has many views
+        "multiprocessing_context": "fork" if sys.platform == "linux" else None,  # lists are shared, not sent
+    }
 
 
 class Loader(DataLoader):

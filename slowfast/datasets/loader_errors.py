@@ -1,6 +1,7 @@
 """What a machine lacks when loading fails, and what to do about it."""
 
 import errno
+import multiprocessing
 import os
 import re
 import resource
@@ -13,9 +14,14 @@ from slowfast.errors import UserError
 OPEN_FILES = "/proc/self/fd"
 FILES_PER_WORKER = 10  # of the main process: 4 pipes, and 3 tensors in each of 2 batches
 SPARE_FILES = 20
+TIMED_OUT = "DataLoader timed out"
 FEWER = "lower DATA_LOADER.NUM_WORKERS (0: no worker processes)"
 # What torch, the system or a worker reports -> what it means, and the cure. The first match counts.
 CURES = {
+    TIMED_OUT: (
+        "the workers hang, as happens where a disk or a network does not answer, or videos take long to read: see "
+        "whether tools/check_videos.py can read them, or raise DATA_LOADER.TIMEOUT_SEC (0: no limit)"
+    ),
     r"Too many open files|ancdata": (
         f"too few files may be open at once: raise the limit with `ulimit -n 65536`, or {FEWER}"
     ),
@@ -44,8 +50,16 @@ def loader_errors() -> Iterator[None]:
         cure = next((cure for pattern, cure in CURES.items() if re.search(pattern, text, re.DOTALL)), None)
         if cure is None:
             raise
+        if TIMED_OUT in text:
+            _kill_workers()
         traceback.clear_frames(error.__traceback__)  # frees the loader, which then ends its workers
         raise UserError(f"loading failed ({_last_line(text)}): {cure}") from error
+
+
+def _kill_workers() -> None:
+    """Kill the workers: those that hang do not end when they are asked to, and the run would wait for them."""
+    for worker in multiprocessing.active_children():
+        worker.kill()
 
 
 def require_files(workers: int) -> None:

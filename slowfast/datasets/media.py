@@ -1,6 +1,6 @@
 """Videos stored in video files. For videos stored as images see frame_media.py; the interfaces are in interfaces.py."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 import numpy as np
@@ -20,7 +20,7 @@ class VideoFiles:
             the file. For labels that refer to frames of another frame rate.
     """
 
-    def __init__(self, paths: Sequence[str], bgr: bool = False, count: Callable[[int, Video], int] | None = None):
+    def __init__(self, paths: Iterable[str], bgr: bool = False, count: Callable[[int, Video], int] | None = None):
         self._paths = PackedStrings(paths)
         self._bgr = bgr
         self._count = count

@@ -4,6 +4,7 @@ A Python list of 200,000 strings is 200,000 objects. A worker process that reads
 copies the memory page that holds it. Arrays have one count each, so forked workers keep sharing them.
 """
 
+from array import array
 from collections.abc import Iterable, Iterator
 
 import numpy as np
@@ -13,10 +14,11 @@ class PackedStrings:
     """A read-only list of strings, stored as one block of bytes and the offsets into it."""
 
     def __init__(self, strings: Iterable[str]):
-        encoded = [string.encode("utf-8", "surrogateescape") for string in strings]
-        self._bytes = np.frombuffer(b"".join(encoded), np.uint8)
-        self._offsets = np.zeros(len(encoded) + 1, np.int64)
-        np.cumsum([len(item) for item in encoded], out=self._offsets[1:])
+        block, offsets = bytearray(), array("q", [0])
+        for string in strings:
+            block += string.encode("utf-8", "surrogateescape")
+            offsets.append(len(block))
+        self._bytes, self._offsets = np.asarray(block, np.uint8), np.asarray(offsets)
 
     def __len__(self) -> int:
         return len(self._offsets) - 1

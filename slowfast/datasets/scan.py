@@ -52,7 +52,7 @@ def videos_of_list(
     return Videos([VideoFiles(_listed_paths(source, Format(separator, skip_rows, Labels.ANY), prefix))], limits)
 
 
-def _listed_paths(source: str, form: Format, prefix: str) -> list[str]:
+def _listed_paths(source: str, form: Format, prefix: str) -> Iterable[str]:
     if os.path.isdir(source):
         paths = walk_videos(source)
         if not paths:

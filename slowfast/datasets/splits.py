@@ -28,8 +28,8 @@ class Ucf101(VideoDataset):
         data_dir = cfg.DATA.PATH_TO_DATA_DIR
         names = _class_index(require(os.path.join(data_dir, "classInd.txt"), data_dir))
         name = f"{'train' if split == 'train' else 'test'}list{cls.fold:02d}.txt"
-        lines = read_lines(require(os.path.join(data_dir, name), data_dir))
-        rows = [Row(line.split()[0], line.split("/")[0], where) for line, where in lines]
+        path = require(os.path.join(data_dir, name), data_dir)
+        rows = [Row(line.split()[0], line.split("/")[0], path, number) for line, number in read_lines(path)]
         return list_rows(rows, names, cfg)
 
 
@@ -94,20 +94,20 @@ def list_rows(rows: list[Row], names: dict[str, int], cfg: CfgNode) -> Listing:
 def _class_index(path: str) -> dict[str, int]:
     """Read lines `1 ApplyEyeMakeup`. The numbers returned start from 0."""
     names = {}
-    for line, where in read_lines(path):
+    for line, line_number in read_lines(path):
         number, _, name = line.partition(" ")
         if not number.isdecimal() or not name:
-            raise UserError(f"{where}: expected '1 ApplyEyeMakeup', not {line!r}")
+            raise UserError(f"{path}, line {line_number}: expected '1 ApplyEyeMakeup', not {line!r}")
         names[normalized(name.strip())] = int(number) - 1
     return names
 
 
 def _flagged(path: str, name: str, flag: str) -> list[Row]:
     rows = []
-    for line, where in read_lines(path):
+    for line, number in read_lines(path):
         video, _, found = line.rpartition(" ")
         if found not in ("0", "1", "2"):
-            raise UserError(f"{where}: expected 'video.avi flag' with flag 0, 1 or 2, not {line!r}")
+            raise UserError(f"{path}, line {number}: expected 'video.avi flag' with flag 0, 1 or 2, not {line!r}")
         if found == flag:
-            rows.append(Row(os.path.join(name, video.strip()), name, where))
+            rows.append(Row(os.path.join(name, video.strip()), name, path, number))
     return rows

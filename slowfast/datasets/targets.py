@@ -9,8 +9,6 @@ from numpy.typing import ArrayLike
 from slowfast.datasets.interfaces import Targets
 from slowfast.errors import UserError
 
-NO_LABEL = -1  # of a video that is only to be predicted
-
 logger = logging.getLogger(__name__)
 
 
@@ -32,6 +30,22 @@ class ClassNumbers:
     def num_used(self) -> int:
         """Return how many different classes the videos have."""
         return len(np.unique(self._numbers))
+
+
+class NoLabels:
+    """Videos that are only to be predicted: the number of their class is -1."""
+
+    def __init__(self, num_videos: int):
+        self._numbers = np.full(num_videos, -1, np.int64)
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    def of(self, video: int, first: int | None = None, last: int | None = None) -> np.int64:
+        return self._numbers[video]
+
+    def all(self) -> np.ndarray:
+        return self._numbers
 
 
 class ClassSets:

@@ -125,6 +125,18 @@ def test_a_set_of_labels_may_be_empty(tmp_path, lines, separator, expected):
     assert kinetics(tmp_path, lines, **keys).labels.tolist() == expected
 
 
+def test_a_list_of_sets_for_testing_may_have_paths_alone(tmp_path, video_dir):
+    paths = [f"{video_dir}/v{number}.mp4" for number in range(2)]
+    data = kinetics(tmp_path, paths, split="test", DATA__MULTI_LABEL=True)
+    assert data.labels.tolist() == [-1, -1]
+    assert int(data[1]["label"]) == -1
+    with pytest.raises(UserError, match="line 2: 'b.mp4' has no label: give every line one, or none"):
+        kinetics(tmp_path, ["a.mp4 0,1", "b.mp4", 'c.mp4 ""'], split="test", DATA__MULTI_LABEL=True)
+    for split in ("train", "val"):
+        with pytest.raises(UserError, match='line 1: .* write path ""; only a list for testing may have paths alone'):
+            kinetics(tmp_path, paths, split=split, DATA__MULTI_LABEL=True)
+
+
 def test_a_path_alone_is_not_an_empty_set(tmp_path):
     with pytest.raises(UserError, match='line 2: .* for a video without labels, write path ""'):
         kinetics(tmp_path, ["a.mp4 1", "b.mp4"], DATA__MULTI_LABEL=True)

@@ -66,6 +66,8 @@ def test_a_path_in_quotes_may_have_any_separator(tmp_path, content, separator):
         ('"a.mp4",0\n', " ", "line 1: .*separator here is a comma"),
         ("a.mp4;0\n", ",", "line 1: .*separator here is a semicolon"),
         ("a.mp4 0\n", ",", "line 1: .*separator here is a blank: set DATA.PATH_LABEL_SEPARATOR to ' '"),
+        ("0 a.mp4\n2 b.mp4\n", " ", "line 1: expected .*: the label is in front of the path: write the path first"),
+        ("a.mp4,1\n2,b.mp4\n", ",", "line 2: .*the label is in front of the path"),
         ("a.mp4 0\nmy clip.mp4 1\n", " ", 'line 2: expected .* write "path" in quotes, or use and configure another'),
         ("a.mp4 0\n# b.mp4 1\n", " ", "line 2: '# b.mp4 1' is a comment, and lists cannot have comments"),
         ("#b.mp4 1\n", " ", "line 1: '#b.mp4 1' is a comment.*DATA.SKIP_ROWS 1"),

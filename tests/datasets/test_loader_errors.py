@@ -12,16 +12,25 @@ import multiprocessing, os, resource, signal, sys
 from slowfast.datasets.loader import construct_loader
 from slowfast.utils.parser import fail_cleanly
 from tests.datasets.data import small_cfg
-workers, folder = int(sys.argv[1]), sys.argv[2]
+workers, folder, limit_sec = int(sys.argv[1]), sys.argv[2], float(sys.argv[3])
 
 def load():
-    cfg = small_cfg(folder, DATA_LOADER__NUM_WORKERS=workers)
+    cfg = small_cfg(folder, DATA_LOADER__NUM_WORKERS=workers, DATA_LOADER__TIMEOUT_SEC=limit_sec)
     for batch in construct_loader(cfg, "train", batch_sampler=[[0, 1], [2, 3]] * 20):
         yield batch
 
 def kill_a_worker(number):
     for _ in load():
         os.kill(multiprocessing.active_children()[0].pid, number)
+
+def stop_a_worker():
+    for _ in load():
+        os.kill(multiprocessing.active_children()[0].pid, signal.SIGSTOP)
+
+def wait_in_workers():
+    from slowfast.datasets.base import VideoDataset
+    VideoDataset.__getitem__ = lambda *_: signal.pause()
+    list(load())
 
 def open_few_files(limit):
     used = len(os.listdir("/proc/self/fd"))
@@ -40,10 +49,10 @@ with fail_cleanly():
 """
 
 
-def lines_of(call: str, workers: int, folder) -> list[str]:
+def lines_of(call: str, workers: int, folder, limit_sec: float = 60) -> list[str]:
     """Return the lines that a script prints which loads with so many workers and makes this call."""
     script = SCRIPT.replace("{}", call)
-    words = [sys.executable, "-c", script, str(workers), str(folder)]
+    words = [sys.executable, "-c", script, str(workers), str(folder), str(limit_sec)]
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert done.returncode != 0
     return [
@@ -59,6 +68,13 @@ def test_a_killed_worker_is_reported_in_one_line(kinetics_dir, signal):
     assert line.strip("\0 ").startswith("error: loading failed (")
     assert "where memory is short" in line
     assert "lower DATA_LOADER.NUM_WORKERS" in line
+
+
+@pytest.mark.parametrize("call", ["stop_a_worker()", "wait_in_workers()"])
+def test_workers_that_hang_are_ended_and_reported_in_one_line(kinetics_dir, call):
+    (line,) = lines_of(call, 2, kinetics_dir, limit_sec=3)
+    assert line.startswith("error: loading failed (RuntimeError: DataLoader timed out after 3")
+    assert "DATA_LOADER.TIMEOUT_SEC" in line
 
 
 @pytest.mark.parametrize(("limit", "workers"), [(0, 0), (2, 1), (40, 8)])

@@ -238,7 +238,7 @@ def test_the_rate_is_that_of_the_times_where_the_stream_has_another(tmp_path, co
         assert video.fps == pytest.approx(1000 / np.mean(steps), rel=1e-3)
 
 
-@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".ts", ".flv"])
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".ts", ".flv", ".nut"])
 @pytest.mark.parametrize(("limit", "tolerance"), [(3000, 0.02), (1, 0.1)])
 def test_the_rate_of_uneven_times_is_their_average(tmp_path, suffix, limit, tolerance, monkeypatch):
     monkeypatch.setattr(packets, "LONG", limit)

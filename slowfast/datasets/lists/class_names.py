@@ -3,6 +3,7 @@
 import json
 import os
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from glob import escape, glob
@@ -16,12 +17,22 @@ CLASS_FILES = ("*classids*.json", "class*names*.json", "class*names*.txt", "clas
 
 def are_names(labels: Sequence[str]) -> bool:
     """Return whether classes are given by name: fewer than half of the labels are numbers."""
-    return sum(map(is_number, labels)) * 2 < len(labels)
+    counts = Counter(labels)
+    return sum(count for label, count in counts.items() if is_number(label)) * 2 < counts.total()
 
 
 def class_numbers(rows: Sequence[Row], names: dict[str, int] | None, num_classes: int) -> list[int]:
     """Return the class of each row, below `num_classes`. `names`: the number of each name; None: labels are numbers."""
-    return [class_number(row, names, num_classes) for row in rows]
+    numbers = {row.label: class_number(row, names, num_classes) for row in one_of_each(rows)}
+    return [numbers[row.label] for row in rows]
+
+
+def one_of_each(rows: Iterable[Row]) -> list[Row]:
+    """Return the first row of each label."""
+    first: dict[str, Row] = {}
+    for row in rows:
+        first.setdefault(row.label, row)
+    return list(first.values())
 
 
 def class_number(row: Row, names: dict[str, int] | None, num_classes: int) -> int:

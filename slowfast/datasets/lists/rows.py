@@ -3,11 +3,13 @@
 A path with blanks, or with another separator in it, can be quoted as in CSV files: `"my video.mp4" 3`.
 """
 
-import io
 import os
 import re
+from collections.abc import Iterator
 from enum import Enum
-from typing import NamedTuple
+from functools import lru_cache
+from sys import intern
+from typing import NamedTuple, TextIO
 
 from slowfast.datasets.files import is_video
 from slowfast.errors import UserError
@@ -18,11 +20,17 @@ SEPARATORS = {"a tab": "\t", "a comma": ",", "a semicolon": ";", "a vertical bar
 
 
 class Row(NamedTuple):
-    """One line of a list; `where` names file and line, for messages."""
+    """One video of a list; `place` is the file or folder that names it, `line` the number of its line there or 0."""
 
     path: str
     label: str
-    where: str
+    place: str
+    line: int = 0
+
+    @property
+    def where(self) -> str:
+        """Its place and line, for messages."""
+        return f"{self.place}, line {self.line}" if self.line else self.place
 
 
 class Labels(Enum):
@@ -31,7 +39,12 @@ class Labels(Enum):
     ONE = "path label"
     ONE_OR_NONE = "path label, or the path alone in every line"
     SET = "path 3,17"
+    SET_OR_NONE = "path 3,17, or the path alone in every line"
     ANY = "path label (or the path alone)"
+
+
+SETS = (Labels.SET, Labels.SET_OR_NONE)
+OPTIONAL = (Labels.ONE_OR_NONE, Labels.SET_OR_NONE, Labels.ANY)
 
 
 class Format(NamedTuple):
@@ -50,33 +63,46 @@ def is_number(label: str) -> bool:
     return NUMBER.fullmatch(label) is not None
 
 
-def read_lines(path: str, skip_rows: int = 0) -> list[tuple[str, str]]:
-    """Return (line, "FILE, line N") for every line that is not blank."""
-    text = io.StringIO(read_text(path), newline=None)
-    lines = [(line.strip(), f"{path}, line {number}") for number, line in enumerate(text, 1)]
-    lines = [(line, where) for line, where in lines[skip_rows:] if line]
-    if not lines:
+def read_lines(path: str, skip_rows: int = 0) -> Iterator[tuple[str, int]]:
+    """Yield (line, its number from 1) for every line that is not blank."""
+    is_empty = True
+    with _open_text(path) as file:
+        for number, line in enumerate(file, 1):
+            _refuse_zero_bytes(path, line)
+            text = line.strip()
+            if text and number > skip_rows:
+                is_empty = False
+                yield text, number
+    if is_empty:
         raise UserError(f"{path} lists no videos" + (f" after DATA.SKIP_ROWS {skip_rows}" if skip_rows else ""))
-    return lines
 
 
 def read_text(path: str) -> str:
-    """Read a text in UTF-8 (other bytes stay as they are), or in UTF-16 with a byte-order mark."""
+    """Return a text in UTF-8 (other bytes stay as they are), or in UTF-16 with a byte-order mark."""
+    with _open_text(path) as file:
+        text = file.read()
+    _refuse_zero_bytes(path, text)
+    return text
+
+
+def _open_text(path: str) -> TextIO:
     with open(path, "rb") as file:
-        content = file.read()
-    is_utf16 = content.startswith((b"\xff\xfe", b"\xfe\xff"))
-    text = content.decode("utf-16", "replace") if is_utf16 else content.decode("utf-8-sig", "surrogateescape")
+        is_utf16 = file.read(2) in (b"\xff\xfe", b"\xfe\xff")
+    if is_utf16:
+        return open(path, encoding="utf-16", errors="replace")
+    return open(path, encoding="utf-8-sig", errors="surrogateescape")
+
+
+def _refuse_zero_bytes(path: str, text: str) -> None:
     if "\0" in text:
         raise UserError(f"{path} is not UTF-8 text: it has zero bytes, as UTF-16 and UTF-32 have; save it as UTF-8")
-    return text
 
 
 def read_rows(path: str, form: Format = PLAIN) -> list[Row]:
     """Return the lines of a list. Raises UserError, with file and line, for a line that does not have the format."""
-    rows = [_row(line, form, where) for line, where in read_lines(path, form.skip_rows)]
+    rows = [_row(line, form, path, number) for line, number in read_lines(path, form.skip_rows)]
     if _has_header(rows):
-        number = rows[0].where.rpartition(" ")[2]
-        raise UserError(f"{rows[0].where}: {rows[0][:2]} is a header: set DATA.SKIP_ROWS to {number}")
+        raise UserError(f"{rows[0].where}: {rows[0][:2]} is a header: set DATA.SKIP_ROWS to {rows[0].line}")
     return rows
 
 
@@ -89,14 +115,14 @@ def are_labeled(rows: list[Row]) -> bool:
     return not bare
 
 
-def video_paths(rows: list[Row], prefix: str, data_dir: str) -> list[str]:
+def video_paths(rows: list[Row], prefix: str, data_dir: str) -> Iterator[str]:
     """Return the paths of the videos of a list, from the folder that they start from (see `start_folder`)."""
     start = start_folder(prefix, data_dir, rows[0].path)
-    for row in rows:
-        if "\\" in row.path:
-            _check_backslash(row, start)
-            break
-    return [os.path.join(start, row.path) for row in rows]
+    with_backslash = next((row for row in rows if "\\" in row.path), None)
+    if with_backslash:
+        _check_backslash(with_backslash, start)
+    folder = os.path.join(start, "")
+    return (row.path if row.path.startswith(os.sep) else folder + row.path for row in rows)
 
 
 def start_folder(prefix: str, data_dir: str, first_path: str) -> str:
@@ -109,24 +135,30 @@ def start_folder(prefix: str, data_dir: str, first_path: str) -> str:
     return data_dir if not prefix and not os.path.exists(first_path) and os.path.exists(beside) else prefix
 
 
-def _row(line: str, form: Format, where: str) -> Row:
+def _row(line: str, form: Format, file: str, number: int) -> Row:
+    path, label = _split_set(line, form) if form.labels in SETS else _split(line, form)
+    row = Row(path, intern(label), file, number)  # most labels come again
+    fits = not _hides_a_separator(label) if label else form.labels in OPTIONAL and not _other_separator(line, form)
+    if path and fits and not line.startswith("#"):
+        return row
+    or_skip = "; a header is left out with DATA.SKIP_ROWS 1" if number == 1 else ""
+    raise UserError(f"{row.where}: {_problem(line, form, or_skip)}")
+
+
+def _problem(line: str, form: Format, or_skip: str) -> str:
+    """Return why a line does not have the format, and how it could be corrected."""
     if line.startswith("#"):
-        raise UserError(f"{where}: {line!r} is a comment, and lists cannot have comments: remove it{_or_skip(where)}")
-    path, label = _split_set(line, form) if form.labels is Labels.SET else _split(line, form)
-    other = _other_separator(line, form.separator)
-    fits = not _hides_a_separator(label) if label else form.labels in (Labels.ANY, Labels.ONE_OR_NONE) and not other
-    if path and fits:
-        return Row(path, label, where)
-    raise UserError(
-        f"{where}: expected {form.labels.value!r} with {form.separator!r} between (DATA.PATH_LABEL_SEPARATOR), "
-        f"not {line!r}{other or _hint(line, form, where)}"
+        return f"{line!r} is a comment, and lists cannot have comments: remove it{or_skip}"
+    return (
+        f"expected {form.labels.value!r} with {form.separator!r} between (DATA.PATH_LABEL_SEPARATOR), "
+        f"not {line!r}{_other_separator(line, form) or _hint(line, form, or_skip)}"
     )
 
 
 def _split(line: str, form: Format) -> tuple[str, str]:
     """Return path and label without quotes; ("", "") where there are too many fields."""
     path, rest = _quoted_path(line, form.separator)
-    fields = [path, *_fields(rest, form.separator)] if path else _fields(line, form.separator)
+    fields = [path, *_fields(rest, form.separator)] if path else _fields(rest, form.separator)
     if len(fields) == 1:
         return fields[0], ""
     if form.labels is Labels.ANY and all(map(is_number, fields[1:])):  # a set
@@ -138,64 +170,65 @@ def _split_set(line: str, form: Format) -> tuple[str, str]:
     """Return path and labels; the labels keep their quotes, since `""` is the empty set."""
     path, rest = _quoted_path(line, form.separator)
     if not path:
-        path, _, rest = line.partition(form.separator)
+        path, _, rest = rest.partition(form.separator)
     label = rest.strip() or ('""' if not form.separator.isspace() and line.endswith(form.separator) else "")
     return path.strip(), label
 
 
 def _quoted_path(line: str, separator: str) -> tuple[str, str]:
-    """Return a quoted path without its quotes, and what follows the separator; ("", "") where it is not quoted."""
+    """Return a quoted path without its quotes, and what follows the separator; ("", line) where it is not quoted."""
     match = QUOTED.fullmatch(line)
     if match is None:
-        return "", ""
+        return "", line
     path, rest = match.groups()
     if rest and not rest.lstrip(" ").startswith(separator) and not rest.startswith(separator):
-        return "", ""
+        return "", line
     return path.replace('""', '"'), rest.strip().removeprefix(separator.strip() or separator).strip()
 
 
 def _fields(text: str, separator: str) -> list[str]:
-    fields = [field.strip() for field in text.split(separator)]
-    return [field for field in fields if field] if separator.isspace() else fields
+    fields = map(str.strip, text.split(separator))
+    return list(filter(None, fields) if separator.isspace() else fields)
 
 
+@lru_cache(maxsize=10_000)
 def _hides_a_separator(label: str) -> bool:
     """Return whether a label contains the end of a path: the blank before it was not the separator."""
     return "\t" in label or is_video(re.split(r"[\s,;|]", label)[0])
 
 
-def _other_separator(line: str, separator: str) -> str:
+def _other_separator(line: str, form: Format) -> str:
     """Return the hint that the line has a separator other than the configured one; "" if it has not."""
     for name, other in SEPARATORS.items():
         path, found, label = line.rpartition(other)
-        if not found or other == separator or (other == " " and separator in line):
+        if not found or other == form.separator or (other == " " and form.separator in line):
             continue
         if is_video(path.strip().strip('"')) or is_number(label.strip().strip('"')):
             return f": the separator here is {name}: set DATA.PATH_LABEL_SEPARATOR to {other!r}"
     return ""
 
 
-def _hint(line: str, form: Format, where: str) -> str:
+def _hint(line: str, form: Format, or_skip: str) -> str:
     """Return how a line could be corrected."""
-    if form.separator in line:
+    first, found, rest = line.partition(form.separator)
+    if found and is_number(first.strip().strip('"')) and is_video(rest.strip().strip('"')):
+        return ": the label is in front of the path: write the path first"
+    if found:
         fix = ': the separator is also in the path or name: write "path" in quotes, or use and configure another one'
-        return fix + _or_skip(where)
+        return fix + or_skip
     hints = {
-        Labels.SET: ': for a video without labels, write path ""',
+        Labels.SET: ': for a video without labels, write path ""; only a list for testing may have paths alone',
         Labels.ONE: ": add the label; only a list for testing may have paths alone, for predictions without accuracy",
     }
     return hints.get(form.labels, "")
 
 
 def _has_header(rows: list[Row]) -> bool:
-    first, *others = rows
-    if not others or is_video(first.path) or not first.label or is_number(first.label):
+    first = rows[0]
+    if len(rows) == 1 or is_video(first.path) or not first.label or is_number(first.label):
         return False
+    others = rows[1:]
     return all(is_number(row.label) for row in others) or all(is_video(row.path) for row in others)
-
-
-def _or_skip(where: str) -> str:
-    return "; a header is left out with DATA.SKIP_ROWS 1" if where.endswith("line 1") else ""
 
 
 def _check_backslash(row: Row, start: str) -> None:

@@ -38,11 +38,11 @@ class CountedFrames:
                 self._num_sound = self.num_frames
             if frame is not None:
                 self.num_frames += 1
-                times = [*times[:1], nan if frame.time is None else frame.time]
+                times = [*times[:1], nan if frame.pts is None else frame.pts]
                 self._keep(frame)
         if self.num_frames == 0:
             raise VideoError("none of its frames can be decoded")
-        self.seconds = times[-1] - times[0]  # nan where it is not known
+        self.seconds = (times[-1] - times[0]) * float(file.stream.time_base or 0)  # nan where it is not known
 
     def _keep(self, frame: VideoFrame) -> None:
         if self._kept is not None:
