@@ -126,8 +126,8 @@ class Store:
     def _warn_of_gaps(self, without: list[str], changed: set[str]) -> None:
         if without:
             logger.warning(
-                "DATA.PREPARED_DIR: %d of %d videos are read from their own files: %d are not in %s, %d have changed since "
-                "they were prepared; the first is %s",
+                "DATA.PREPARED_DIR: %d of %d videos are read from their own files: %d are not in %s, %d have changed "
+                "since they were prepared; the first is %s",
                 *(len(without), len(self._records), len(without) - len(changed), self._folder, len(changed)),
                 one_line(without[0]),
             )
