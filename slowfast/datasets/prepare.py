@@ -1,12 +1,13 @@
 """Writing a store of prepared videos (see prepared.py)."""
 
+import errno
 import json
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from types import TracebackType
@@ -22,7 +23,8 @@ from slowfast.datasets.spatial import resized_size
 from slowfast.datasets.video import Limits, Video, VideoError, open_video
 from slowfast.errors import UserError
 
-# Fast to decode: no arithmetic coding, no loop filter, and a key frame every 16 frames.
+# Fast to decode: no arithmetic coding, no loop filter, and a key frame every 16 frames. Two encodings of a video may
+# differ in some bits, as the macroblock tree of x264 does.
 ENCODER = {
     "preset": "medium",
     "tune": "fastdecode",
@@ -104,9 +106,11 @@ class Copy:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None):
-        self._file.close()
-        with suppress(FileNotFoundError):
-            os.remove(self._part)
+        try:
+            self._file.close()
+        finally:
+            with suppress(FileNotFoundError):
+                os.remove(self._part)
 
     def write(self, picture: np.ndarray) -> np.ndarray:
         """Add a picture, and return it in the size of this copy."""
@@ -170,8 +174,8 @@ def _is_current(folder: str, entry: Entry) -> bool:
 
 def prepare_all(paths: Sequence[str], prepare: Preparation, workers: int) -> Iterator[Outcome]:
     """Prepare videos in processes, and enter each that is done into the index."""
-    with ExitStack() as files:
-        index = files.enter_context(open(os.path.join(prepare.folder, INDEX), "a", encoding="ascii", buffering=1))
+    index_path = os.path.join(prepare.folder, INDEX)
+    with _full_disk_is_an_error(prepare.folder), open(index_path, "a", encoding="ascii", buffering=1) as index:
         for outcome in _map(prepare, paths, workers):
             if outcome.entry:
                 index.write(json.dumps(asdict(outcome.entry)) + "\n")
@@ -189,3 +193,13 @@ def _map(prepare: Callable[[str], Outcome], paths: Sequence[str], workers: int) 
         raise UserError(
             "a worker process was killed, perhaps as memory ran out: use fewer --workers; the same command resumes"
         ) from None
+
+
+@contextmanager
+def _full_disk_is_an_error(folder: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        raise UserError(f"OUT {folder!r}: the disk is full; with more space, the same command resumes") from None
