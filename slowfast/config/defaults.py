@@ -147,6 +147,7 @@ _C.NONLOCAL.POOL = [
 _C.DATA = CfgNode()
 _C.DATA.PATH_TO_DATA_DIR = ""  # Folder with the lists of videos (train.csv, val.csv, test.csv)
 _C.DATA.PATH_PREFIX = ""  # Folder before every path of a list
+_C.DATA.PREPARED_DIR = ""  # Store of tools/prepare_videos.py that videos are read from; "": their own files
 _C.DATA.PATH_LABEL_SEPARATOR = " "  # Separator of path and label in a line of a list
 _C.DATA.SKIP_ROWS = 0  # Lines to skip at the start of a list
 _C.DATA.MULTI_LABEL = False  # Videos have sets of labels

@@ -15,6 +15,7 @@ from slowfast.datasets.draws import rng_for
 from slowfast.datasets.files import one_line
 from slowfast.datasets.grid import SamplingGrid
 from slowfast.datasets.interfaces import FrameChooser, Frames, Medium, Targets
+from slowfast.datasets.media import use_store
 from slowfast.datasets.spatial import SpatialChoice, apply_crop_flip, resized_size
 from slowfast.datasets.targets import check_multi_label, warn_of_unused_classes
 from slowfast.datasets.temporal import TimedSpan
@@ -99,7 +100,10 @@ class VideoDataset(torch.utils.data.Dataset):
         time = listing.time or TimedSpan(cfg.DATA.TARGET_FPS, cfg.DATA.USE_OFFSET_SAMPLING)
         grid = SamplingGrid.from_cfg(cfg, listing.fit_crop)
         limits = Limits(cfg.DATA.MAX_DECODE_SEC, cfg.DATA.MAX_PIXELS)
-        return cls(replace(listing, time=time), split, grid, cfg.RNG_SEED, cfg.TEST.SKIP_BAD_VIDEOS, limits)
+        media = use_store(listing.media, cfg.DATA.PREPARED_DIR)
+        return cls(
+            replace(listing, media=media, time=time), split, grid, cfg.RNG_SEED, cfg.TEST.SKIP_BAD_VIDEOS, limits
+        )
 
     @classmethod
     def parse(cls, cfg: CfgNode, split: str) -> Listing:

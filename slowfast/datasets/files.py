@@ -1,6 +1,7 @@
-"""Names of files, and finding video files in folders."""
+"""Names and stamps of files, and finding video files in folders."""
 
 import os
+import stat
 import unicodedata
 
 VIDEO_SUFFIXES = [
@@ -31,6 +32,18 @@ SYSTEM_FOLDERS = {"__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Informati
 def is_video(name: str) -> bool:
     """Return whether a file name has the suffix of a video file."""
     return os.path.splitext(name)[1].lower() in VIDEO_SUFFIXES
+
+
+Stamp = list[int]  # size and time of modification (ns) of a file
+
+
+def stamp_of(path: str) -> Stamp:
+    """Return what changes when a file changes; empty where the path is not that of a file."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return []
+    return [status.st_size, status.st_mtime_ns] if stat.S_ISREG(status.st_mode) else []
 
 
 def one_line(text: str) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from slowfast.config.node import CfgNode
-from slowfast.datasets.spatial import SpatialChoice, center_crop, draw_crop, draw_short_side, three_crops
+from slowfast.datasets.spatial import SpatialChoice, center_crop, draw_crop, short_side_at, three_crops
 from slowfast.errors import UserError
 from slowfast.multigrid.schedule import jitter_range, stride_range
 
@@ -81,8 +81,11 @@ class SamplingGrid:
 
     def draw_crop(self, rng: np.random.Generator, size: tuple[int, int], crop: int) -> SpatialChoice:
         """Draw a crop of a picture of `size` (height, width)."""
-        short_side = draw_short_side(rng, jitter_range(self.scales, self.crop, crop), self.inverse_uniform)
-        return draw_crop(rng, *size, short_side, crop, self.flip)
+        return draw_crop(rng, *size, self.short_side(rng.random(), crop), crop, self.flip)
+
+    def short_side(self, drawn: float, crop: int) -> int:
+        """Return the short side before a crop that belongs to a number drawn uniformly from [0, 1)."""
+        return short_side_at(drawn, jitter_range(self.scales, self.crop, crop), self.inverse_uniform)
 
     def center_crop(self, size: tuple[int, int]) -> SpatialChoice:
         """Return the crop of validation."""

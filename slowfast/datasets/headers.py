@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from slowfast.datasets.files import Stamp, stamp_of
 from slowfast.datasets.interfaces import Medium
 from slowfast.datasets.video import Limits
 from slowfast.utils.distributed import all_gather_lists, get_rank, get_world_size, is_master
 from slowfast.utils.logging import progress_bar
 
-Stamp = list[int]  # size and time of modification (ns) of a file
 Checked = tuple[int, str, Stamp, str]  # number of the video, its path, its stamp and the error
 
 
@@ -25,7 +25,7 @@ def bad_headers(medium: Medium, limits: Limits, workers: int, cache: Path) -> di
 
     def check(video: int) -> Checked:
         path = medium.path_of(video)
-        stamp = _stamp(path)
+        stamp = stamp_of(path)
         is_known = bool(stamp) and known.get(path) == stamp
         return video, path, stamp, "" if is_known else medium.check_header(video, limits)
 
@@ -44,15 +44,6 @@ def _with_bar(checked: Iterator[Checked], total: int) -> Iterator[Checked]:
         yield one
         bar.update()
     bar.close()
-
-
-def _stamp(path: str) -> Stamp:
-    """Return what changes when a file changes; empty where the path is not that of a file."""
-    try:
-        status = os.stat(path)
-    except OSError:
-        return []
-    return [status.st_size, status.st_mtime_ns] if os.path.isfile(path) else []
 
 
 def _read_cache(cache: Path) -> dict[str, Stamp]:

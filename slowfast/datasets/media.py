@@ -1,13 +1,16 @@
 """Videos stored in video files. For videos stored as images see frame_media.py; the interfaces are in interfaces.py."""
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from copy import copy
 
 import numpy as np
 
-from slowfast.datasets.interfaces import Indices
+from slowfast.datasets.interfaces import Indices, Medium
 from slowfast.datasets.packed_strings import PackedStrings
-from slowfast.datasets.video import Limits, Video, check_header, check_video, open_video
+from slowfast.datasets.prepared import Store, VideoFile
+from slowfast.datasets.video import Limits, check_header, check_video, open_video
+from slowfast.errors import UserError
 
 
 class VideoFiles:
@@ -20,10 +23,11 @@ class VideoFiles:
             the file. For labels that refer to frames of another frame rate.
     """
 
-    def __init__(self, paths: Iterable[str], bgr: bool = False, count: Callable[[int, Video], int] | None = None):
+    def __init__(self, paths: Iterable[str], bgr: bool = False, count: Callable[[int, VideoFile], int] | None = None):
         self._paths = PackedStrings(paths)
         self._bgr = bgr
         self._count = count
+        self._store: Store | None = None
 
     def __len__(self) -> int:
         return len(self._paths)
@@ -37,17 +41,36 @@ class VideoFiles:
     def check_header(self, video: int, limits: Limits) -> str:
         return check_header(self._paths[video], limits)
 
+    def with_store(self, folder: str) -> "VideoFiles":
+        """Return the same videos, read from the store of prepared videos in `folder` where it has them."""
+        files = copy(self)
+        files._store = Store(folder, self._paths)
+        return files
+
     @contextmanager
     def open(self, video: int, limits: Limits) -> Iterator["VideoFrames"]:
-        with open_video(self._paths[video], limits) as file:
+        with self._open(video, limits) as file:
             count = self._count(video, file) if self._count else file.num_frames
             yield VideoFrames(file, max(count, 1), self._bgr)
+
+    def _open(self, video: int, limits: Limits) -> AbstractContextManager[VideoFile]:
+        path = self._paths[video]
+        return self._store.open(video, path, limits) if self._store else open_video(path, limits)
+
+
+def use_store(media: Medium, folder: str) -> Medium:
+    """Return the media with the store in `folder`, DATA.PREPARED_DIR; as they are where it is ""."""
+    if not folder:
+        return media
+    if not isinstance(media, VideoFiles):
+        raise UserError(f"DATA.PREPARED_DIR: {folder!r} is for video files, and this data set is not of video files")
+    return media.with_store(folder)
 
 
 class VideoFrames:
     """The frames of an open video file, counted as `num_frames`."""
 
-    def __init__(self, file: Video, num_frames: int, bgr: bool):
+    def __init__(self, file: VideoFile, num_frames: int, bgr: bool):
         self.num_frames = num_frames
         self._file = file
         self._bgr = bgr
@@ -71,7 +94,7 @@ class ListedCount:
     def __init__(self, num_frames: Indices):
         self._num_frames = np.asarray(num_frames, np.int64)
 
-    def __call__(self, video: int, file: Video) -> int:
+    def __call__(self, video: int, file: VideoFile) -> int:
         return int(self._num_frames[video])
 
 
@@ -81,5 +104,5 @@ class CountAtRate:
     def __init__(self, fps: float):
         self._fps = fps
 
-    def __call__(self, video: int, file: Video) -> int:
+    def __call__(self, video: int, file: VideoFile) -> int:
         return round(file.num_frames / file.fps * self._fps)

@@ -63,9 +63,13 @@ def _listed_paths(source: str, form: Format, prefix: str) -> Iterable[str]:
 
 def videos_of_config(cfg: CfgNode, splits: Iterable[str]) -> Videos:
     """Return the videos of a config's data sets: files or lists of images."""
+    return Videos(media_of_config(cfg, splits), Limits(cfg.DATA.MAX_DECODE_SEC, cfg.DATA.MAX_PIXELS))
+
+
+def media_of_config(cfg: CfgNode, splits: Iterable[str]) -> list[Medium]:
+    """Return the media of a config's data sets, one for each split."""
     names = ((cfg.TEST.DATASET if split == "test" else cfg.TRAIN.DATASET, split) for split in splits)
-    limits = Limits(cfg.DATA.MAX_DECODE_SEC, cfg.DATA.MAX_PIXELS)
-    return Videos([build_dataset(name, cfg, split).media for name, split in names], limits)
+    return [build_dataset(name, cfg, split).media for name, split in names]
 
 
 def scan(videos: Videos, workers: int = 1) -> Iterator[tuple[str, str]]:

@@ -26,10 +26,12 @@ def resized_size(height: int, width: int, short_side: int) -> tuple[int, int]:
     return short_side, width * short_side // height
 
 
-def draw_short_side(rng: np.random.Generator, scales: tuple[float, float], inverse_uniform: bool = False) -> int:
-    """Draw a short side uniformly from `scales`; with `inverse_uniform` its reciprocal is uniform instead."""
+def short_side_at(drawn: float, scales: tuple[float, float], inverse_uniform: bool = False) -> int:
+    """Return the short side for a number drawn uniformly from [0, 1): then it is uniform in `scales`.
+
+    With `inverse_uniform` its reciprocal is uniform instead.
+    """
     lowest, highest = scales
-    drawn = rng.random()
     if inverse_uniform:
         return round(1 / (1 / highest + drawn * (1 / lowest - 1 / highest)))
     return round(lowest + drawn * (highest - lowest))

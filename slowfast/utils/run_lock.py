@@ -18,35 +18,35 @@ NAME = ".lock"
 
 
 @contextmanager
-def run_lock(output_dir: str | Path) -> Iterator[None]:
-    """Hold `output_dir` for this run. Raise UserError if another run holds it.
+def run_lock(output_dir: str | Path, name: str = "OUTPUT_DIR") -> Iterator[None]:
+    """Hold `output_dir` for this run; errors call it `name`. Raise UserError if another run holds it.
 
     The system releases the lock when the process ends, however it ends. It is a POSIX record lock, which holds between
     machines too on NFS 4, on NFS 3 with its lock service, on Lustre mounted with `flock`, and on GPFS. Where a file
     system has no locks, a warning is logged.
     """
-    with _open(Path(output_dir)) as file:
+    with _open(Path(output_dir), name) as file:
         try:
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             if error.errno in (errno.EACCES, errno.EAGAIN):
                 file.seek(0)
                 raise UserError(
-                    f"OUTPUT_DIR: {str(output_dir)!r} is in use by another run ({file.read().strip()}); "
+                    f"{name}: {str(output_dir)!r} is in use by another run ({file.read().strip()}); "
                     "use another folder, or wait until that run ends"
                 ) from None
-            logger.warning("OUTPUT_DIR: %s cannot be locked against a second run (%s)", output_dir, error.strerror)
+            logger.warning("%s: %s cannot be locked against a second run (%s)", name, output_dir, error.strerror)
         file.truncate(0)
         file.write(f"process {os.getpid()} on {socket.gethostname()}, since {time.strftime('%Y-%m-%d %H:%M:%S')}\n")
         file.flush()
         yield
 
 
-def _open(output_dir: Path):
+def _open(output_dir: Path, name: str):
     try:
         output_dir.mkdir(parents=True, exist_ok=True)
         return open(output_dir / NAME, "a+", encoding="utf-8")
     except OSError as error:
         raise UserError(
-            f"OUTPUT_DIR is {str(output_dir)!r}, where nothing can be written ({error.strerror}): use another folder"
+            f"{name} is {str(output_dir)!r}, where nothing can be written ({error.strerror}): use another folder"
         ) from error

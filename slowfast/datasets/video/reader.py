@@ -181,6 +181,20 @@ class Video:
                 self._converter.image(frame)
                 self._budget.restart()
 
+    def pictures(self) -> Iterator[np.ndarray]:
+        """Yield every frame in order and as it is, uint8 (height, width, 3), RGB, in one pass. Raises VideoError.
+
+        A picture lives until the next one. The limit of seconds is for each frame.
+        """
+        count = 0
+        with video_errors():
+            for index, frame in self._decode(list(range(self.num_frames))):
+                if index != count:  # frames before it may have been wrong, which `read` would correct
+                    raise VideoError("its frames cannot be read in one pass: their times are out of order")
+                count += 1
+                yield self._converter.image(frame)
+                self._budget.restart()
+
     def _shown_size(self) -> tuple[int, int]:
         if self._size is None:
             with video_errors():
