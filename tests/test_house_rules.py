@@ -18,6 +18,7 @@ BELOW = {  # what a package may import
     "optim": BASE | {"optim"},
     "visualization": BASE | {"visualization"},
     "engine": BASE | {"datasets", "models", "optim", "visualization", "engine"},
+    "benchmark": BASE | {"datasets", "models", "optim", "visualization", "engine", "benchmark"},
     "compat": BASE | {"datasets", "models", "optim", "visualization", "engine", "compat"},
 }
 PUBLISHED_PLACES = {  # modules that only re-export from compat
@@ -27,7 +28,7 @@ PUBLISHED_PLACES = {  # modules that only re-export from compat
     "slowfast/utils/meters.py",
     "slowfast/utils/misc.py",
 }
-CODE = ("slowfast", "tools", "projects")
+CODE = ("slowfast", "tools", "projects", "benchmarks")
 MAY_TALK = {"slowfast/utils/distributed.py", "slowfast/utils/launch.py", "slowfast/multigrid/batch_norm.py"}
 PLAIN = ["slowfast/multigrid/schedule.py", "slowfast/multigrid/plan.py"]
 

@@ -21,9 +21,10 @@ from typing import Any
 
 import torch
 
+from slowfast.benchmark.batches import Batch, count_iterations, random_batch
+from slowfast.benchmark.device import clear_memory, peak_gib, synchronize
 from slowfast.engine.learner import Learner
 from slowfast.engine.schedule import build_baseline, build_schedule
-from slowfast.multigrid import Schedule, Shape, build_plan
 from slowfast.utils.machine import machine_name
 from slowfast.utils.parser import argument_parser, change_devices, fail_cleanly, load_config, parse_args
 from slowfast.utils.world import World
@@ -42,19 +43,8 @@ REDUCED = ["DATA.TRAIN_CROP_SIZE", "64", "DATA.NUM_FRAMES", "16", "RESNET.WIDTH_
 
 
 @dataclass(frozen=True)
-class Batch:
-    """The mini-batch of one device and its batch-norm groups, on which the time of a step depends."""
-
-    shape: Shape
-    bn_groups: int
-
-    def __str__(self) -> str:
-        return f"{self.shape.batch_size} x {self.shape.frames} x {self.shape.crop}"
-
-
-@dataclass(frozen=True)
 class Timing:
-    """Seconds of a step and its peak device memory (None on a CPU), with the batch split into `parts`."""
+    """Seconds of a step and the peak of memory (see `device.peak_gib`), with the batch split into `parts`."""
 
     seconds: float
     peak_gib: float | None
@@ -65,9 +55,8 @@ class Bench:
     """Times the training step of a config on random clips."""
 
     def __init__(self, cfg, device: torch.device, iterations: int, warmup: int):
-        self.learner = Learner.from_cfg(cfg, device)
+        self.cfg, self.learner = cfg, Learner.from_cfg(cfg, device)
         self.iterations, self.warmup = iterations, warmup
-        self.num_classes, self.has_label_sets = cfg.MODEL.NUM_CLASSES, cfg.MODEL.LOSS_FUNC.startswith("bce")
 
     def time(self, batch: Batch, may_split: bool) -> Timing | None:
         """Return the median time of a step, or None if it does not fit. `may_split`: halve the batch until it fits."""
@@ -86,20 +75,12 @@ class Bench:
         self.learner.start_phase(batch.bn_groups)
         clear_memory(device)
         try:
-            clips = self._clips(batch.shape)
+            clips = random_batch(self.cfg, batch.shape, device)
             times = [self._step(clips) for _ in range(self.warmup + self.iterations)]
         except torch.OutOfMemoryError:
             self.learner.optimizer.zero_grad(set_to_none=True)
             return None
         return Timing(median(times[self.warmup :]), peak_gib(device))
-
-    def _clips(self, shape: Shape) -> dict:
-        device, size = self.learner.device, (shape.batch_size, shape.frames, shape.crop, shape.crop, 3)
-        clips = torch.randint(256, size, dtype=torch.uint8, device=device)
-        labels = torch.randint(self.num_classes, (shape.batch_size,), device=device)
-        if self.has_label_sets:
-            labels = torch.nn.functional.one_hot(labels, self.num_classes).float()
-        return {"clip": clips, "label": labels}
 
     def _step(self, batch: dict) -> float:
         synchronize(self.learner.device)
@@ -107,31 +88,6 @@ class Bench:
         self.learner.step(batch, lr=1e-6)  # the rate does not change the time, and random labels diverge
         synchronize(self.learner.device)
         return perf_counter() - start
-
-
-def synchronize(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-
-
-def clear_memory(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.empty_cache()
-        torch.cuda.reset_peak_memory_stats(device)
-
-
-def peak_gib(device: torch.device) -> float | None:
-    return torch.cuda.max_memory_allocated(device) / 2**30 if device.type == "cuda" else None
-
-
-def count_iterations(schedule: Schedule, num_videos: int, world: int) -> Counter:
-    """Return the number of iterations of every batch in the training. The short cycle restarts with every leg."""
-    counts: Counter[Batch] = Counter()
-    for leg in build_plan(schedule, num_videos, world):
-        shapes = leg.phase.shapes
-        for k, shape in enumerate(shapes):
-            counts[Batch(shape, leg.phase.bn_groups)] += len(range(k, leg.iterations, len(shapes)))
-    return counts
 
 
 def compare(cfg, args) -> dict:
