@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SCRIPTS = sorted(path for top in ("tools", "projects") for path in (ROOT / top).rglob("*.py"))
+SCRIPTS = sorted(path for top in ("tools", "projects", "benchmarks") for path in (ROOT / top).rglob("*.py"))
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.relative_to(ROOT).as_posix())
