@@ -135,10 +135,7 @@ def compare(unbroken: Path, broken: Path) -> int:
     """Print whether two trainings have ended with the same state, bit for bit. Return 1 if not."""
     states = [dict(_tensors(read_checkpoint(last_checkpoint(folder)))) for folder in (unbroken, broken)]
     differing = [name for name, tensor in states[0].items() if not torch.equal(tensor, states[1][name])]
-    count = (
-        f"{len(differing)} of {len(states[0])} tensors differ" if differing else f"all {len(states[0])} tensors equal"
-    )
-    print(f"      {count}", flush=True)
+    print(f"      done: {len(differing)} of {len(states[0])} tensors differ from the unbroken run", flush=True)
     return bool(differing)
 
 

@@ -18,12 +18,14 @@ from slowfast.utils.config_file import write_config
 from slowfast.utils.distributed import device_for_rank, get_world_size, is_master
 from slowfast.utils.json_log import rewind_json_log
 from slowfast.utils.logging import setup_logging
+from slowfast.utils.run_lock import holds_output_dir
 from slowfast.utils.stop import SAVE, GracefulStop, Interrupted
 from slowfast.utils.training_meters import TimedIterator
 
 logger = logging.getLogger(__name__)
 
 
+@holds_output_dir
 def train(cfg: CfgNode) -> None:
     """Train the model of `cfg`, from the last checkpoint on if there is one."""
     setup_logging(cfg.OUTPUT_DIR)
