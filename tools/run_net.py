@@ -1,8 +1,12 @@
 #!/usr/bin/env python3
 """Train and test: run_net.py --cfg FILE [FILE ...] [KEY VALUE ...]. Several configs run one after another."""
 
+import signal
 import sys
 import traceback
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C during the imports below ends the program without a traceback
 
 from slowfast.engine.launch import run
 from slowfast.utils.launch import RankError
@@ -17,6 +21,8 @@ def main(
     description: str | None = __doc__,
 ) -> None:
     """Run the configs of a command line, and exit with a message and a status where something goes wrong."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         with fail_cleanly():
             args = parse_args(argv, argument_parser(description))

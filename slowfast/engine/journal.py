@@ -59,6 +59,7 @@ class Journal:
         self._board = TensorBoard.from_cfg(cfg)
         self._bar = progress_bar(progress.total_iterations, done)
         self._bad: list[str] = []
+        self._bad_in_epoch = 0
         self._warned_in_epoch = -1
         self._laps = 0
 
@@ -142,7 +143,8 @@ class Journal:
         Raises UserError if more than DATA.MAX_BAD_FRACTION of the epoch's clips could not be decoded.
         """
         seen = int(self._meter.state()[0])
-        bad = self._write_bad_videos()
+        self.write_bad_videos()
+        bad, self._bad_in_epoch = self._bad_in_epoch, 0
         averages = self._meter.averages(self._has_accuracy)
         where = self._end_of(leg)
         stats = {"_type": "train_epoch", **where, **averages, **errors_of(averages), "bad_videos": bad}
@@ -202,14 +204,14 @@ class Journal:
 
     def close(self) -> None:
         """List the bad videos that are not listed yet, and close the progress bar. All ranks call this together."""
-        self._write_bad_videos()
+        self.write_bad_videos()
         self._bar.close()
 
-    def _write_bad_videos(self) -> int:
-        """List the videos that could not be decoded on any rank since the last call; return their number."""
+    def write_bad_videos(self) -> None:
+        """List the videos that could not be decoded on any rank since the last call. All ranks call this together."""
         bad, self._bad = all_gather_lists(self._bad), []
         append_bad_videos(self._output_dir, bad)
-        return len(bad)
+        self._bad_in_epoch += len(bad)
 
 
 def _text(figures: dict[str, float]) -> str:

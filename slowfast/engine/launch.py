@@ -3,7 +3,6 @@
 import logging
 import signal
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from itertools import zip_longest
 from pathlib import Path
 
@@ -19,7 +18,6 @@ from slowfast.utils.launch import launch
 from slowfast.utils.logging import quiet, setup_logging
 from slowfast.utils.placement import ignore_launcher, launched_by
 from slowfast.utils.rendezvous import shared_values
-from slowfast.utils.run_lock import run_lock
 from slowfast.utils.stop import handled, stop_at_once
 from slowfast.utils.training_checkpoint import check_files
 from slowfast.utils.world import World
@@ -54,7 +52,7 @@ def run(
         check_separate([cfg for cfg, _ in named], names, with_training, with_test)
         for cfg, name in named:
             setup_logging()
-            with errors_name(name), run_lock(cfg.OUTPUT_DIR) if holds_folder(cfg) else nullcontext():
+            with errors_name(name):
                 for job in _jobs(cfg, with_training, with_test):
                     start(job, cfg, init_method)
 
@@ -71,11 +69,6 @@ def start(job: Callable[[CfgNode], object], cfg: CfgNode, init_method: str | Non
         config=shared_values(cfg),
         wait_minutes=cfg.DIST_TIMEOUT_MIN,
     )
-
-
-def holds_folder(cfg: CfgNode) -> bool:
-    """Return whether this process locks OUTPUT_DIR: the one that starts the others, or rank 0 of a launcher."""
-    return is_master() and World.from_cfg(cfg).machine == 0
 
 
 def check(cfg: CfgNode, with_training: bool = True, with_test: bool = True) -> None:

@@ -3,7 +3,8 @@
 Legend: N clips, T frames, H x W pixels, C channels, K classes.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
@@ -15,12 +16,13 @@ from slowfast.engine.evaluation import predictor, to_device
 from slowfast.engine.memory import memory_errors_name
 from slowfast.engine.precise_bn import update_statistics
 from slowfast.engine.precision import Precision
+from slowfast.errors import UserError
 from slowfast.models import build_model
 from slowfast.models.losses import build_loss
-from slowfast.multigrid import average_statistics, regroup
+from slowfast.multigrid import average_statistics, regroup, running_statistics
 from slowfast.optim.build import clip_gradients, construct_optimizer
 from slowfast.optim.lr_policy import set_lr
-from slowfast.utils.distributed import average_gradients, sync_group, wrap
+from slowfast.utils.distributed import all_gather, average_gradients, get_rank, get_world_size, sync_group, wrap
 
 TRAINING_CURES = (
     "lower TRAIN.BATCH_SIZE and SOLVER.BASE_LR with it, use more GPUs (NUM_GPUS), set TRAIN.MIXED_PRECISION True, or "
@@ -128,6 +130,27 @@ class Learner:
     def average_statistics(self) -> None:
         """Average the running statistics of batch norm over ranks."""
         average_statistics(self.model)
+
+    @contextmanager
+    def averaged_statistics(self) -> Iterator[Tensor]:
+        """Average the running statistics over ranks within this context. Yield those of every rank, W x S."""
+        own = torch.cat([statistic.flatten() for statistic in running_statistics(self.model)] or [torch.zeros(0)])
+        average_statistics(self.model)
+        of_ranks = all_gather([own[None]])[0]
+        yield of_ranks
+        self.take_statistics(of_ranks)
+
+    def take_statistics(self, of_ranks: Tensor) -> None:
+        """Set the running statistics to this rank's row of `of_ranks`, W x S."""
+        statistics = running_statistics(self.model)
+        expected = get_world_size(), sum(statistic.numel() for statistic in statistics)
+        if of_ranks.shape != expected:
+            raise UserError(
+                f"the checkpoint is damaged: its rank_statistics are {tuple(of_ranks.shape)} numbers, not {expected}"
+            )
+        row = of_ranks[get_rank()].to(self.device)
+        for statistic, values in zip(statistics, row.split([s.numel() for s in statistics]), strict=True):
+            statistic.copy_(values)
 
     def recompute_statistics(self, clips: Iterable[Clips]) -> None:
         """Compute the running statistics of batch norm anew over batches of clips, without groups."""

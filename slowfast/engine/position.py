@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from torch import Tensor
+
 from slowfast.config.compare import differences, of_training, read_saved
 from slowfast.engine.training import Training
-from slowfast.utils.checkpoint_folder import INTERRUPTED
+from slowfast.utils.checkpoint_folder import INTERRUPTED, remove_old
 from slowfast.utils.distributed import barrier
 from slowfast.utils.training_checkpoint import load_for_training, save_checkpoint
 
@@ -24,12 +26,14 @@ class Position:
         best: the best accuracy so far, by name, and its `epoch`.
         evaluation_due: whether the epoch that has just ended still has to be evaluated.
         epoch_sums: the sums of the meter, as loaded, if the training stopped inside an epoch.
+        rank_statistics: the running statistics of batch norm of every rank, W x S, likewise.
     """
 
     done: int = 0
     best: dict[str, float] = field(default_factory=dict)
     evaluation_due: bool = False
     epoch_sums: list[float] | None = None
+    rank_statistics: Tensor | None = None
 
     def keep_best(self, accuracies: Mapping[str, float], epoch: int) -> bool:
         """Keep the first of `accuracies` if it is the best so far after `epoch`, from 1, and return whether it is."""
@@ -48,6 +52,7 @@ def resume(training: Training) -> Position:
     position = Position(best=saved.get("best", {}))
     if saved.get("plan") == training.plan_key:
         position.done, position.epoch_sums = saved["iteration"], saved.get("epoch_sums")
+        position.rank_statistics = saved.get("rank_statistics")
         position.evaluation_due = saved.get("evaluation_due", False)
     elif saved["epoch"] >= 0 or "plan" in saved:
         epoch = saved.get("position", saved["epoch"] + 1.0)
@@ -81,9 +86,13 @@ def save(
     position: Position,
     finished_epoch: int,
     exact_epoch: float,
-    epoch_sums: list[float] | None = None,
+    inside: Mapping,
 ) -> Path:
-    """Write a checkpoint after `finished_epoch` or, with `epoch_sums`, inside the next epoch. Return its path."""
+    """Write a checkpoint after `finished_epoch`, or one with the state `inside` the next epoch. Return its path.
+
+    The training waits until the file is on the disk. A SlowFast R50 with momenta, 277 MB, takes 1.2 s on two shared
+    cores. A thread would first have to copy these tensors, so that it would save little of that.
+    """
     learner = training.learner
     extra = {
         "iteration": position.done,
@@ -100,9 +109,10 @@ def save(
         learner.scaler,
         finished_epoch,
         training.cfg.dump(),
-        extra | ({} if epoch_sums is None else {"epoch_sums": epoch_sums}),
-        "" if epoch_sums is None else INTERRUPTED,
+        extra | dict(inside),
+        INTERRUPTED if inside else "",
     )
+    remove_old(training.cfg.OUTPUT_DIR, finished_epoch, training.cfg.TRAIN.CHECKPOINT_KEEP)
     logger.info("saved %s", path)
     barrier()
     return path

@@ -28,6 +28,7 @@ from slowfast.utils.config_file import write_config
 from slowfast.utils.distributed import device_for_rank
 from slowfast.utils.label_order import class_names_of
 from slowfast.utils.logging import log_json_stats, setup_logging
+from slowfast.utils.run_lock import holds_output_dir
 from slowfast.utils.training_checkpoint import load_for_test
 from slowfast.utils.training_meters import accuracy_text, memory
 from slowfast.utils.world import process_batch
@@ -58,6 +59,7 @@ class Testing:
         return cls(model, loader, predictor(model, precision, precision.pack(cfg), max_clips))
 
 
+@holds_output_dir
 def run_test(cfg: CfgNode) -> dict[str, float]:
     """Test the model of `cfg` on all views of every video; log and return its accuracy.
 

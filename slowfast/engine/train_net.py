@@ -18,12 +18,14 @@ from slowfast.utils.config_file import write_config
 from slowfast.utils.distributed import device_for_rank, get_world_size, is_master
 from slowfast.utils.json_log import rewind_json_log
 from slowfast.utils.logging import setup_logging
-from slowfast.utils.stop import GracefulStop, Interrupted
+from slowfast.utils.run_lock import holds_output_dir
+from slowfast.utils.stop import SAVE, GracefulStop, Interrupted
 from slowfast.utils.training_meters import TimedIterator
 
 logger = logging.getLogger(__name__)
 
 
+@holds_output_dir
 def train(cfg: CfgNode) -> None:
     """Train the model of `cfg`, from the last checkpoint on if there is one."""
     setup_logging(cfg.OUTPUT_DIR)
@@ -36,6 +38,8 @@ def train(cfg: CfgNode) -> None:
         rewind_json_log(cfg.OUTPUT_DIR, training.progress.position(position.done), position.evaluation_due)
     learner = training.learner
     learner.join_ranks()
+    if position.rank_statistics is not None:
+        learner.take_statistics(position.rank_statistics)
     legs = training.progress.remaining(position.done)
     batches = TimedIterator(training.batches(legs))
     journal = Journal(cfg, training.progress, learner.device, batches, position.done, position.epoch_sums)
@@ -43,12 +47,13 @@ def train(cfg: CfgNode) -> None:
     if position.evaluation_due and training.val_set is not None:
         evaluate_epoch(training, position, journal, training.progress.last_leg(position.done))
 
-    with GracefulStop() as stop:
+    with GracefulStop(cfg.TRAIN.CHECKPOINT_MINUTES) as stop:
         for leg in legs:  # the part of a phase in one epoch
             learner.start_phase(leg.phase.bn_groups, leg.phase.bn_sync_ranks)
             for i in range(leg.first_iteration, leg.iterations):
-                if stop.requested():
-                    raise Interrupted(save_inside_epoch(training, position, journal, guard, leg, i), stop.code)
+                if request := stop.request():
+                    save_inside_epoch(training, position, journal, guard, leg, i)
+                    end_if_asked(request, training, position, journal)
                 batch = next(batches)
                 seed_everything(cfg.RNG_SEED, position.done)
                 step = learner.step(batch, training.learning_rate(leg.position(i)))
@@ -89,8 +94,8 @@ def settle_statistics(training: Training, epoch: int) -> None:
 
 def save_epoch(training: Training, position: Position, journal: Journal, leg: Leg) -> Path:
     """Save the state after the epoch that `leg` ends, in a file of its own only if a checkpoint is due."""
-    sums = None if training.is_due(leg.epoch, "CHECKPOINT_PERIOD") else journal.epoch_sums()
-    return save(training, position, leg.epoch, leg.end, sums)
+    inside = {} if training.is_due(leg.epoch, "CHECKPOINT_PERIOD") else {"epoch_sums": journal.epoch_sums()}
+    return save(training, position, leg.epoch, leg.end, inside)
 
 
 def evaluate_epoch(training: Training, position: Position, journal: Journal, leg: Leg) -> None:
@@ -109,14 +114,24 @@ def evaluate_epoch(training: Training, position: Position, journal: Journal, leg
 
 def save_inside_epoch(
     training: Training, position: Position, journal: Journal, guard: LossGuard, leg: Leg, i: int
-) -> str:
-    """Write a checkpoint before iteration `i` of `leg`, and return a message for the user."""
+) -> None:
+    """Write a checkpoint before iteration `i` of `leg`. The training that continues is the same with and without it."""
     guard.check()
     require_finite_weights(training.learner.model, position.done)
+    journal.write_bad_videos()
+    with training.learner.averaged_statistics() as of_ranks:
+        inside = {"epoch_sums": journal.epoch_sums(), "rank_statistics": of_ranks}
+        save(training, position, leg.epoch - 1, leg.position(i), inside)
+    journal.pause()
+
+
+def end_if_asked(request: int, training: Training, position: Position, journal: Journal) -> None:
+    """End the program, unless the `request` was only to save."""
+    if request == SAVE:
+        return
     journal.close()
-    training.learner.average_statistics()
-    save(training, position, leg.epoch - 1, leg.position(i), journal.epoch_sums())
-    return (
-        f"stopped at epoch {leg.position(i):.3f}, after {position.done} iterations: the same command resumes from here"
-        + ("" if training.cfg.TRAIN.AUTO_RESUME else " with TRAIN.AUTO_RESUME True")
+    raise Interrupted(
+        f"stopped at epoch {training.progress.position(position.done):.3f}, after {position.done} iterations: the same "
+        "command resumes from here" + ("" if training.cfg.TRAIN.AUTO_RESUME else " with TRAIN.AUTO_RESUME True"),
+        request,
     )

@@ -1,6 +1,6 @@
 """Multigrid training (Wu et al., CVPR 2020): usable in any training loop."""
 
-from slowfast.multigrid.batch_norm import SubBatchNorm3d, average_statistics, convert, regroup
+from slowfast.multigrid.batch_norm import SubBatchNorm3d, average_statistics, convert, regroup, running_statistics
 from slowfast.multigrid.build import build_baseline, build_plan, build_schedule
 from slowfast.multigrid.plan import Leg, Phase, Schedule, Shape, ShapeCycle, iterations_until, remaining
 from slowfast.multigrid.sampler import ClipIndex, ShortCycleBatchSampler
@@ -26,5 +26,6 @@ __all__ = [
     "iterations_until",
     "multigrid_schedule",
     "regroup",
+    "running_statistics",
     "remaining",
 ]

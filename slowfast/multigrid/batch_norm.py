@@ -113,13 +113,18 @@ def convert(model: nn.Module) -> nn.Module:
     return model
 
 
+def running_statistics(model: nn.Module) -> list[Tensor]:
+    """Return the running mean and variance of every batch norm of `model`, not copies of them."""
+    layers = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    return [b for m in layers for b in (m.running_mean, m.running_var) if b is not None]
+
+
 @torch.no_grad()
 def average_statistics(model: nn.Module) -> None:
     """Average the running statistics over all processes, so that all evaluate the same model."""
     if not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1:
         return
-    layers = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
-    buffers = [b for m in layers for b in (m.running_mean, m.running_var) if b is not None]
+    buffers = running_statistics(model)
     if not buffers:
         return
     flat = torch.cat([b.double() for b in buffers])  # one message for all layers

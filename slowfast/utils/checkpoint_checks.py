@@ -59,6 +59,10 @@ FIELDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "best": (lambda value: isinstance(value, dict) and all(map(_is_number, value.values())), "a mapping to numbers"),
     "evaluation_due": (lambda value: isinstance(value, bool), "True or False"),
     "epoch_sums": (lambda value: _is_list(value, _is_number), "a list of finite numbers"),
+    "rank_statistics": (
+        lambda value: isinstance(value, Tensor) and value.ndim == 2 and bool(torch.isfinite(value).all()),
+        "finite numbers, a row for each rank",
+    ),
     "class_names": (
         lambda value: value is None or _is_list(value, _is_text),
         "a list of text",

@@ -1,14 +1,15 @@
 """The checkpoints of an OUTPUT_DIR: write them, and find the one to resume from.
 
-`OUTPUT_DIR/checkpoints` has `checkpoint_epoch_00012.pyth` after epoch 12, `interrupted.pyth` of a training stopped
-inside an epoch, and `best.pyth` after the best evaluation. No training resumes from `best.pyth`.
+`OUTPUT_DIR/checkpoints` has `checkpoint_epoch_00012.pyth` after epoch 12, `interrupted.pyth` inside an epoch, by
+TRAIN.CHECKPOINT_MINUTES or when the training was stopped, and `best.pyth` after the best evaluation. No training
+resumes from `best.pyth`.
 """
 
 import logging
+import math
 import os
 import re
 import shutil
-import sys
 from pathlib import Path
 
 import torch
@@ -71,6 +72,17 @@ def keep_as_best(path: Path) -> None:
     os.replace(temporary, best)
 
 
+def remove_old(output_dir: str | Path, epoch: int, keep: int) -> None:
+    """Remove all but the last `keep` checkpoints of epochs up to `epoch`, 0-based, on rank 0 only; 0: none.
+
+    Later ones may be damaged, or of an earlier training, and do not count.
+    """
+    epochs = _of_epochs(output_dir)
+    done = sorted(number for number in epochs if number <= epoch + 1)
+    for number in done[:-keep] if keep and is_master() else ():
+        epochs[number].unlink(missing_ok=True)
+
+
 def unwrap(model: nn.Module) -> nn.Module:
     """Return the model itself, without the wrapper of data parallelism."""
     wrappers = (nn.DataParallel, nn.parallel.DistributedDataParallel)
@@ -78,11 +90,9 @@ def unwrap(model: nn.Module) -> nn.Module:
 
 
 def checkpoints(output_dir: str | Path) -> list[Path]:
-    """Return the checkpoints of `output_dir` to resume from: the one with the most iterations first."""
+    """Return the checkpoints of `output_dir` to resume from: the one that has come furthest first."""
     folder = Path(output_dir) / FOLDER
-    if not folder.is_dir():
-        return []
-    epochs = {int(match[1]): path for path in folder.iterdir() if (match := EPOCH_NAME.fullmatch(path.name))}
+    epochs = _of_epochs(output_dir)
     finished = [epochs[number] for number in sorted(epochs, reverse=True)]
     interrupted = folder / INTERRUPTED
     if not interrupted.is_file():
@@ -91,8 +101,14 @@ def checkpoints(output_dir: str | Path) -> list[Path]:
     return [interrupted, *finished] if is_newest else [*finished, interrupted]
 
 
+def _of_epochs(output_dir: str | Path) -> dict[int, Path]:
+    """Return the checkpoints after epochs, by the number of the epoch from 1."""
+    paths = (Path(output_dir) / FOLDER).glob("checkpoint_epoch_*.pyth")
+    return {int(match[1]): path for path in paths if (match := EPOCH_NAME.fullmatch(path.name))}
+
+
 def last_checkpoint(output_dir: str | Path) -> Path | None:
-    """Return the checkpoint of `output_dir` with the most iterations, or None."""
+    """Return the checkpoint of `output_dir` that has come furthest, or None."""
     return next(iter(checkpoints(output_dir)), None)
 
 
@@ -118,11 +134,14 @@ def last_intact(output_dir: str | Path) -> tuple[Path, dict] | None:
     return None
 
 
-def _progress(path: Path) -> tuple[int, int]:
-    """Return the epoch and the iterations of a checkpoint. A damaged one goes first, so that its damage is reported."""
+def _progress(path: Path) -> float:
+    """Return the exact epoch of a checkpoint. A damaged one goes first, so that its damage is reported.
+
+    Under another batch size the numbers of iterations would not be comparable.
+    """
     try:
         content = read_checkpoint(path, mmap=True)
         check_fields(path, content)
     except DamagedFile:
-        return sys.maxsize, 0
-    return content.get("epoch", -1), content.get("iteration", 0)
+        return math.inf
+    return content.get("position", content.get("epoch", -1) + 1)

@@ -18,6 +18,7 @@ from types import FrameType, TracebackType
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
+from torch.multiprocessing import _prctl_pr_set_pdeathsig  # type: ignore[attr-defined]
 
 from slowfast.errors import UserError, user_message
 from slowfast.utils.distributed import TIMEOUT, backend_for, use_device, uses_cuda
@@ -82,6 +83,7 @@ def _join(run: Callable, args: tuple, world: World, place: Place, backend: str, 
         attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
         store, _ = _host_or_join(place.address, False, meeting.wait_sec)
         job = f"attempt{attempt}/{job}"
+        _prctl_pr_set_pdeathsig(signal.SIGTERM)  # without its agent this rank would train on, and nobody would know
     else:
         store, _ = _host_or_join(place.address, place.rank == 0, meeting.wait_sec)
     meeting.hold(dist.PrefixStore(f"{job}/meeting", store))

@@ -5,8 +5,10 @@ tools/run_net.py --cfg FILE [FILE ...] [--opts] [KEY VALUE ...] [--shard_id I --
 
 import argparse
 import contextlib
+import os
 import re
 import sys
+import time
 import traceback
 
 from slowfast.config.defaults import get_cfg
@@ -20,6 +22,7 @@ LOWER_KEY = re.compile(r"\w+(\.\w+)+:?(?<!\.yaml)(?<!\.yml)")
 SECTIONS = {name for name, value in get_cfg().items() if isinstance(value, CfgNode)}
 YAML_SUFFIXES = (".yaml", ".yml")
 EXIT_USER_ERROR = 2
+LINGER_SEC = 3.0
 ALLOW_UNKNOWN = "--allow-unknown-keys"
 
 
@@ -117,5 +120,7 @@ def fail_cleanly():
         yield
     except (UserError, OSError) as error:
         traceback.clear_frames(error.__traceback__)  # frees the loaders, which then end their workers
+        if os.environ.get("RANK", "0") != "0":
+            time.sleep(LINGER_SEC)  # torchrun ends this process once rank 0 has reported the same mistake
         print(wrapped(f"error: {user_message(error)}", sys.stderr), file=sys.stderr, flush=True)
         sys.exit(EXIT_USER_ERROR)

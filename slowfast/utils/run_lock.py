@@ -2,24 +2,40 @@
 
 import errno
 import fcntl
+import functools
 import logging
 import os
 import socket
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from typing import TypeVar
 
+from slowfast.config.node import CfgNode
 from slowfast.errors import UserError
+from slowfast.utils.distributed import is_master
 
 logger = logging.getLogger(__name__)
 
 NAME = ".lock"
+Result = TypeVar("Result")
+
+
+def holds_output_dir(job: Callable[[CfgNode], Result]) -> Callable[[CfgNode], Result]:
+    """Let `job(cfg)` hold OUTPUT_DIR, in rank 0. It writes there until it ends, even if its launcher has died."""
+
+    @functools.wraps(job)
+    def locked(cfg: CfgNode) -> Result:
+        with run_lock(cfg.OUTPUT_DIR) if is_master() else nullcontext():
+            return job(cfg)
+
+    return locked
 
 
 @contextmanager
 def run_lock(output_dir: str | Path, name: str = "OUTPUT_DIR") -> Iterator[None]:
-    """Hold `output_dir` for this run; errors call it `name`. Raise UserError if another run holds it.
+    """Hold `output_dir` for this process; errors call it `name`. Raise UserError if another process holds it.
 
     The system releases the lock when the process ends, however it ends. It is a POSIX record lock, which holds between
     machines too on NFS 4, on NFS 3 with its lock service, on Lustre mounted with `flock`, and on GPFS. Where a file

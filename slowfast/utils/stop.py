@@ -4,6 +4,7 @@ import logging
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from types import FrameType, TracebackType
@@ -15,6 +16,7 @@ from slowfast.utils.placement import launched_by
 logger = logging.getLogger(__name__)
 
 INTERRUPTED = 130  # exit code of a program that Ctrl-C ended
+SAVE = 1  # no exit code of a stopped program: a checkpoint is written, and the training continues
 REQUEUE = 75  # EX_TEMPFAIL: the scheduler stopped the run, and the same command resumes it
 EXIT_CODES = {
     signal.SIGINT: INTERRUPTED,
@@ -64,20 +66,24 @@ def print_now(text: str) -> None:
 class GracefulStop(AbstractContextManager):
     """Turns the first signal into a request to stop, which all ranks see after the same iteration.
 
+    Every `save_minutes` of rank 0's clock are a request to save, which all ranks see alike; 0: none.
+
     A request that comes after the last iteration ends the program when this context ends. Without a launcher, which
     counts requests, a further Ctrl-C interrupts at once.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, save_minutes: float = 0) -> None:
         self.code = 0
+        self._save_sec, self._saved = 60 * save_minutes or float("inf"), time.monotonic()
         self._agreement = Agreement()
         self._handlers = ExitStack()
 
-    def requested(self) -> bool:
-        """Return whether any rank was asked to stop; `code` is then the exit code. Called once per iteration."""
-        code = self._agreement.highest(self.code)
-        self.code = max(self.code, code)
-        return code > 0
+    def request(self) -> int:
+        """Return 0, SAVE or, if any rank was asked to stop, the exit code. Called once per iteration."""
+        is_due = is_master() and time.monotonic() - self._saved >= self._save_sec
+        if is_due:
+            self._saved = time.monotonic()
+        return self._agreement.highest(self.code or is_due * SAVE)
 
     def __enter__(self) -> "GracefulStop":
         self._handlers.enter_context(handled(self._ask))
@@ -88,7 +94,7 @@ class GracefulStop(AbstractContextManager):
     ) -> None:
         self._handlers.close()
         code = self._agreement.settle(self.code) if error is None else 0
-        if code:
+        if code > SAVE:
             raise Interrupted("stopped as requested, after the last iteration: nothing else starts", code)
 
     def _ask(self, number: int, frame: FrameType | None) -> None:

@@ -15,7 +15,7 @@ from slowfast.errors import UserError
 from slowfast.multigrid import Phase, Schedule, Shape, SubBatchNorm3d
 from slowfast.utils.distributed import get_rank, get_world_size
 from slowfast.utils.launch import launch
-from slowfast.utils.stop import GracefulStop
+from slowfast.utils.stop import SAVE, GracefulStop
 from slowfast.utils.world import World
 from tests.engine.tiny import SYNTHETIC, Synthetic, tiny_cfg
 
@@ -74,7 +74,7 @@ def test_statistics_that_are_not_finite_are_refused_by_name():
 
 def ask_to_stop(stop, number):
     with stop:
-        assert not stop.requested()
+        assert stop.request() in (0, SAVE)
         os.kill(os.getpid(), number)
 
 
@@ -86,8 +86,7 @@ def test_the_first_signal_requests_a_stop_and_handlers_are_restored(number, code
     before, stop = signal.getsignal(number), GracefulStop()
     with pytest.raises(SystemExit) as end:
         ask_to_stop(stop, number)
-    assert stop.requested()
-    assert end.value.code == stop.code == code
+    assert stop.request() == end.value.code == code
     assert signal.getsignal(number) is before
 
 
@@ -95,6 +94,14 @@ def test_a_stop_that_is_requested_after_the_last_iteration_ends_the_program():
     with pytest.raises(SystemExit) as end:
         ask_to_stop(GracefulStop(), signal.SIGTERM)
     assert end.value.code == 75
+
+
+def test_some_minutes_are_a_request_to_save_and_a_stop_goes_before():
+    stop = GracefulStop(1e-9)
+    assert [stop.request(), stop.request(), GracefulStop(60).request()] == [SAVE, SAVE, 0]
+    with pytest.raises(SystemExit):
+        ask_to_stop(stop, signal.SIGTERM)
+    assert stop.request() == 75
 
 
 def test_random_numbers_are_a_function_of_the_position_in_training():

@@ -22,7 +22,7 @@ from slowfast.multigrid.batch_norm import SubBatchNorm3d
 from slowfast.optim.build import construct_optimizer
 from slowfast.utils import checkpoint_file, checkpoint_folder, training_checkpoint
 from slowfast.utils.checkpoint_file import read_checkpoint
-from slowfast.utils.checkpoint_folder import INTERRUPTED
+from slowfast.utils.checkpoint_folder import INTERRUPTED, keep_as_best, remove_old
 from slowfast.utils.training_checkpoint import (
     last_checkpoint,
     load_checkpoint,
@@ -174,13 +174,30 @@ def test_the_last_checkpoint_is_the_one_with_the_highest_epoch(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("epoch", "iteration", "expected"),
-    [(2, 35, "interrupted.pyth"), (1, 25, "checkpoint_epoch_00003.pyth"), (2, 30, "checkpoint_epoch_00003.pyth")],
+    ("position", "iteration", "expected"),
+    [
+        (3.5, 35, "interrupted.pyth"),
+        (2.5, 25, "checkpoint_epoch_00003.pyth"),
+        (3.0, 30, "checkpoint_epoch_00003.pyth"),
+        (3.5, 18, "interrupted.pyth"),  # in batches twice as large
+    ],
 )
-def test_a_training_stopped_inside_an_epoch_resumes_where_it_got_furthest(tmp_path, epoch, iteration, expected):
-    save(tmp_path, *trained(iterations=0), epoch=2, iteration=30)
-    save(tmp_path, *trained(iterations=0), epoch=epoch, iteration=iteration, interrupted=True)
+def test_a_training_stopped_inside_an_epoch_resumes_where_it_got_furthest(tmp_path, position, iteration, expected):
+    save(tmp_path, *trained(iterations=0), epoch=2, iteration=30, position=3.0)
+    epoch = int(position) - 1
+    save(tmp_path, *trained(iterations=0), epoch=epoch, iteration=iteration, position=position, interrupted=True)
     assert last_checkpoint(tmp_path).name == expected
+
+
+@pytest.mark.parametrize(("keep", "kept"), [(0, {1, 2, 3, 8}), (1, {3, 8}), (2, {2, 3, 8}), (9, {1, 2, 3, 8})])
+def test_old_checkpoints_are_removed_but_neither_the_best_nor_later_ones(tmp_path, keep, kept):
+    for number in (8, 1, 2, 3):
+        path = save(tmp_path, *trained(iterations=0), epoch=number - 1)
+        if number == 1:
+            keep_as_best(path)
+    remove_old(tmp_path, epoch=2, keep=keep)
+    left = {path.name for path in path.parent.iterdir()}
+    assert left == {"best.pyth"} | {f"checkpoint_epoch_{number:05d}.pyth" for number in kept}
 
 
 def test_a_training_stopped_in_its_first_epoch_resumes_too(tmp_path):
