@@ -8,9 +8,8 @@ import torch
 from torch import Tensor
 
 from slowfast.engine.learner import Step
-from slowfast.multigrid import Leg, Phase, Shape
+from slowfast.multigrid import Leg, Phase, Shape, phase_iterations
 from slowfast.utils.distributed import all_reduce_sum, get_world_size
-from slowfast.visualization.plan import phase_iterations
 
 logger = logging.getLogger(__name__)
 

@@ -18,12 +18,11 @@ from slowfast.engine.precise_bn import fresh_batches
 from slowfast.engine.progress import Progress
 from slowfast.engine.schedule import build_schedule
 from slowfast.models.summary import log_model_info
-from slowfast.multigrid import Leg, Schedule, ShortCycleBatchSampler, build_plan
+from slowfast.multigrid import Leg, Schedule, ShortCycleBatchSampler, build_plan, plan_warnings
 from slowfast.optim.lr_policy import learning_rate
 from slowfast.optim.rates import log_rates
 from slowfast.utils.distributed import get_rank, is_master
 from slowfast.utils.label_order import class_names_of
-from slowfast.visualization.plan import plan_warnings
 
 logger = logging.getLogger(__name__)
 

@@ -1,8 +1,17 @@
 """Multigrid training (Wu et al., CVPR 2020): usable in any training loop."""
 
 from slowfast.multigrid.batch_norm import SubBatchNorm3d, average_statistics, convert, regroup, running_statistics
-from slowfast.multigrid.build import build_baseline, build_plan, build_schedule
-from slowfast.multigrid.plan import Leg, Phase, Schedule, Shape, ShapeCycle, iterations_until, remaining
+from slowfast.multigrid.build import build_baseline, build_plan, build_schedule, plan_warnings
+from slowfast.multigrid.plan import (
+    Leg,
+    Phase,
+    Schedule,
+    Shape,
+    ShapeCycle,
+    iterations_until,
+    phase_iterations,
+    remaining,
+)
 from slowfast.multigrid.sampler import ClipIndex, ShortCycleBatchSampler
 from slowfast.multigrid.schedule import Multigrid, Recipe, baseline_schedule, multigrid_schedule
 
@@ -25,6 +34,8 @@ __all__ = [
     "convert",
     "iterations_until",
     "multigrid_schedule",
+    "phase_iterations",
+    "plan_warnings",
     "regroup",
     "running_statistics",
     "remaining",

@@ -2,17 +2,20 @@
 
 import logging
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from slowfast.errors import UserError
-from slowfast.multigrid.plan import Leg, Phase, Schedule, Shape
+from slowfast.multigrid.plan import Leg, Phase, Schedule, Shape, iterations_until
 from slowfast.multigrid.schedule import Multigrid, Recipe, baseline_schedule, multigrid_schedule
 
 logger = logging.getLogger(__name__)
 
 STEP_POLICY = "steps_with_relative_lrs"
 COSINE_FINE_TUNE = 0.18  # share of MAX_EPOCH for fine-tuning under the cosine policy (paper, appendix)
+
+# Measured in projects/small_data: a network of 1.4 M parameters learns little in fewer updates.
+FEW_ITERATIONS, FEW_WARMUP_ITERATIONS = 1000, 100
 
 # The keys behind the arguments that errors of the schedule and the plan name.
 KEYS = {
@@ -60,6 +63,26 @@ def build_plan(schedule: Schedule, num_videos: int, world_size: int = 1) -> tupl
     """Return `schedule.plan(num_videos, world_size)`, with errors that name keys of the config."""
     with errors_name_keys():
         return schedule.plan(num_videos, world_size)
+
+
+def plan_warnings(schedule: Schedule, legs: Sequence[Leg]) -> list[str]:
+    """Return warnings of a training with few updates, and of a warm-up with few or none before a raised rate."""
+    total, warmup = sum(leg.iterations for leg in legs), iterations_until(legs, schedule.warmup_epochs)
+    factor = schedule.phase_at(schedule.warmup_epochs).lr_factor
+    warnings = []
+    if total < FEW_ITERATIONS:
+        warnings.append(
+            f"the training has {total:,} iterations, fewer than about {FEW_ITERATIONS:,}, and may learn little: raise "
+            "SOLVER.MAX_EPOCH, lower TRAIN.BATCH_SIZE together with SOLVER.BASE_LR, or use fewer shapes in "
+            "MULTIGRID.LONG_CYCLE_FACTORS"
+        )
+    if warmup < FEW_WARMUP_ITERATIONS and (schedule.warmup_epochs or factor > 1):
+        warnings.append(
+            f"the warm-up to {factor:g} times the base rate has {warmup} iterations, fewer than about "
+            f"{FEW_WARMUP_ITERATIONS}, and the training may not recover from a rate that rises so fast: raise "
+            "SOLVER.WARMUP_EPOCHS or lower SOLVER.BASE_LR"
+        )
+    return warnings
 
 
 def has_cycle(cfg) -> bool:

@@ -10,6 +10,7 @@ Standard library only.
 """
 
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -162,6 +163,14 @@ def remaining(legs: Iterable[Leg], iterations_done: int) -> tuple[Leg, ...]:
 def iterations_until(legs: Iterable[Leg], position: float) -> int:
     """Return the number of iterations of a plan that begin before an exact epoch."""
     return sum(min(leg.iterations, max(0, _begun(leg, position))) for leg in legs)
+
+
+def phase_iterations(legs: Iterable[Leg]) -> Counter[Phase]:
+    """Return the number of iterations of every phase."""
+    counts: Counter[Phase] = Counter()
+    for leg in legs:
+        counts[leg.phase] += leg.iterations
+    return counts
 
 
 def _begun(leg: Leg, position: float) -> int:

@@ -1,16 +1,12 @@
 """Describe a training plan: as numbers, as a table and as a figure."""
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from itertools import accumulate
 
 from slowfast.errors import UserError
-from slowfast.multigrid import Leg, Phase, Schedule, build_plan, iterations_until
+from slowfast.multigrid import Leg, Phase, Schedule, build_plan, iterations_until, phase_iterations, plan_warnings
 
 HEADER = ("phase", "stage", "epochs", "batch x frames x size", "stride", "rate", "statistics", "iterations", "compute")
-
-# Measured in projects/small_data: a network of 1.4 M parameters learns little in fewer updates.
-FEW_ITERATIONS, FEW_WARMUP_ITERATIONS = 1000, 100
 
 
 def describe_plan(
@@ -37,34 +33,6 @@ def describe_plan(
         "warnings": plan_warnings(schedule, legs),
         "phases": [_row(phase, rate, iterations[phase], world_size) for phase in schedule.phases],
     }
-
-
-def plan_warnings(schedule: Schedule, legs: Sequence[Leg]) -> list[str]:
-    """Return warnings of a training with few updates, and of a warm-up with few or none before a raised rate."""
-    total, warmup = sum(leg.iterations for leg in legs), iterations_until(legs, schedule.warmup_epochs)
-    factor = schedule.phase_at(schedule.warmup_epochs).lr_factor
-    warnings = []
-    if total < FEW_ITERATIONS:
-        warnings.append(
-            f"the training has {total:,} iterations, fewer than about {FEW_ITERATIONS:,}, and may learn little: raise "
-            "SOLVER.MAX_EPOCH, lower TRAIN.BATCH_SIZE together with SOLVER.BASE_LR, or use fewer shapes in "
-            "MULTIGRID.LONG_CYCLE_FACTORS"
-        )
-    if warmup < FEW_WARMUP_ITERATIONS and (schedule.warmup_epochs or factor > 1):
-        warnings.append(
-            f"the warm-up to {factor:g} times the base rate has {warmup} iterations, fewer than about "
-            f"{FEW_WARMUP_ITERATIONS}, and the training may not recover from a rate that rises so fast: raise "
-            "SOLVER.WARMUP_EPOCHS or lower SOLVER.BASE_LR"
-        )
-    return warnings
-
-
-def phase_iterations(legs: Sequence[Leg]) -> Counter[Phase]:
-    """Return the number of iterations of every phase."""
-    counts: Counter[Phase] = Counter()
-    for leg in legs:
-        counts[leg.phase] += leg.iterations
-    return counts
 
 
 def _totals(schedule: Schedule, legs: Sequence[Leg]) -> dict:

@@ -10,9 +10,8 @@ import pytest
 
 from slowfast.engine.test_net import run_test
 from slowfast.engine.train_net import train
-from slowfast.multigrid import build_schedule
+from slowfast.multigrid import build_schedule, phase_iterations
 from slowfast.utils.training_checkpoint import read_checkpoint
-from slowfast.visualization.plan import phase_iterations
 from tests.engine.tiny import BOTH_CYCLES, command, finish, json_stats, losses, start, tiny_cfg
 
 
