@@ -1,5 +1,7 @@
 """A training step on a GPU, checked without one: nothing makes the host wait, and nothing mixes devices."""
 
+import os
+
 import pytest
 import torch
 
@@ -41,8 +43,14 @@ def train_without_waiting(learner: Learner, multi_label: bool = False) -> None:
             learner.start_phase(groups)
             step = learner.step(batch, lr=0.1)
             meter.update(step.scores, step.labels, step.loss)
+            learner.recompute_statistics([batch["clip"]])
         assert step.loss.device == learner.device
         assert step.scores.shape == (clips, 5)
+
+
+def test_tests_do_not_see_the_gpus_of_the_machine():
+    assert not torch.cuda.is_available()
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == ""
 
 
 @pytest.mark.parametrize("arch", MODELS)
