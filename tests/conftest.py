@@ -1,7 +1,10 @@
 import logging
+import os
 
 import pytest
 import torch
+
+os.environ["CUDA_VISIBLE_DEVICES"] = ""  # the tests and their processes run alike with any number of GPUs
 
 
 @pytest.fixture(autouse=True)

@@ -28,6 +28,7 @@ TRAINING_CURES = (
     "lower TRAIN.BATCH_SIZE and SOLVER.BASE_LR with it, use more GPUs (NUM_GPUS), set TRAIN.MIXED_PRECISION True, or "
     "lower DATA.NUM_FRAMES or DATA.TRAIN_CROP_SIZE"
 )
+STATISTICS_CURES = "lower TRAIN.BATCH_SIZE and SOLVER.BASE_LR with it, or set BN.USE_PRECISE_STATS False"
 
 
 class Step(NamedTuple):
@@ -155,9 +156,11 @@ class Learner:
     def recompute_statistics(self, clips: Iterable[Clips]) -> None:
         """Compute the running statistics of batch norm anew over batches of clips, without groups."""
         regroup(self.model, 1)
-        inputs = (self.pack(to_device(batch, self.device)) for batch in clips)
-        with self.precision.autocast():
-            update_statistics(self.model, inputs)
+        update_statistics(self.model, clips, self._forward)
+
+    def _forward(self, clips: Clips) -> Tensor:
+        with memory_errors_name(clips, STATISTICS_CURES), self.precision.autocast():
+            return self.model(self.pack(to_device(clips, self.device)))
 
 
 def _zero_momenta(optimizer: torch.optim.Optimizer) -> None:

@@ -3,7 +3,7 @@
 "Rethinking Batch in BatchNorm" (Wu and Johnson, 2021), Section 3.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from math import ceil
 from typing import Any
 
@@ -21,8 +21,11 @@ from slowfast.utils.world import process_batch
 
 
 @torch.no_grad()
-def update_statistics(model: nn.Module, batches: Iterable[Any]) -> None:
-    """Set the running statistics of `model` to the mean and variance over all `batches` of all ranks."""
+def update_statistics(model: nn.Module, batches: Iterable[Any], forward: Callable[[Any], object] | None = None) -> None:
+    """Set the running statistics of `model` to the mean and variance over all `batches` of all ranks.
+
+    `forward` passes a batch through the model; default: the model itself.
+    """
     layers = [m for m in model.modules() if isinstance(m, nn.BatchNorm3d) and m.track_running_stats]
     if not layers:
         return
@@ -33,7 +36,7 @@ def update_statistics(model: nn.Module, batches: Iterable[Any]) -> None:
     _set_statistics(layers, torch.zeros_like(_means_and_squares(layers)))  # 0 times an infinite value is not finite
     sums, count = torch.zeros((), dtype=torch.float64), 0
     for inputs in batches:
-        model(inputs)
+        (forward or model)(inputs)
         sums = sums + _means_and_squares(layers)
         count += 1
     averages = all_reduce_sum(sums) / (count * get_world_size())  # one message for all layers

@@ -1,6 +1,7 @@
 """The number format and memory format for a device."""
 
 import logging
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 
@@ -31,9 +32,9 @@ class Precision:
         elif mixed:
             logger.info("TRAIN.MIXED_PRECISION is for GPUs: on this CPU, full precision")
 
-    def autocast(self) -> torch.autocast:
+    def autocast(self) -> AbstractContextManager:
         """Return a context in which operations use the number format."""
-        return torch.autocast(self.device.type, dtype=self.dtype, enabled=self.mixed)
+        return torch.autocast(self.device.type, dtype=self.dtype) if self.mixed else nullcontext()
 
     def scaler(self) -> torch.amp.GradScaler:
         """Return a scaler for gradients. It does nothing unless they are in float16."""

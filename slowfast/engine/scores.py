@@ -74,6 +74,11 @@ class Scores:
 def score_batch(score: Callable[[Clips], Tensor], batch: dict[str, Any]) -> list[VideoScore]:
     """Return the results for the videos of a batch. `score` maps the clips of those that could be decoded to scores."""
     decoded = [place for place, error in enumerate(batch["bad"]) if not error]
-    scores = iter(score(each(itemgetter(decoded), batch["clip"])).float().cpu() if decoded else ())
+    scores = iter(score(_at(decoded, batch["clip"], len(batch["bad"]))).float().cpu() if decoded else ())
     rows = zip(batch["video"], batch["label"].cpu(), batch["bad"], strict=True)
     return [VideoScore(int(video), None if error else next(scores), label, error) for video, label, error in rows]
+
+
+def _at(places: list[int], clips: Clips, total: int) -> Clips:
+    """Return the clips at some places of a batch. All of them are not copied, since a copy is not in pinned memory."""
+    return clips if len(places) == total else each(itemgetter(places), clips)

@@ -38,17 +38,27 @@ class SubBatchNorm3d(nn.BatchNorm3d):
     process_group: dist.ProcessGroup | None = None
 
     def forward(self, x: Tensor) -> Tensor:
-        self._check_input_dim(x)
+        super()._check_input_dim(x)
         num_groups = largest_divisor(x.shape[0], self.num_groups)
         alone = self.process_group is None or self.process_group.size() == 1
         if not self.training or (num_groups == 1 and alone):
-            return super().forward(x)
+            return self._plain(x)
         if not x.is_contiguous(memory_format=torch.channels_last_3d):
             x = x.contiguous()
         process_group = None if alone else self.process_group
         y, mean, var = self._normalize(_groups_to_channels(x, num_groups), num_groups, process_group)
         self._update_running_statistics(mean.view(num_groups, -1), var.view(num_groups, -1))
         return _channels_to_groups(y, num_groups, x)
+
+    def _plain(self, x: Tensor) -> Tensor:
+        """Apply nn.BatchNorm3d. A channels-last batch is passed on in four dimensions (see `_groups_to_channels`)."""
+        if x.is_contiguous() or not x.is_contiguous(memory_format=torch.channels_last_3d):
+            return super().forward(x)
+        y = super().forward(x.flatten(2, 3))  # (N, C, T, H, W) -> (N, C, T*H, W)
+        return torch.ops.aten._unsafe_view(y, x.shape)  # no view, as in `_channels_to_groups`
+
+    def _check_input_dim(self, input: Tensor) -> None:
+        """Accept the four dimensions of `_plain`. `forward` has checked its own input."""
 
     def _normalize(
         self, x: Tensor, num_groups: int, process_group: dist.ProcessGroup | None

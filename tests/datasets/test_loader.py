@@ -126,6 +126,15 @@ def test_a_batch_stays_a_batch_when_its_memory_is_pinned(kinetics_dir, monkeypat
     assert len(tuple(pinned)) == 5
 
 
+@pytest.mark.parametrize("split", ["train", "val", "test"])
+@pytest.mark.parametrize("gpus", [0, 1])
+@pytest.mark.parametrize("has_cuda", [False, True])
+def test_memory_is_pinned_for_runs_on_gpus(kinetics_dir, split, gpus, has_cuda, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: has_cuda)
+    cfg = small_cfg(kinetics_dir, NUM_GPUS=gpus, DATA_LOADER__PIN_MEMORY=True)
+    assert construct_loader(cfg, split).pin_memory == (has_cuda and gpus > 0)
+
+
 class Signals(torch.utils.data.Dataset):
     def __len__(self):
         return 1

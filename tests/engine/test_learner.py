@@ -126,6 +126,10 @@ def test_an_error_of_memory_names_the_shape_and_the_cures(error):
         failing(error).step(BATCH, lr=0.1)
     with pytest.raises(UserError, match=shape + " TEST.BATCH_SIZE"):
         failing(error).predictor()(CLIPS)
+    learner = failing(error)
+    learner.model.add_module("norm", nn.BatchNorm3d(2))
+    with pytest.raises(UserError, match=shape + " TRAIN.BATCH_SIZE .*BN.USE_PRECISE_STATS False"):
+        learner.recompute_statistics([CLIPS])
 
 
 def test_the_batch_of_an_error_of_memory_may_be_floats_of_two_pathways():

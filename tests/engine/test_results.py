@@ -7,6 +7,7 @@ import pickle
 import pytest
 import torch
 
+from slowfast.datasets.pathways import flatten_views
 from slowfast.engine.results import save_results
 from slowfast.engine.scores import Scores, VideoScore, score_batch
 from slowfast.engine.test_net import run_test
@@ -54,6 +55,13 @@ def test_only_the_clips_that_could_be_decoded_are_scored():
     first, second, third = score_batch(lambda clips: 10 * clips, batch)
     assert (first.scores.item(), second.scores, third.scores.item()) == (0, None, 20)
     assert (second.video, second.label, second.error) == (4, 6, "a\tcut off")
+
+
+def test_a_batch_without_errors_is_scored_where_it_is_so_that_it_stays_in_pinned_memory():
+    batch = {"clip": torch.zeros(2, 6, 1), "label": torch.zeros(2), "video": [0, 1], "bad": ["", ""]}
+    places = []
+    score_batch(lambda clips: places.append(flatten_views(clips)[0].data_ptr()) or clips[:, 0], batch)
+    assert places == [batch["clip"].data_ptr()]
 
 
 def test_a_video_that_was_left_out_keeps_its_row_in_both_files(tmp_path):

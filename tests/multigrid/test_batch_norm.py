@@ -21,6 +21,7 @@ from slowfast.multigrid import (
     regroup,
 )
 from slowfast.multigrid.batch_norm import largest_divisor
+from tests.multigrid.cuda_kernels import CudaKernels
 
 CONTIGUOUS, CHANNELS_LAST = torch.contiguous_format, torch.channels_last_3d
 LAYOUTS = pytest.mark.parametrize("layout", [CONTIGUOUS, CHANNELS_LAST], ids=["contiguous", "channels_last"])
@@ -87,8 +88,9 @@ def test_every_group_is_normalized_by_itself(layout, affine, num_groups):
 
 
 @LAYOUTS
-def test_output_and_gradient_keep_the_layout(layout):
-    x, norm = clips(4, layout), layer(2)
+@pytest.mark.parametrize("num_groups", [1, 2])
+def test_output_and_gradient_keep_the_layout(layout, num_groups):
+    x, norm = clips(4, layout), layer(num_groups)
     y = norm(x)
     grad = torch.autograd.grad(y.sum(), x)[0]
     assert y.stride() == x.stride() == grad.stride()
@@ -220,6 +222,43 @@ def test_an_in_place_relu_may_follow(layout):
     y = torch.relu_(norm(x))
     expected = torch.relu(by_hand(x, norm, members(4, 2))[0])
     torch.testing.assert_close(gradients(y, x, norm, weights), gradients(expected, x, norm, weights))
+
+
+@LAYOUTS
+@pytest.mark.parametrize("affine", [True, False])
+@pytest.mark.parametrize("num_groups", [1, 2, 4])
+@pytest.mark.parametrize("training", [True, False])
+def test_the_cuda_kernels_give_the_same_result(layout, affine, num_groups, training):
+    x, norm = clips(4, layout, dtype=torch.float32), layer(num_groups, dtype=torch.float32, affine=affine)
+    twin, weights = copy.deepcopy(norm).train(training), torch.randn_like(x)
+    norm.train(training)
+    with CudaKernels() as cuda:
+        y = norm(x)
+        grads = gradients(y, x, norm, weights)
+    assert cuda.used >= {"forward", "backward"}
+    expected = twin(x)
+    torch.testing.assert_close(y, expected)
+    torch.testing.assert_close(grads, gradients(expected, x, twin, weights), atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(norm.state_dict(), twin.state_dict())
+
+
+@LAYOUTS
+@pytest.mark.parametrize("num_groups", [1, 2])
+@pytest.mark.parametrize("training", [True, False])
+def test_the_cuda_kernels_make_no_float_copy_of_a_batch_of_low_precision(layout, num_groups, training):
+    x, norm = clips(4, layout, dtype=torch.bfloat16), layer(num_groups, dtype=torch.float32).train(training)
+    with CudaKernels():
+        y = norm(x)
+        grads = gradients(y, x, norm, torch.ones_like(y))
+    assert y.dtype == grads[0].dtype == torch.bfloat16
+
+
+def test_the_check_of_cuda_kernels_finds_a_float_copy_and_shared_outputs():
+    x, one = clips(4, CHANNELS_LAST, dtype=torch.bfloat16), torch.zeros(6)
+    with CudaKernels(), pytest.raises(AssertionError, match="float copy"):
+        nn.BatchNorm3d(6)(x)
+    with CudaKernels(), pytest.raises(AssertionError, match="two outputs"):
+        torch.batch_norm_update_stats(x.flatten(2, 3), one, one, 1.0)
 
 
 # --- models -----------------------------------------------------------------------------------------
@@ -374,6 +413,7 @@ def _one_process(rank: int, ranks: int, meeting: str) -> None:
         for process_group in (dist.group.WORLD, pairs[rank // 2]):
             check_processes_are_one_with_the_whole_batch(process_group)
         check_low_precision()
+        check_cuda_kernels()
         check_saved_bytes()
         check_average(rank)
         check_copy()
@@ -430,6 +470,13 @@ def check_low_precision() -> None:
     assert y.dtype == grad.dtype == torch.bfloat16
     assert norm.running_var.dtype == torch.float32
     assert grad.isfinite().all()
+
+
+def check_cuda_kernels() -> None:
+    with CudaKernels() as cuda:
+        check_processes_are_one_with_the_whole_batch(dist.group.WORLD)
+        check_low_precision()
+    assert cuda.used == {"forward", "backward", "update_statistics"}
 
 
 def check_saved_bytes() -> None:
