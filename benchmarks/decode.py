@@ -41,6 +41,7 @@ from benchmarks.readers import Reader, decode_needed, peers
 RECIPE = (
     Path(__file__).resolve().parents[1] / "configs/Kinetics/SLOWFAST_8x8_R50.yaml"
 )  # 32 frames x stride 2 at 224 px
+GRID = {"NUM_FRAMES": 32, "SAMPLING_RATE": 2, "TRAIN_CROP_SIZE": 224, "TRAIN_JITTER_SCALES": [256, 320]}
 GRIDS = {"32x2 at 224 px": (32, 224, 8), "8 frames at 112 px": (8, 112, 32)}  # frames, crop, clips of a batch
 WORKERS = 2
 
@@ -149,6 +150,7 @@ def build(files: Sequence[str], folder: str) -> tuple[CfgNode, VideoDataset]:
     lines = [f'"{Path(file).resolve()}",0\n' for file in files]
     Path(folder, "train.csv").write_text("".join(lines))
     overrides = ["DATA.PATH_TO_DATA_DIR", folder, "DATA.PATH_LABEL_SEPARATOR", ",", "OUTPUT_DIR", folder]
+    overrides += [word for key, value in GRID.items() for word in (f"DATA.{key}", value)]
     cfg = load_cfg(RECIPE, [*overrides, "NUM_GPUS", 0, "DATA_LOADER.NUM_WORKERS", WORKERS])
     return cfg, build_dataset("kinetics", cfg, "train")
 

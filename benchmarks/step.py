@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from slowfast.benchmark.batches import random_batch
-from slowfast.benchmark.report import Row, environment, table
+from slowfast.benchmark.report import Row, environment, shape_columns, table
 from slowfast.config.load import load_cfg
 from slowfast.config.node import CfgNode
 from slowfast.datasets.pathways import PackPathways
@@ -89,9 +89,7 @@ def main(argv: list[str] | None = None) -> None:
     cfg = load_cfg(args.cfg, args.overrides)
     print(", ".join(f"{name} {value}" for name, value in environment().items()))
     print(f"\nupdate of {cfg.SOLVER.OPTIMIZING_METHOD}\n\n{table([measure_updates(cfg, args.repeats)])}", flush=True)
-    rows = [
-        {"batch": f"{s.batch_size} x {s.frames} x {s.crop}", **measure_layouts(cfg, s, args.repeats)} for s in SHAPES
-    ]
+    rows = [shape_columns(shape) | measure_layouts(cfg, shape, args.repeats) for shape in SHAPES]
     print(f"\nforward and backward pass\n\n{table(rows)}")
 
 

@@ -59,7 +59,7 @@ def prose(path: Path) -> str:
 
 
 def make_scratch(folder: Path) -> Path:
-    for name in ("tools", "projects"):
+    for name in ("tools", "projects", "benchmarks"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("Makefile", "setup.py", "constraints.txt"):
         shutil.copy(ROOT / name, folder / name)

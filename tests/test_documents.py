@@ -22,7 +22,14 @@ from tests.documents import DOCUMENTS, ROOT, Block, blocks, make_scratch, prose
 LANGUAGES = {"bash", "python", "yaml", "text"}
 RUN = [block for block in blocks() if block.language in ("bash", "python") and not block.file]
 DIFFERENT = list({block.text: block for block in reversed(RUN)}.values())[::-1]  # two documents may show a command
-FOR_A_TEST = {"NUM_GPUS 8": "NUM_GPUS 1", "--paper": "--paper --iterations 1 --warmup 0", "MAX_EPOCH 20": "MAX_EPOCH 2"}
+FOR_A_TEST = {
+    "NUM_GPUS 8": "NUM_GPUS 1",
+    "--paper": "--paper --iterations 1 --warmup 0",
+    "MAX_EPOCH 20": "MAX_EPOCH 2",
+    "tools/benchmark.py": "tools/benchmark.py --repeats 1 --clips 2 --iterations 1",
+    "--clips 20": "--clips 1 --batches 1 --repeats 1",
+    "--repeats 5": "--repeats 1",
+}
 KEYS = {key for key, _ in flatten(get_cfg())}
 SECTIONS = {key.split(".")[0] for key in KEYS if "." in key}
 ids = {"ids": lambda path: path.relative_to(ROOT).as_posix()}
@@ -115,7 +122,7 @@ def test_keys_that_a_document_names_exist(path):
 
 @pytest.mark.parametrize("path", DOCUMENTS, **ids)
 def test_files_of_the_repository_that_a_document_names_exist(path):
-    tops = "configs|tools|projects|slowfast|tests|docs"
+    tops = "configs|tools|projects|slowfast|tests|docs|benchmarks"
     for name in re.findall(rf"(?<![\w/])((?:{tops})/[\w/.\-]+\.(?:py|yaml|md))", path.read_text()):
         assert (ROOT / name).exists(), name
 

@@ -1,5 +1,6 @@
 """Time and memory of a device."""
 
+import ctypes
 import re
 from pathlib import Path
 
@@ -21,6 +22,8 @@ def clear_memory(device: torch.device) -> None:
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device)
     elif CLEAR.exists():
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", lambda pad: 0)  # glibc keeps memory that tensors have freed
+        trim(0)
         CLEAR.write_text(RESET_PEAK)
 
 
