@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from slowfast.config.node import CfgNode
 from slowfast.datasets.pathways import Clips
+from slowfast.engine.compilation import compiled
 from slowfast.engine.evaluation import predictor, to_device
 from slowfast.engine.memory import memory_errors_name
 from slowfast.engine.precise_bn import update_statistics
@@ -50,6 +51,7 @@ class Learner:
         optimizer: updates the parameters of `model`.
         pack: maps uint8 clips on the device, N x T x H x W x C, to the input of the model.
         precision: number format and device; default: full precision on the CPU.
+        compile: compile the training step, once for each shape of clips (see `compiled`).
         clip_value, clip_l2norm: clip the gradients, each number or their norm; None or 0: not.
     """
 
@@ -61,6 +63,7 @@ class Learner:
         pack: Callable[[Clips], list[Tensor]],
         precision: Precision | None = None,
         *,
+        compile: bool = False,
         clip_value: float | None = None,
         clip_l2norm: float | None = None,
     ):
@@ -68,7 +71,8 @@ class Learner:
         self.precision = precision or Precision(torch.device("cpu"), mixed=False)
         self.scaler = self.precision.scaler()
         self.clip_value, self.clip_l2norm = clip_value, clip_l2norm
-        self._net = model
+        self._compile = compile
+        self._net = compiled(model, compile)
         if self.scaler.is_enabled():
             _zero_momenta(optimizer)
 
@@ -83,6 +87,7 @@ class Learner:
             construct_optimizer(model, cfg),
             precision.pack(cfg),
             precision,
+            compile=cfg.TRAIN.COMPILE,
             clip_value=cfg.SOLVER.CLIP_GRAD_VAL,
             clip_l2norm=cfg.SOLVER.CLIP_GRAD_L2NORM,
         )
@@ -94,7 +99,7 @@ class Learner:
 
     def join_ranks(self) -> None:
         """Take the weights of rank 0."""
-        self._net = wrap(self.model)
+        self._net = compiled(wrap(self.model), self._compile)
 
     def start_phase(self, bn_groups: int, bn_sync_ranks: int = 1) -> None:
         """Enter training mode, with batch norm in groups of clips or over several ranks."""
