@@ -51,7 +51,6 @@ class Learner:
         optimizer: updates the parameters of `model`.
         pack: maps uint8 clips on the device, N x T x H x W x C, to the input of the model.
         precision: number format and device; default: full precision on the CPU.
-        compile: compile the training step, once for each shape of clips (see `compiled`).
         clip_value, clip_l2norm: clip the gradients, each number or their norm; None or 0: not.
     """
 
@@ -63,7 +62,6 @@ class Learner:
         pack: Callable[[Clips], list[Tensor]],
         precision: Precision | None = None,
         *,
-        compile: bool = False,
         clip_value: float | None = None,
         clip_l2norm: float | None = None,
     ):
@@ -71,8 +69,7 @@ class Learner:
         self.precision = precision or Precision(torch.device("cpu"), mixed=False)
         self.scaler = self.precision.scaler()
         self.clip_value, self.clip_l2norm = clip_value, clip_l2norm
-        self._compile = compile
-        self._net = compiled(model, compile)
+        self._net = model
         if self.scaler.is_enabled():
             _zero_momenta(optimizer)
 
@@ -87,7 +84,6 @@ class Learner:
             construct_optimizer(model, cfg),
             precision.pack(cfg),
             precision,
-            compile=cfg.TRAIN.COMPILE,
             clip_value=cfg.SOLVER.CLIP_GRAD_VAL,
             clip_l2norm=cfg.SOLVER.CLIP_GRAD_L2NORM,
         )
@@ -97,9 +93,9 @@ class Learner:
         """The device of the model."""
         return self.precision.device
 
-    def join_ranks(self) -> None:
-        """Take the weights of rank 0."""
-        self._net = compiled(wrap(self.model), self._compile)
+    def join_ranks(self, compile: bool = False) -> None:
+        """Take the weights of rank 0. With `compile`, the training step is compiled for each shape of clips."""
+        self._net = compiled(wrap(self.model), compile)
 
     def start_phase(self, bn_groups: int, bn_sync_ranks: int = 1) -> None:
         """Enter training mode, with batch norm in groups of clips or over several ranks."""

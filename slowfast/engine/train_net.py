@@ -35,7 +35,7 @@ def train(cfg: CfgNode) -> None:
     if cfg.TRAIN.AUTO_RESUME and is_master():
         rewind_json_log(cfg.OUTPUT_DIR, training.progress.position(position.done), position.evaluation_due)
     learner = training.learner
-    learner.join_ranks()
+    learner.join_ranks(cfg.TRAIN.COMPILE)
     legs = training.progress.remaining(position.done)
     batches = TimedIterator(training.batches(legs))
     journal = Journal(cfg, training.progress, learner.device, batches, position.done, position.epoch_sums)

@@ -75,7 +75,9 @@ class Normalized(nn.Module):
 def normalized(compile=False):
     torch.manual_seed(0)
     model = Normalized()
-    return Learner(model, nn.CrossEntropyLoss(), torch.optim.SGD(model.parameters(), 0.1), pack, compile=compile)
+    learner = Learner(model, nn.CrossEntropyLoss(), torch.optim.SGD(model.parameters(), 0.1), pack)
+    learner.join_ranks(compile)
+    return learner
 
 
 def test_a_compiled_learner_takes_the_same_steps_with_one_graph_for_each_shape_and_number_of_groups(monkeypatch):
