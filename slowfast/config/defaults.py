@@ -40,6 +40,7 @@ _C.TRAIN.CHECKPOINT_EPOCH_RESET = False  # Load weights only, and start at epoch
 _C.TRAIN.CHECKPOINT_CLEAR_NAME_PATTERN = []  # Text to remove from the names of the parameters in the file
 _C.TRAIN.CHECKPOINT_IN_INIT = False  # no effect
 _C.TRAIN.MIXED_PRECISION = False  # On GPUs: bfloat16 if the device supports it, else float16 with a loss scaler
+_C.TRAIN.COMPILE = False  # Compile the training step with torch.compile, once for each shape of the schedule
 _C.TRAIN.KILL_LOSS_EXPLOSION_FACTOR = 0.0  # no effect
 
 # Testing ------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from slowfast.engine.bad_videos import BAD_VIDEOS, append_bad_videos
 from slowfast.engine.learner import Step
 from slowfast.engine.progress import Place, Progress
 from slowfast.errors import UserError
-from slowfast.multigrid import Leg
+from slowfast.multigrid import Leg, Shape
 from slowfast.utils.distributed import all_gather_lists, get_world_size
 from slowfast.utils.logging import log_json_stats, progress_bar
 from slowfast.utils.training_meters import (
@@ -62,21 +62,41 @@ class Journal:
         self._bad_in_epoch = 0
         self._warned_in_epoch = -1
         self._laps = 0
+        self._warm_ups: dict[tuple[Shape, int], float] = {}  # seconds of the first iterations
 
     def iteration(self, leg: Leg, i: int, step: Step, bad: Iterable[str]) -> None:
-        """Count iteration `i` of `leg`; log the first, and every LOG_PERIOD-th. Only then does the host wait.
+        """Count iteration `i` of `leg`; log the first, and every LOG_PERIOD-th.
+
+        The host waits for the device only then, and in the first iteration of a shape.
 
         `bad`: the errors of videos that could not be decoded, as a batch holds them.
         """
         self._meter.update(step.scores, step.labels, step.loss)
         self._bad += [line for lines in bad for line in lines.splitlines()]
-        self._pace.step(len(step.labels))
+        self._count_time(leg, i, step)
         self._bar.update()
         place = self._progress.at(leg, i)
         if self._laps == 0 or (place.iteration + 1) % self._log_period == 0:
             of_this_step = TopKMeter(self._device)
             of_this_step.update(step.scores, step.labels, step.loss)
             self._log_iteration(leg, i, place, of_this_step.averages(self._has_accuracy) | {"lr": step.lr})
+
+    def _count_time(self, leg: Leg, i: int, step: Step) -> None:
+        """Add an iteration to the pace. The first one of a shape is logged on its own.
+
+        In it, cuDNN tries its kernels, TRAIN.COMPILE compiles the model, and memory is reserved.
+        """
+        shape, groups = leg.shape(i), leg.phase.bn_groups
+        if (shape, groups) in self._warm_ups:
+            self._pace.step(len(step.labels))
+            return
+        step.loss.item()  # waits for the device
+        self._warm_ups[shape, groups] = seconds = self._pace.step(len(step.labels), is_warm_up=True)
+        logger.info(
+            "first iteration on %d x %d x %d px, batch norm in %d group(s): %.3f s, and %.3f s for %d shape(s) so far",
+            *(shape.batch_size, shape.frames, shape.crop, groups, seconds),
+            *(sum(self._warm_ups.values()), len(self._warm_ups)),
+        )
 
     def _log_iteration(self, leg: Leg, i: int, place: Place, figures: dict[str, float]) -> None:
         pace, shape = self._pace.lap(), leg.shape(i)

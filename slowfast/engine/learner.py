@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from slowfast.config.node import CfgNode
 from slowfast.datasets.pathways import Clips
+from slowfast.engine.compilation import compiled
 from slowfast.engine.evaluation import predictor, to_device
 from slowfast.engine.memory import memory_errors_name
 from slowfast.engine.precise_bn import update_statistics
@@ -94,9 +95,9 @@ class Learner:
         """The device of the model."""
         return self.precision.device
 
-    def join_ranks(self) -> None:
-        """Take the weights of rank 0."""
-        self._net = wrap(self.model)
+    def join_ranks(self, compile: bool = False) -> None:
+        """Take the weights of rank 0. With `compile`, the training step is compiled for each shape of clips."""
+        self._net = compiled(wrap(self.model), compile)
 
     def start_phase(self, bn_groups: int, bn_sync_ranks: int = 1) -> None:
         """Enter training mode, with batch norm in groups of clips or over several ranks."""

@@ -37,7 +37,7 @@ def train(cfg: CfgNode) -> None:
     if cfg.TRAIN.AUTO_RESUME and is_master():
         rewind_json_log(cfg.OUTPUT_DIR, training.progress.position(position.done), position.evaluation_due)
     learner = training.learner
-    learner.join_ranks()
+    learner.join_ranks(cfg.TRAIN.COMPILE)
     if position.rank_statistics is not None:
         learner.take_statistics(position.rank_statistics)
     legs = training.progress.remaining(position.done)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -113,25 +114,42 @@ class Lap:
 class Pace:
     """Measures the time of iterations, in laps."""
 
+    _first: np.ndarray
+    _last: np.ndarray
+    _warm_ups: np.ndarray
+
     def __init__(self, batches: TimedIterator):
         self._batches = batches
+        self._iterations = self._clips = 0
         self._start_lap()
 
-    def step(self, clips: int) -> None:
-        """Count an iteration on a batch of `clips`."""
+    def step(self, clips: int, is_warm_up: bool = False) -> float:
+        """Count an iteration on a batch of `clips`, and return its seconds without those of waiting for data.
+
+        A lap leaves out warm-ups, unless it has nothing else.
+        """
         self._iterations += 1
         self._clips += clips
+        before, self._last = self._last, self._totals()
+        spent = self._last - before
+        self._warm_ups = self._warm_ups + is_warm_up * spent
+        return float(spent[0] - spent[1])
 
     def lap(self) -> Lap | None:
         """Return the figures since the last call, or None if there was no iteration. Start a new lap."""
-        seconds, waited = time.perf_counter() - self._start, self._batches.waited_sec - self._waited
-        count, clips = self._iterations, self._clips
+        total = self._totals() - self._first
+        steady = total - self._warm_ups
+        seconds, waited, count, clips = map(float, steady if steady[2] else total)
         self._start_lap()
         return Lap(seconds / count, waited / count, clips / seconds, waited / clips) if count else None
 
     def _start_lap(self) -> None:
-        self._start, self._waited = time.perf_counter(), self._batches.waited_sec
-        self._iterations = self._clips = 0
+        self._first = self._last = self._totals()
+        self._warm_ups = np.zeros_like(self._first)
+
+    def _totals(self) -> np.ndarray:
+        """Return the seconds, those spent waiting for data, the iterations and the clips up to now."""
+        return np.array([time.perf_counter(), self._batches.waited_sec, self._iterations, self._clips])
 
 
 def memory(device: torch.device) -> dict[str, str]:

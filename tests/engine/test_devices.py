@@ -31,7 +31,7 @@ def batch_of(clips: int, frames: int, crop: int, multi_label: bool = False) -> d
     return {"clip": torch.zeros(clips, frames, crop, crop, 3, dtype=torch.uint8), "label": label}
 
 
-def train_without_waiting(learner: Learner, multi_label: bool = False) -> None:
+def check_training(learner: Learner, multi_label: bool = False) -> None:
     """Train on every shape twice. Only the first time may something be copied to the device."""
     meter = TopKMeter(learner.device)
     for clips, frames, crop, groups in SHAPES:
@@ -55,18 +55,18 @@ def test_tests_do_not_see_the_gpus_of_the_machine():
 
 @pytest.mark.parametrize("arch", MODELS)
 def test_a_step_of_any_architecture_does_not_wait_for_the_device(arch):
-    train_without_waiting(Learner.from_cfg(tiny_cfg(arch, **MODELS[arch]), META))
+    check_training(Learner.from_cfg(tiny_cfg(arch, **MODELS[arch]), META))
 
 
 @pytest.mark.parametrize("method", ["adam", "adamw"])
 def test_a_step_of_any_optimizer_does_not_wait_for_the_device(method):
-    train_without_waiting(Learner.from_cfg(tiny_cfg("2d", SOLVER__OPTIMIZING_METHOD=method), META))
+    check_training(Learner.from_cfg(tiny_cfg("2d", SOLVER__OPTIMIZING_METHOD=method), META))
 
 
 @pytest.mark.parametrize(("loss", "multi_label"), LOSSES.items())
 def test_a_step_with_any_loss_does_not_wait_for_the_device(loss, multi_label):
     cfg = tiny_cfg("2d", MODEL__LOSS_FUNC=loss, DATA__MULTI_LABEL=multi_label, MODEL__HEAD_ACT="sigmoid")
-    train_without_waiting(Learner.from_cfg(cfg, META), multi_label)
+    check_training(Learner.from_cfg(cfg, META), multi_label)
 
 
 @pytest.mark.parametrize(

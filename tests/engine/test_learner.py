@@ -4,10 +4,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch._dynamo.testing import CompileCounter
 
+from slowfast.engine import compilation
 from slowfast.engine.learner import Learner
 from slowfast.engine.precision import Precision
 from slowfast.errors import UserError
+from slowfast.multigrid import SubBatchNorm3d
 
 CLIPS = torch.arange(4 * 2 * 3 * 3 * 3, dtype=torch.uint8).reshape(4, 2, 3, 3, 3)  # (N, T, H, W, C)
 BATCH = {"clip": CLIPS, "label": torch.tensor([0, 1, 0, 1])}
@@ -58,6 +61,42 @@ def test_gradients_are_clipped_to_a_norm_or_to_values():
         learner.step(BATCH, lr=1.0)
         change = (learner.model.conv.weight - before).abs().max()
         assert 0 < change < 1e-3 + 1e-6
+
+
+class Normalized(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv, self.norm = nn.Conv3d(3, 2, 1), SubBatchNorm3d(2)
+
+    def forward(self, inputs):
+        return self.norm(self.conv(inputs[0])).relu().mean((2, 3, 4))
+
+
+def normalized(compile=False):
+    torch.manual_seed(0)
+    model = Normalized()
+    learner = Learner(model, nn.CrossEntropyLoss(), torch.optim.SGD(model.parameters(), 0.1), pack)
+    learner.join_ranks(compile)
+    return learner
+
+
+def test_a_compiled_learner_takes_the_same_steps_with_one_graph_for_each_shape_and_number_of_groups(monkeypatch):
+    counter = CompileCounter()
+    monkeypatch.setattr(compilation, "BACKEND", counter)
+    plain, learner = normalized(), normalized(compile=True)
+    steps = [(2 * size, size + 3, groups) for size in range(1, 7) for groups in (1, 2)]  # more than torch's limit of 8
+    for clips, px, groups in [*steps, *steps[:3]]:
+        batch = {"clip": torch.randint(256, (clips, 2, px, px, 3)).byte(), "label": torch.arange(clips) % 2}
+        losses = []
+        for each in (plain, learner):
+            each.start_phase(groups)
+            losses.append(each.step(batch, lr=0.1).loss.item())
+            scores = each.predictor()(CLIPS)
+        assert losses[0] == losses[1]
+        assert torch.equal(plain.predictor()(CLIPS), scores)
+    assert counter.frame_count == len(steps)
+    assert list(learner.model.state_dict()) == list(plain.model.state_dict())
+    torch.testing.assert_close(learner.model.state_dict(), plain.model.state_dict(), atol=0, rtol=0)
 
 
 class HalfPrecision(Precision):

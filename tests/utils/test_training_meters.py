@@ -63,6 +63,20 @@ def test_the_pace_separates_waiting_from_working():
     assert pace.lap() is None
 
 
+def test_the_pace_leaves_out_warm_ups_unless_there_is_nothing_else():
+    pace = Pace(TimedIterator([]))
+    time.sleep(0.05)
+    assert 0.05 <= pace.step(clips=8, is_warm_up=True) < 0.5
+    assert pace.lap().sec >= 0.05
+    time.sleep(0.05)
+    pace.step(clips=8, is_warm_up=True)
+    for _ in range(2):
+        pace.step(clips=4)
+    lap = pace.lap()
+    assert lap.sec < 0.05 / 3
+    assert lap.clips_per_sec == pytest.approx(4 / lap.sec)
+
+
 def test_times_and_memory_are_texts_for_people():
     assert clock_text(59.9) == "0:00:59"
     assert clock_text(90061) == "1 d 1:01:01"
