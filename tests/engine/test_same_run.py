@@ -28,12 +28,13 @@ def test_two_processes_train_evaluate_and_test_as_one_with_the_same_global_batch
         assert accuracies[0] == pytest.approx(accuracies[1])
 
 
-def test_another_number_of_processes_continues_with_the_same_losses_and_logs_the_change(videos, tmp_path, caplog):
+def test_another_number_of_processes_continues_with_the_same_losses_and_logs_the_change(videos, tmp_path):
     run(tiny_cfg(videos, tmp_path, **CHANGES, NUM_GPUS=2))
     complete = losses(tmp_path)
     last = max((tmp_path / "checkpoints").glob("checkpoint_epoch_*.pyth"))
     last.unlink()
     run(tiny_cfg(videos, tmp_path, **CHANGES))
     assert losses(tmp_path) == pytest.approx(complete, rel=1e-4)
-    assert "2 process(es), 10 iterations, 56 clips; now 12 videos, 1 process(es), 10" in caplog.text
-    assert "nothing is scaled" in caplog.text
+    text = (tmp_path / "stdout.log").read_text()
+    assert "2 process(es), 10 iterations, 56 clips; now 12 videos, 1 process(es), 10" in text
+    assert "nothing is scaled" in text
