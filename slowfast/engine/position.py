@@ -58,15 +58,20 @@ def resume(training: Training) -> Position:
         epoch = saved.get("position", saved["epoch"] + 1.0)
         position.done = progress.iterations_until(epoch)
         logger.warning(
-            "the checkpoint was written under another plan (videos, devices, batches or epochs differ): "
-            "training continues at the same position, epoch %.3f",
-            epoch,
+            "the checkpoint was written under another plan (%s; now %s): training continues at the same position, "
+            "epoch %.3f. The global batch and the learning rate are those of the config, whatever the number of "
+            "processes: nothing is scaled",
+            *(_plan_text(saved.get("plan")), _plan_text(training.plan_key), epoch),
         )
     if position.done and not progress.remaining(position.done):
         _log_finished(training, saved)
     elif position.done:
         logger.info("%d of %d iterations are done", position.done, progress.total_iterations)
     return position
+
+
+def _plan_text(key: list[int] | None) -> str:
+    return "{} videos, {} process(es), {} iterations, {} clips".format(*key) if key else "an unknown one"
 
 
 def _log_finished(training: Training, saved: Mapping) -> None:

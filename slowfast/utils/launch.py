@@ -95,7 +95,14 @@ def _join(run: Callable, args: tuple, world: World, place: Place, backend: str, 
 def _run_rank(
     local_rank: int, sender: Connection, run: Callable, args: tuple, world: World, address: str, backend: str, job: str
 ) -> None:
-    """Work as one of the ranks that this program started."""
+    """Work as one of the ranks that this program started.
+
+    torch ends a rank whose launcher dies, but not if the launcher died before the rank asked for it. Such a rank would
+    wait for the launcher's store.
+    """
+    launcher = mp.parent_process()
+    if launcher is not None and os.getppid() != launcher.pid:
+        raise SystemExit(REQUEUE)
     rank = world.machine * world.processes + local_rank
     place = Place("run_net", rank, world.size, local_rank, world.processes, address)
     with handled(stop_at_once), _ErrorReport(sender.send, rank):

@@ -1,0 +1,40 @@
+"""One training on any number of processes."""
+
+import pytest
+
+from slowfast.engine.launch import run
+from tests.engine.tiny import BOTH_CYCLES, json_stats, losses, tiny_cfg
+
+CHANGES = BOTH_CYCLES | {
+    "BN__USE_PRECISE_STATS": True,
+    "BN__NUM_BATCHES_PRECISE": 2,
+    "MODEL__DROPOUT_RATE": 0.0,
+    "TRAIN__BATCH_SIZE": 4,
+    "MULTIGRID__LONG_CYCLE_FACTORS": [[0.5, 1], [1, 1]],
+    "MULTIGRID__BN_BASE_SIZE": 4,
+    "TRAIN__EVAL_PERIOD": 5,
+    "SOLVER__BASE_LR": 1e-4,  # a higher rate amplifies differences of rounding
+    "TEST__ENABLE": True,
+}
+
+
+def test_two_processes_train_evaluate_and_test_as_one_with_the_same_global_batch(videos, tmp_path):
+    for processes in (0, 2):
+        run(tiny_cfg(videos, tmp_path / str(processes), **CHANGES, NUM_GPUS=processes))
+    one, two = tmp_path / "0", tmp_path / "2"
+    assert losses(two) == pytest.approx(losses(one), rel=1e-4)
+    for kind in ("val_epoch", "test_epoch"):
+        accuracies = [[record["top1_acc"] for record in json_stats(folder, kind)] for folder in (one, two)]
+        assert accuracies[0] == pytest.approx(accuracies[1])
+
+
+def test_another_number_of_processes_continues_with_the_same_losses_and_logs_the_change(videos, tmp_path):
+    run(tiny_cfg(videos, tmp_path, **CHANGES, NUM_GPUS=2))
+    complete = losses(tmp_path)
+    last = max((tmp_path / "checkpoints").glob("checkpoint_epoch_*.pyth"))
+    last.unlink()
+    run(tiny_cfg(videos, tmp_path, **CHANGES))
+    assert losses(tmp_path) == pytest.approx(complete, rel=1e-4)
+    text = (tmp_path / "stdout.log").read_text()
+    assert "2 process(es), 10 iterations, 56 clips; now 12 videos, 1 process(es), 10" in text
+    assert "nothing is scaled" in text
