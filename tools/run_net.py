@@ -6,6 +6,7 @@ import traceback
 
 from slowfast.engine.launch import run
 from slowfast.utils.launch import RankError
+from slowfast.utils.logging import setup_logging
 from slowfast.utils.parser import argument_parser, fail_cleanly, load_config, parse_args
 from slowfast.utils.stop import INTERRUPTED
 
@@ -19,6 +20,7 @@ def main(
     """Run the configs of a command line, and exit with a message and a status where something goes wrong."""
     try:
         with fail_cleanly():
+            setup_logging()
             args = parse_args(argv, argument_parser(description))
             cfgs = [load_config(args, path) for path in args.cfg_files]
             names = args.cfg_files if len(cfgs) > 1 else ()

@@ -30,8 +30,8 @@ def train(cfg: CfgNode) -> None:
     seed_everything(cfg.RNG_SEED)
     training = Training.from_cfg(cfg, device_for_rank(cfg.NUM_GPUS), get_world_size())
     training.log_summary()
-    write_config(cfg)
     position = resume(training)
+    write_config(cfg)
     if cfg.TRAIN.AUTO_RESUME and is_master():
         rewind_json_log(cfg.OUTPUT_DIR, training.progress.position(position.done), position.evaluation_due)
     learner = training.learner
