@@ -164,7 +164,7 @@ def test_a_stop_during_the_last_evaluation_ends_the_program_before_the_next_conf
     second = tiny_cfg(tmp_path, tmp_path / "2", **SYNTHETIC)
     with pytest.raises(SystemExit) as end:
         run(first, second)
-    assert end.value.code == 130
+    assert end.value.code == 75
     assert json_stats(tmp_path / "1", "val_epoch")[-1]["epoch"] == "3/3"  # the evaluation is complete
     assert not json_stats(tmp_path / "1", "test_epoch")
     assert not (tmp_path / "2" / "json_stats.log").exists()
@@ -180,6 +180,14 @@ def test_a_finished_training_has_nothing_left_to_do(tmp_path):
     count = len(json_stats(tmp_path))
     train(cfg)
     assert len(json_stats(tmp_path)) == count
+
+
+def test_a_shorter_config_takes_nothing_from_the_records_of_a_finished_training(tmp_path):
+    changes = {"SOLVER__STEPS": [0], "SOLVER__LRS": [1]} | SYNTHETIC
+    train(tiny_cfg(tmp_path, tmp_path, **changes, SOLVER__MAX_EPOCH=2))
+    before = (tmp_path / "json_stats.log").read_bytes()
+    train(tiny_cfg(tmp_path, tmp_path, **changes, SOLVER__MAX_EPOCH=1))
+    assert (tmp_path / "json_stats.log").read_bytes() == before
 
 
 def test_a_finished_training_with_a_changed_config_says_that_the_change_has_no_effect(tmp_path):
