@@ -10,6 +10,7 @@ if __name__ == "__main__":
 
 from slowfast.engine.launch import run
 from slowfast.utils.launch import RankError
+from slowfast.utils.logging import setup_logging
 from slowfast.utils.parser import argument_parser, fail_cleanly, load_config, parse_args
 from slowfast.utils.stop import INTERRUPTED
 
@@ -25,6 +26,7 @@ def main(
         signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         with fail_cleanly():
+            setup_logging()
             args = parse_args(argv, argument_parser(description))
             cfgs = [load_config(args, path) for path in args.cfg_files]
             names = args.cfg_files if len(cfgs) > 1 else ()

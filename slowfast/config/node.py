@@ -106,7 +106,8 @@ class CfgNode(yacs.config.CfgNode):
 
 def unknown_key(key: str, cfg: CfgNode) -> UserError:
     """Return the error for a key that `cfg` does not have."""
-    shortened = key if len(key) <= 100 else f"{key[:80]}..."
+    readable = key if key.isprintable() else repr(key)
+    shortened = readable if len(readable) <= 100 else f"{readable[:80]}..."
     return UserError(
         f"unknown key {shortened}; did you mean {nearest_key(key, cfg)}? --allow-unknown-keys keeps such keys"
     )
@@ -158,7 +159,8 @@ def _coerce_list(key: str, value, default) -> list:
 
 def _coerce_text(key: str, value) -> str:
     text = "" if value is None else str(value) if _is_number(value) else value
-    _require(key, text, isinstance(text, str) and "\0" not in text, "text")
+    _require(key, text, isinstance(text, str), "text")
+    _require(key, text, "\0" not in text, "text without a NUL character, \\0")
     return expand_path(key, text) if key in PATH_KEYS else ALIASES.get(key, {}).get(text, text)
 
 

@@ -48,11 +48,11 @@ def run(
         for cfg, name in named:
             with errors_name(name):
                 check(cfg, with_training, with_test)
-                check_devices(cfg)
         check_separate([cfg for cfg, _ in named], names, with_training, with_test)
         for cfg, name in named:
-            setup_logging()
             with errors_name(name):
+                setup_logging(cfg.OUTPUT_DIR if World.from_cfg(cfg).machine == 0 else None)
+                warn_of_missing_gpus(cfg)
                 for job in _jobs(cfg, with_training, with_test):
                     start(job, cfg, init_method)
 
@@ -86,7 +86,7 @@ def check(cfg: CfgNode, with_training: bool = True, with_test: bool = True) -> N
             Testing.from_cfg(cfg, device)
 
 
-def check_devices(cfg: CfgNode) -> None:
+def warn_of_missing_gpus(cfg: CfgNode) -> None:
     """Warn of a config that asks for GPUs on a machine without any."""
     if cfg.NUM_GPUS and not torch.cuda.is_available():
         logger.warning(

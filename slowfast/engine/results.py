@@ -33,9 +33,10 @@ def results_path(cfg: CfgNode) -> Path | None:
     return path if name else None
 
 
-def save_results(cfg: CfgNode, scores: Scores, dataset: Any) -> None:
+def save_results(cfg: CfgNode, scores: Scores, dataset: Any, class_names: Sequence[str] = ()) -> None:
     """Write the pickle if TEST.SAVE_RESULTS_PATH is set, and the table beside it (rank 0 only).
 
+    `class_names` are those of the scores, which may be more than the labels of the data set.
     The table of videos without labels is always written, to OUTPUT_DIR/predictions.csv unless there is a pickle.
     """
     path = results_path(cfg)
@@ -43,7 +44,8 @@ def save_results(cfg: CfgNode, scores: Scores, dataset: Any) -> None:
         return
     if path is not None:
         _write_pickle(path, scores)
-    _write_table(path.with_suffix(TABLE_SUFFIX) if path else Path(cfg.OUTPUT_DIR) / PREDICTIONS, scores, dataset)
+    table = path.with_suffix(TABLE_SUFFIX) if path else Path(cfg.OUTPUT_DIR) / PREDICTIONS
+    _write_table(table, scores, dataset, class_names)
 
 
 def _write_pickle(path: Path, scores: Scores) -> None:
@@ -54,10 +56,9 @@ def _write_pickle(path: Path, scores: Scores) -> None:
     logger.info("saved the scores and labels of every video in %s", path)
 
 
-def _write_table(path: Path, scores: Scores, dataset: Any) -> None:
+def _write_table(path: Path, scores: Scores, dataset: Any, names: Sequence[str]) -> None:
     """Write one line for each video of the list. Bytes of a path that are not UTF-8 are written as they are."""
     path_of = getattr(dataset, "path_of", str)  # data sets of users may know numbers only
-    names = getattr(dataset, "class_names", None) or ()
     classes = min(HIGHEST, scores.matrix.shape[1])
     columns = [f"top{k}{part}" for k in range(1, classes + 1) for part in ("", "_name", "_score")]
     with open(path, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:

@@ -6,7 +6,6 @@ Legend: N videos, V views, K classes.
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -26,7 +25,7 @@ from slowfast.models.build import check_shapes
 from slowfast.multigrid import Shape
 from slowfast.utils.config_file import write_config
 from slowfast.utils.distributed import device_for_rank
-from slowfast.utils.label_order import class_names_of
+from slowfast.utils.label_order import class_names_of, names_of_scores
 from slowfast.utils.logging import log_json_stats, setup_logging
 from slowfast.utils.run_lock import holds_output_dir
 from slowfast.utils.training_checkpoint import load_for_test
@@ -69,19 +68,22 @@ def run_test(cfg: CfgNode) -> dict[str, float]:
     torch.manual_seed(cfg.RNG_SEED)
     device = device_for_rank(cfg.NUM_GPUS)
     testing = Testing.from_cfg(cfg, device)
+    dataset = testing.loader.dataset
+    saved = load_for_test(cfg, testing.model, class_names_of(dataset))
     write_config(cfg, replace=False)
-    load_for_test(cfg, testing.model, class_names_of(testing.loader.dataset))
     combine = ENSEMBLES[cfg.DATA.ENSEMBLE_METHOD]
 
     def score(clips: Clips) -> Tensor:
         return combine(predict_views(testing.predict, clips), dim=1)  # (N, V, K) -> (N, K)
 
     scores = score_videos(score, testing.loader, cfg.OUTPUT_DIR)
-    return report(cfg, scores, testing.loader.dataset, device)
+    figures = report(cfg, scores, device)
+    save_results(cfg, scores, dataset, names_of_scores(saved.get("class_names"), class_names_of(dataset)))
+    return figures
 
 
-def report(cfg: CfgNode, scores: Scores, dataset: Any, device: torch.device) -> dict[str, float]:
-    """Log and return the accuracy, with the protocol of the test, and save the results."""
+def report(cfg: CfgNode, scores: Scores, device: torch.device) -> dict[str, float]:
+    """Log and return the accuracy, with the protocol of the test."""
     total, failed = len(scores.rows), len(scores.errors)
     figures = scores.accuracy()
     views, crops = cfg.TEST.NUM_ENSEMBLE_VIEWS, cfg.TEST.NUM_SPATIAL_CROPS
@@ -95,5 +97,4 @@ def report(cfg: CfgNode, scores: Scores, dataset: Any, device: torch.device) -> 
     as_text = {name: value if name == "map" else f"{value:.2f}" for name, value in figures.items()}
     log_json_stats({"_type": "test_epoch", **figures, **protocol}, cfg.OUTPUT_DIR)
     log_json_stats({"split": "test_final", **as_text, **protocol}, cfg.OUTPUT_DIR)  # as published
-    save_results(cfg, scores, dataset)
     return figures

@@ -32,15 +32,15 @@ def train(cfg: CfgNode) -> None:
     seed_everything(cfg.RNG_SEED)
     training = Training.from_cfg(cfg, device_for_rank(cfg.NUM_GPUS), get_world_size())
     training.log_summary()
-    write_config(cfg)
     position = resume(training)
-    if cfg.TRAIN.AUTO_RESUME and is_master():
+    legs = training.progress.remaining(position.done)
+    write_config(cfg)
+    if cfg.TRAIN.AUTO_RESUME and is_master() and (legs or position.evaluation_due):
         rewind_json_log(cfg.OUTPUT_DIR, training.progress.position(position.done), position.evaluation_due)
     learner = training.learner
     learner.join_ranks(cfg.TRAIN.COMPILE)
     if position.rank_statistics is not None:
         learner.take_statistics(position.rank_statistics)
-    legs = training.progress.remaining(position.done)
     batches = TimedIterator(training.batches(legs))
     journal = Journal(cfg, training.progress, learner.device, batches, position.done, position.epoch_sums)
     guard, chance = LossGuard(), ChanceGuard(training.progress.legs, cfg.DATA.MULTI_LABEL)

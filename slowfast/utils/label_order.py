@@ -28,21 +28,36 @@ def compare_names(there: Sequence[str], here: Sequence[str]) -> str:
     only_there = [name for name in there if name not in set(here)]
     only_here = [name for name in here if name not in set(there)]
     if not only_there and not only_here:
-        return f"the same {len(here)} classes are in another order: {_text(there)} there, {_text(here)} here"
+        return f"the same {len(here)} classes are in another order: {names_text(there)} there, {names_text(here)} here"
     return (
-        f"only in the checkpoint ({len(there)} classes): {_text(only_there)}; "
-        f"only in the data set ({len(here)} classes): {_text(only_here)}"
+        f"only in the checkpoint ({len(there)} classes): {names_text(only_there)}; "
+        f"only in the data set ({len(here)} classes): {names_text(only_here)}"
     )
 
 
-def _text(names: Sequence[str]) -> str:
+def names_of_scores(there: Sequence[str] | None, here: Sequence[str] | None) -> list[str]:
+    """Return the names of all scores of a test: the classes of the data set, then those only in the checkpoint."""
+    known = set(same_form(here))
+    return [*(here or ()), *(name for name in same_form(there) if name not in known)]
+
+
+def names_text(names: Sequence[str]) -> str:
+    """Return names as text, the first ones of a long list."""
     shown = ", ".join(names[:NAMES_SHOWN]) or "none"
     return shown + (f", ... ({len(names) - NAMES_SHOWN} more)" if len(names) > NAMES_SHOWN else "")
 
 
 def head_of(state: Mapping[str, Tensor], classes: int) -> list[str]:
-    """Return the names of the tensors of the heads that have a row for each class."""
-    return [name for name, value in state.items() if HEAD_ROWS.fullmatch(name) and value.ndim and len(value) >= classes]
+    """Return the names of the tensors of the heads that have a row for each class.
+
+    Where no layer is called head or projection, this is the last linear layer with that many rows.
+    """
+    heads = [
+        name for name, value in state.items() if HEAD_ROWS.fullmatch(name) and value.ndim and len(value) >= classes
+    ]
+    linear = [name for name, value in state.items() if name.endswith("weight") and value.shape[:-1] == (classes,)]
+    last = [linear[-1], linear[-1].removesuffix("weight") + "bias"] if linear else []
+    return heads or [name for name in last if name in state]
 
 
 def reorder_head(state: Mapping[str, Tensor], there: Sequence[str], here: Sequence[str]) -> dict[str, Tensor]:

@@ -103,5 +103,5 @@ class GracefulStop(AbstractContextManager):
             raise KeyboardInterrupt
         if not self.code and is_master():
             again = " (press Ctrl-C again to stop at once)" if is_alone else ""
-            print_now(f"stopping after this iteration{again}")
+            print_now(f"stopping after this iteration or evaluation{again}")
         self.code = max(self.code, EXIT_CODES[signal.Signals(number)])

@@ -19,7 +19,7 @@ from slowfast.utils.checkpoint_checks import check_fields, require_finite
 from slowfast.utils.checkpoint_file import read_checkpoint
 from slowfast.utils.checkpoint_folder import FOLDER, last_checkpoint, last_intact, save_checkpoint, unwrap
 from slowfast.utils.distributed import all_gather_object
-from slowfast.utils.label_order import compare_names, head_of, reorder_head, same_form, without_head
+from slowfast.utils.label_order import compare_names, head_of, names_text, reorder_head, same_form, without_head
 from slowfast.utils.optimizer_state import WEIGHTS_ONLY, load_optimizer
 from slowfast.utils.weight_names import rename
 from slowfast.utils.weights import Fit, fit, merge_group_statistics
@@ -147,7 +147,7 @@ def _resume(
     class_names: Sequence[str] | None,
 ) -> dict:
     logger.info("resuming from %s (TRAIN.AUTO_RESUME)", path)
-    there, here = same_form(content.get("class_names")), same_form(class_names)
+    there, here = _class_lists(path, content, class_names)
     if there and here and there != here:
         raise UserError(
             f"the classes of the training data are not those of {path}, and labels would change their meaning: "
@@ -236,7 +236,7 @@ def _load_progress(
 
 def _for_classes_of_test(path: str | Path, content: dict, state: dict, class_names: Sequence[str] | None) -> dict:
     """Return `state` with the head's rows in the order of the test data. Raise UserError if it lacks a class."""
-    there, here = same_form(content.get("class_names")), same_form(class_names)
+    there, here = _class_lists(path, content, class_names)
     if not there or not here or there[: len(here)] == here:
         return state
     if not set(here) <= set(there) or not head_of(state, len(there)):
@@ -255,10 +255,15 @@ def _for_classes_of_training(
 
     Other classes leave the head at its initialization.
     """
-    there, here = same_form(content.get("class_names")), same_form(class_names)
+    there, here = _class_lists(path, content, class_names)
     if not there or not here or there == here:
         return state, True
-    if set(there) == set(here) and head_of(state, len(there)):
+    if not head_of(state, len(there)):
+        raise UserError(
+            f"{path} was trained on other classes, and no layer with a row for each was found in it: call the layer of "
+            "the scores `head`, or remove it from the file"
+        )
+    if set(there) == set(here):
         logger.warning("%s has the classes in another order: its head is reordered, and only weights are loaded", path)
         return reorder_head(state, there, here), False
     logger.warning(
@@ -267,6 +272,17 @@ def _for_classes_of_training(
         *(path, compare_names(there, here)),
     )
     return without_head(state, len(there)), False
+
+
+def _class_lists(path: str | Path, content: dict, class_names: Sequence[str] | None) -> tuple[list[str], list[str]]:
+    """Return the classes of a checkpoint and of the data. Warn if only the checkpoint has names to compare."""
+    there, here = same_form(content.get("class_names")), same_form(class_names)
+    if there and not here:
+        logger.warning(
+            "the data set has no class names: make sure that its labels number the classes as %s does: %s",
+            *(path, names_text(there)),
+        )
+    return there, here
 
 
 def _log_changes(path: str | Path, cfg: CfgNode, content: dict) -> None:

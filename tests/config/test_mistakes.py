@@ -87,7 +87,7 @@ WORDS = {
     ("SOLVER.STEPS", BOMB): "SOLVER.STEPS: .*does not fit",
     ("TRAIN.BATCH_SIZE", "7" * 6000): "TRAIN.BATCH_SIZE: inf does not fit",
     ("SOLVER.BASE_LR", "1e999"): "SOLVER.BASE_LR: inf does not fit",
-    ("OUTPUT_DIR", "a\0b"): "OUTPUT_DIR: .* does not fit; give text",
+    ("OUTPUT_DIR", "a\0b"): "OUTPUT_DIR: .* does not fit; give text without a NUL character",
     ("K" * 100_000, "1"): "unknown key K+\\.\\.\\.; did you mean",
     ("--cfg", "missing.yaml"): "config file missing.yaml does not exist",
 }
@@ -101,6 +101,13 @@ def test_a_mistake_on_the_command_line_is_reported_with_its_key_and_the_fix(tmp_
     args = parse_args(list(given))
     with pytest.raises((UserError, FileNotFoundError), match=message):
         load_config(args, args.cfg_files[0])
+
+
+def test_a_key_with_characters_that_cannot_be_printed_is_shown_escaped(tmp_path):
+    path = tmp_path / "a.yaml"
+    path.write_text('DATA: {"A\\0B\\n": 1}\n')
+    with pytest.raises(UserError, match=r"unknown key 'DATA.A\\x00B\\n'; did you mean"):
+        load_cfg(path)
 
 
 def test_a_folder_is_not_a_config(tmp_path):

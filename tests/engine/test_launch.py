@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from slowfast.engine.launch import check, check_devices, check_separate
+from slowfast.engine.launch import check, check_separate, run, warn_of_missing_gpus
 from slowfast.engine.schedule import build_schedule
 from slowfast.errors import UserError
 from tests.engine.tiny import SYNTHETIC, tiny_cfg
@@ -42,9 +42,16 @@ def test_a_config_for_gpus_on_a_machine_without_any_gives_one_warning(
     tmp_path, caplog, monkeypatch, gpus, has_cuda, warns
 ):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: has_cuda)
-    check_devices(tiny_cfg(tmp_path, tmp_path, NUM_GPUS=gpus))
+    warn_of_missing_gpus(tiny_cfg(tmp_path, tmp_path, NUM_GPUS=gpus))
     expected = ["NUM_GPUS is 1 but no CUDA device is visible: running on the CPU (NUM_GPUS 0 asks for it)"]
     assert caplog.messages == expected * warns
+
+
+def test_the_warning_of_missing_gpus_is_in_the_log_file_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    changes = {"NUM_GPUS": 1, "TEST__ENABLE": True, "SOLVER__MAX_EPOCH": 1, "SOLVER__STEPS": [0], "SOLVER__LRS": [1]}
+    run(tiny_cfg(tmp_path, tmp_path / "out", **SYNTHETIC, **changes))
+    assert (tmp_path / "out" / "stdout.log").read_text().count("no CUDA device is visible") == 1
 
 
 @pytest.mark.parametrize(

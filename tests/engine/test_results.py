@@ -17,10 +17,11 @@ from tests.engine.tiny import SYNTHETIC, Synthetic, json_stats, tiny_cfg
 PATHS = ["a,b\tc.mp4", "line\nbreak.mp4", os.fsdecode(b"caf\xe9.mp4")]
 
 
-class Named:
-    """The paths and names of a data set."""
+NAMES = ["jump", "run fast", "走"]
 
-    class_names = ["jump", "run fast", "走"]
+
+class Named:
+    """The paths of a data set."""
 
     def path_of(self, video):
         return PATHS[video]
@@ -66,7 +67,7 @@ def test_a_batch_without_errors_is_scored_where_it_is_so_that_it_stays_in_pinned
 
 def test_a_video_that_was_left_out_keeps_its_row_in_both_files(tmp_path):
     scores = Scores([a_score(0, 1), a_score(1, 0, error="line\\nbreak.mp4\tcut off"), a_score(2, 2, (0.5, 0.1, 0.4))])
-    save_results(tiny_cfg(tmp_path, tmp_path, TEST__SAVE_RESULTS_PATH="r/results.pkl"), scores, Named())
+    save_results(tiny_cfg(tmp_path, tmp_path, TEST__SAVE_RESULTS_PATH="r/results.pkl"), scores, Named(), NAMES)
     with open(tmp_path / "r" / "results.pkl", "rb") as file:
         matrix, labels = pickle.load(file)
     assert matrix.shape == (3, 3)
@@ -82,7 +83,7 @@ def test_a_video_that_was_left_out_keeps_its_row_in_both_files(tmp_path):
 
 def test_sets_of_labels_are_listed_with_their_names(tmp_path):
     scores = Scores([a_score(0, [1.0, 0.0, 1.0]), a_score(1, [0.0, 0.0, 0.0])])
-    save_results(tiny_cfg(tmp_path, tmp_path, TEST__SAVE_RESULTS_PATH="results.pkl"), scores, Named())
+    save_results(tiny_cfg(tmp_path, tmp_path, TEST__SAVE_RESULTS_PATH="results.pkl"), scores, Named(), NAMES)
     rows = rows_of(tmp_path / "results.csv")
     assert [(row["label"], row["label_name"]) for row in rows] == [("0,2", "jump; 走"), ("", "")]
 
@@ -111,7 +112,8 @@ def test_a_test_with_labels_writes_no_table_unless_asked_for(tmp_path):
     assert not list(tmp_path.glob("*.csv"))
 
 
-@pytest.mark.parametrize(("name", "problem"), [("results.csv", "ends in .csv"), (".", "is a folder")])
+@pytest.mark.parametrize(("name", "problem"), [("results.csv", "ends in .csv"), ("sub", "is a folder")])
 def test_a_path_of_the_results_that_is_not_a_file_is_refused_first(name, problem, tmp_path):
+    (tmp_path / "sub").mkdir()
     with pytest.raises(UserError, match=f"TEST.SAVE_RESULTS_PATH: '{name}' {problem}.* such as results.pkl"):
         run_test(tiny_cfg(tmp_path, tmp_path, **SYNTHETIC, TEST__RANDOM_WEIGHTS=True, TEST__SAVE_RESULTS_PATH=name))

@@ -1,3 +1,4 @@
+import csv
 import pickle
 import shutil
 
@@ -102,6 +103,9 @@ def test_a_folder_of_some_classes_is_tested_under_the_labels_of_the_training(tmp
     scores, labels = results_of(tmp_path / "out")
     assert labels.tolist() == [0, 0, 1, 1]
     torch.testing.assert_close(scores, every_class[2:, [1, 2, 0]])  # dive, jump, and climb after them
+    with open(tmp_path / "out" / "results.csv", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            assert {row[f"top{k}"]: row[f"top{k}_name"] for k in (1, 2, 3)} == {"0": "dive", "1": "jump", "2": "climb"}
 
 
 def test_sets_of_labels_are_tested_by_average_precision(tmp_path):

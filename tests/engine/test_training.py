@@ -182,6 +182,14 @@ def test_a_finished_training_has_nothing_left_to_do(tmp_path):
     assert len(json_stats(tmp_path)) == count
 
 
+def test_a_shorter_config_takes_nothing_from_the_records_of_a_finished_training(tmp_path):
+    changes = {"SOLVER__STEPS": [0], "SOLVER__LRS": [1]} | SYNTHETIC
+    train(tiny_cfg(tmp_path, tmp_path, **changes, SOLVER__MAX_EPOCH=2))
+    before = (tmp_path / "json_stats.log").read_bytes()
+    train(tiny_cfg(tmp_path, tmp_path, **changes, SOLVER__MAX_EPOCH=1))
+    assert (tmp_path / "json_stats.log").read_bytes() == before
+
+
 def test_a_finished_training_with_a_changed_config_says_that_the_change_has_no_effect(tmp_path):
     changes = SYNTHETIC | {"SOLVER__MAX_EPOCH": 1, "SOLVER__STEPS": [0], "SOLVER__LRS": [1]}
     train(tiny_cfg(tmp_path, tmp_path, **changes))

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from slowfast.utils.checkpoint_file import read_checkpoint
-from slowfast.utils.label_order import compare_names, reorder_head
+from slowfast.utils.label_order import compare_names, names_of_scores, reorder_head
 from slowfast.utils.training_checkpoint import load_for_test, load_for_training
 from tests.utils.test_training_checkpoint import Tiny, make_cfg, save, trained
 
@@ -35,6 +35,32 @@ def test_rows_follow_the_names_and_those_of_other_classes_come_after():
 def test_all_heads_are_reordered(head):
     state = {f"{head}.bias": torch.arange(2.0)}
     assert reorder_head(state, ["a", "b"], ["b", "a"])[f"{head}.bias"].tolist() == [1, 0]
+
+
+def test_a_head_of_another_name_is_the_last_linear_layer_with_a_row_for_each_class():
+    state = {"attend.weight": torch.eye(2), "classify.weight": torch.eye(2), "classify.bias": torch.arange(2.0)}
+    result = reorder_head(state, ["a", "b"], ["b", "a"])
+    assert torch.equal(result["classify.weight"], torch.eye(2).flip(0))
+    assert result["classify.bias"].tolist() == [1, 0]
+    assert torch.equal(result["attend.weight"], torch.eye(2))
+
+
+def test_a_checkpoint_of_other_classes_without_a_head_that_can_be_found_is_refused(tmp_path):
+    path = save(tmp_path / "old", *trained(), class_names=[f"class {i}" for i in range(99)])
+    with pytest.raises(ValueError, match="other classes, and no layer with a row for each was found.*`head`"):
+        load_for_training(make_cfg(tmp_path, CHECKPOINT_FILE_PATH=str(path)), Tiny(), class_names=NAMES)
+
+
+def test_scores_have_the_names_of_the_data_set_and_those_only_in_the_checkpoint():
+    assert names_of_scores(["a", "b", "c"], ["c", "a"]) == ["c", "a", "b"]
+    assert names_of_scores(["a", "b"], None) == ["a", "b"]
+    assert names_of_scores(None, ["a"]) == ["a"]
+
+
+def test_data_without_names_for_a_checkpoint_with_names_gives_a_warning(saved, tmp_path, caplog):
+    load_for_test(make_cfg(tmp_path, TEST_PATH=saved[1]), Tiny(), None)
+    assert "the data set has no class names: make sure" in caplog.text
+    assert "climb, dive, jump, run, throw" in caplog.text
 
 
 def test_long_lists_of_names_are_cut():
