@@ -27,6 +27,17 @@ def errors_name(path, overridden: Collection = ()) -> Iterator[None]:
         raise UserError(f"{path}: {error}").with_traceback(error.__traceback__) from None
 
 
+@contextmanager
+def errors_name_output(output_dir: Any) -> Iterator[None]:
+    """Turn an error of the system, while something is written to `output_dir`, into a UserError with the key."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(
+            f"OUTPUT_DIR is {str(output_dir)!r}, where nothing can be written ({error.strerror}): use another folder"
+        ) from error
+
+
 def check_call(function: Callable, form: str, *args: Any) -> None:
     """Raise UserError unless `function` takes `args`. `form` shows the definition that does."""
     try:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from slowfast.errors import UserError
+from slowfast.errors import UserError, errors_name_output
 
 logger = logging.getLogger(__name__)
 
@@ -43,10 +43,6 @@ def run_lock(output_dir: str | Path) -> Iterator[None]:
 
 
 def _open(output_dir: Path):
-    try:
+    with errors_name_output(output_dir):
         output_dir.mkdir(parents=True, exist_ok=True)
         return open(output_dir / NAME, "a+", encoding="utf-8")
-    except OSError as error:
-        raise UserError(
-            f"OUTPUT_DIR is {str(output_dir)!r}, where nothing can be written ({error.strerror}): use another folder"
-        ) from error
