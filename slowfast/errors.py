@@ -1,7 +1,9 @@
 """The error for users' mistakes, and the text that a command line prints for it."""
 
-from collections.abc import Collection, Iterator
+import inspect
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 
 class UserError(ValueError):
@@ -23,6 +25,25 @@ def errors_name(path, overridden: Collection = ()) -> Iterator[None]:
         if path is None or str(error).split(":")[0] in overridden:
             raise
         raise UserError(f"{path}: {error}").with_traceback(error.__traceback__) from None
+
+
+@contextmanager
+def errors_name_output(output_dir: Any, name: str = "OUTPUT_DIR") -> Iterator[None]:
+    """Turn an error of the system, while something is written to `output_dir`, into a UserError with its key `name`."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(
+            f"{name} is {str(output_dir)!r}, where nothing can be written ({error.strerror}): use another folder"
+        ) from error
+
+
+def check_call(function: Callable, form: str, *args: Any) -> None:
+    """Raise UserError unless `function` takes `args`. `form` shows the definition that does."""
+    try:
+        inspect.signature(function).bind(*args)
+    except TypeError as error:
+        raise UserError(f"{getattr(function, '__qualname__', function)}: {error}; define it as {form}") from None
 
 
 def user_message(error: BaseException) -> str:

@@ -162,7 +162,7 @@ def make_ssv2(lists: Path, videos: Path) -> None:
 
 def make_demo(out: Path) -> None:
     """Make demo data with few videos, marked as what `make demo` writes."""
-    make_demo_data.make(str(out), {"train": 4, "val": 1, "test": 1})
+    make_demo_data.make(str(out), {"train": 3, "val": 1, "test": 1})
     defaults = make_demo_data.parse_args([str(out)])
     per_class = {split: getattr(defaults, f"{split}_per_class") for split in make_demo_data.SPLITS}
     arguments = {"version": make_demo_data.VERSION, "seed": 0, "per_class": per_class}

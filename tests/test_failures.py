@@ -74,6 +74,17 @@ def test_an_output_folder_that_cannot_be_written_is_reported_with_its_key(tmp_pa
         run(tiny_cfg(tmp_path, tmp_path / "out", **SYNTHETIC))
 
 
+def test_an_output_folder_that_cannot_be_written_is_reported_before_headers_are_cached_in_it(lists, tmp_path):
+    (tmp_path / "out").write_text("a file")
+    with pytest.raises(UserError, match="OUTPUT_DIR is '.*out', where nothing can be written .File exists.: use ano"):
+        run(tiny_cfg(tmp_path, tmp_path / "out"))
+
+
+def test_a_config_that_neither_trains_nor_tests_logs_a_warning(tmp_path, capsys):
+    run(tiny_cfg(tmp_path, tmp_path / "out", **SYNTHETIC, TRAIN__ENABLE=False))
+    assert "nothing to run: set TRAIN.ENABLE or TEST.ENABLE to True" in capsys.readouterr().out
+
+
 def test_objects_of_a_failed_run_are_released_before_the_program_ends():
     class Loader:
         """Replaces a loader, whose workers complain if they outlive the program."""

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from slowfast.config.node import CfgNode
-from slowfast.errors import UserError
+from slowfast.errors import UserError, check_call
 from slowfast.multigrid.build import has_cycle
 from slowfast.multigrid.sampler import ClipIndex
 
@@ -40,8 +40,11 @@ class PublishedDataset(Dataset):
     generators of Python, NumPy and PyTorch are seeded for each item, by the seed, the epoch and the index.
     """
 
-    def __init__(self, dataset: Any, split: str, views: int = 1, seed: int = 0):
-        self.dataset, self.split, self.seed = dataset, split, seed
+    def __init__(self, dataset: Any, split: str, views: int, cfg: CfgNode):
+        if not hasattr(type(dataset), "__len__"):
+            raise UserError(f"{type(dataset).__name__} has no length: define __len__(self), the number of its items")
+        self.dataset, self.split, self.seed = dataset, split, cfg.RNG_SEED
+        self.num_classes, self.channels = cfg.MODEL.NUM_CLASSES, list(cfg.DATA.INPUT_CHANNEL_NUM)
         self.views = views if split == "test" else 1
         if len(dataset) % self.views:
             raise UserError(
@@ -54,7 +57,8 @@ class PublishedDataset(Dataset):
     def from_entry(cls, entry: type, cfg: CfgNode, split: str) -> "PublishedDataset":
         """Build the published class `entry`."""
         views = cfg.TEST.NUM_ENSEMBLE_VIEWS * cfg.TEST.NUM_SPATIAL_CROPS
-        adapted = cls(entry(cfg, split), split, views, cfg.RNG_SEED)
+        check_call(entry, "__init__(self, cfg, mode, num_retries=10)", cfg, split)
+        adapted = cls(entry(cfg, split), split, views, cfg)
         if split == "train" and has_cycle(cfg) and not hasattr(entry, "at_grid"):
             logger.warning(
                 "%s has no method at_grid(index, frames, crop): its clips keep their own shape, and only the batch "
@@ -72,7 +76,7 @@ class PublishedDataset(Dataset):
         items = [self._item(i, epoch, grid) for i in range(first, first + self.views)]
         clips = [self._clip(item) for item in items]
         clip = _stack(clips) if self.split == "test" else clips[0]
-        return {"clip": clip, "label": torch.as_tensor(items[0][1]), "video": video, "bad": ""}
+        return {"clip": clip, "label": self._label(items[0][1]), "video": video, "bad": ""}
 
     def _item(self, index: int, epoch: int, grid: list[int]) -> Any:
         with _seeded(self.seed, epoch, index):
@@ -89,7 +93,30 @@ class PublishedDataset(Dataset):
         pathways = frames if isinstance(frames, tuple | list) else [frames]
         if not all(isinstance(x, Tensor) and x.is_floating_point() and x.ndim == 4 for x in pathways):
             raise UserError(f"the frames of {name} are not normalized: return float tensors C x T x H x W")
+        if wrong := [len(x) for x in pathways if len(x) not in self.channels]:
+            raise UserError(
+                f"the frames of {name} have {wrong[0]} channels, and DATA.INPUT_CHANNEL_NUM is {self.channels}: return "
+                "float tensors C x T x H x W"
+            )
         return frames if isinstance(frames, Tensor) else list(frames)
+
+    def _label(self, label: Any) -> Tensor:
+        """Return the label of an item: a class, -1 where a test has none, or a value for each class."""
+        name, classes = type(self.dataset).__name__, self.num_classes
+        try:
+            value = torch.as_tensor(label)
+        except (TypeError, ValueError, RuntimeError):
+            raise UserError(f"the label {label!r} of {name} is not a number: return a whole number") from None
+        if value.ndim == 0 and value.is_floating_point():
+            raise UserError(f"the label {label!r} of {name} is not a whole number: return an int")
+        lowest = -1 if self.split == "test" else 0
+        is_known = value.shape == (classes,) if value.ndim else lowest <= int(value) < classes
+        if not is_known:
+            raise UserError(
+                f"the label {label!r} of {name} does not fit MODEL.NUM_CLASSES {classes}: return a whole number from 0 "
+                f"to {classes - 1} or, with DATA.MULTI_LABEL, a vector of {classes} values"
+            )
+        return value
 
 
 def _stack(clips: list) -> Tensor | list[Tensor]:

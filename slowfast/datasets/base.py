@@ -17,10 +17,10 @@ from slowfast.datasets.grid import SamplingGrid
 from slowfast.datasets.interfaces import FrameChooser, Frames, Medium, Targets
 from slowfast.datasets.media import use_store
 from slowfast.datasets.spatial import SpatialChoice, apply_crop_flip, resized_size
-from slowfast.datasets.targets import check_multi_label, warn_of_unused_classes
+from slowfast.datasets.targets import check_labels, check_multi_label, warn_of_unused_classes
 from slowfast.datasets.temporal import TimedSpan
 from slowfast.datasets.video import DEFAULT_LIMITS, Limits, VideoError
-from slowfast.errors import UserError
+from slowfast.errors import UserError, check_call
 from slowfast.multigrid.sampler import ClipIndex
 
 MAX_ATTEMPTS = 50  # videos to try for one training clip
@@ -93,7 +93,13 @@ class VideoDataset(torch.utils.data.Dataset):
 
     @classmethod
     def from_cfg(cls, cfg: CfgNode, split: str) -> "VideoDataset":
+        check_call(cls.parse, "a classmethod parse(cls, cfg, split)", cfg, split)
         listing = cls.parse(cfg, split)
+        if not isinstance(listing, Listing):
+            raise UserError(
+                f"{cls.__name__}.parse returns a {type(listing).__name__}: return a Listing(media, targets)"
+            )
+        check_labels(listing.targets, len(listing.media), cfg.MODEL.NUM_CLASSES)
         check_multi_label(listing.targets, cfg.DATA.MULTI_LABEL)
         if split == "train":
             warn_of_unused_classes(listing.targets, cfg.MODEL.NUM_CLASSES)
@@ -107,7 +113,7 @@ class VideoDataset(torch.utils.data.Dataset):
 
     @classmethod
     def parse(cls, cfg: CfgNode, split: str) -> Listing:
-        raise TypeError(f"{cls.__name__} has no `parse(cfg, split)`, which reads the lists of a data set")
+        raise UserError(f"{cls.__name__} has no parse(cfg, split), which reads the lists of a data set: define it")
 
     def __len__(self) -> int:
         return len(self.media)

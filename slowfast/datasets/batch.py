@@ -10,6 +10,7 @@ import torch
 from torch.utils.data import default_collate
 
 from slowfast.datasets.pathways import PackPathways, flatten_views
+from slowfast.errors import UserError
 
 
 class Batch(dict):
@@ -49,4 +50,9 @@ class Collate:
         self.pack, self.has_views = pack, has_views
 
     def __call__(self, samples: list[dict]) -> Batch:
-        return Batch(default_collate(samples), self.pack, self.has_views)
+        try:
+            return Batch(default_collate(samples), self.pack, self.has_views)
+        except RuntimeError as error:
+            if "equal size" not in str(error):
+                raise
+            raise UserError(f"the clips or labels of a batch differ in shape, give all the same: {error}") from None

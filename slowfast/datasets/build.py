@@ -6,7 +6,7 @@ from fvcore.common.registry import Registry
 
 from slowfast.config.node import CfgNode
 from slowfast.datasets.adapter import PublishedDataset, is_published
-from slowfast.errors import UserError
+from slowfast.errors import UserError, check_call
 
 DATASET_REGISTRY = Registry("DATASET")
 DATASET_REGISTRY.__doc__ = """
@@ -26,6 +26,15 @@ def build_dataset(dataset_name: str, cfg: CfgNode, split: str) -> Any:
     if split not in ("train", "val", "test"):
         raise UserError(f"split {split!r}: use train, val or test")
     entry = entries[dataset_name.lower()]
+    dataset = _build(entry, cfg, split)
+    if not len(dataset):
+        raise UserError(f"TRAIN.DATASET or TEST.DATASET {dataset_name!r}: the data set of the split {split!r} is empty")
+    return dataset
+
+
+def _build(entry: Any, cfg: CfgNode, split: str) -> Any:
     if is_published(entry):
         return PublishedDataset.from_entry(entry, cfg, split)
-    return getattr(entry, "from_cfg", entry)(cfg, split)
+    build = getattr(entry, "from_cfg", entry)
+    check_call(build, "from_cfg(cls, cfg, split)", cfg, split)
+    return build(cfg, split)

@@ -10,7 +10,7 @@ from slowfast.config.node import CfgNode
 from slowfast.datasets.base import VideoDataset
 from slowfast.datasets.files import one_line
 from slowfast.datasets.headers import bad_headers
-from slowfast.errors import UserError
+from slowfast.errors import UserError, errors_name_output
 from slowfast.utils.distributed import is_master
 
 logger = logging.getLogger(__name__)
@@ -44,7 +44,8 @@ def with_checked_headers(dataset: Any, cfg: CfgNode) -> Any:
     if not isinstance(dataset, VideoDataset):
         return dataset
     cache = Path(cfg.OUTPUT_DIR) / CHECKED_HEADERS
-    errors = bad_headers(dataset.media, dataset.limits, cfg.DATA_LOADER.NUM_WORKERS, cache)
+    with errors_name_output(cfg.OUTPUT_DIR):
+        errors = bad_headers(dataset.media, dataset.limits, cfg.DATA_LOADER.NUM_WORKERS, cache)
     lines = [f"{one_line(dataset.path_of(video))}\t{one_line(error)}" for video, error in errors.items()]
     count = f"{len(lines)} of {len(dataset)} videos of {dataset.split}"
     if lines and (len(lines) == len(dataset) or not cfg.TEST.SKIP_BAD_VIDEOS):

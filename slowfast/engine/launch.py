@@ -46,6 +46,8 @@ def run(
     named = list(zip_longest(cfgs, names))
     with handled(stop_at_once, (signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)):
         for cfg, name in named:
+            if not _jobs(cfg, with_training, with_test):
+                logger.warning("%s: nothing to run: set TRAIN.ENABLE or TEST.ENABLE to True", name or "the config")
             with errors_name(name):
                 check(cfg, with_training, with_test)
         check_separate([cfg for cfg, _ in named], names, with_training, with_test)

@@ -20,6 +20,7 @@ from slowfast.engine.precision import Precision
 from slowfast.errors import UserError
 from slowfast.models import build_model
 from slowfast.models.losses import build_loss
+from slowfast.models.outputs import require_scores
 from slowfast.multigrid import average_statistics, regroup, running_statistics
 from slowfast.optim.build import clip_gradients, construct_optimizer
 from slowfast.optim.lr_policy import set_lr
@@ -79,7 +80,7 @@ class Learner:
     def from_cfg(cls, cfg: CfgNode, device: torch.device) -> "Learner":
         """Build the model, the loss and the optimizer of `cfg`."""
         precision = Precision(device, cfg.TRAIN.MIXED_PRECISION)
-        model = precision.place(build_model(cfg))
+        model = precision.place(require_scores(build_model(cfg), cfg))
         return cls(
             model,
             build_loss(cfg),

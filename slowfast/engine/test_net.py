@@ -22,6 +22,7 @@ from slowfast.engine.results import results_path, save_results
 from slowfast.engine.scores import Scores
 from slowfast.models import build_model
 from slowfast.models.build import check_shapes
+from slowfast.models.outputs import require_scores
 from slowfast.multigrid import Shape
 from slowfast.utils.config_file import write_config
 from slowfast.utils.distributed import device_for_rank
@@ -53,7 +54,7 @@ class Testing:
         dataset = with_checked_headers(build_dataset(cfg.TEST.DATASET, cfg, "test"), cfg)
         loader = construct_loader(cfg, "test", dataset)
         precision = Precision(device, cfg.TRAIN.MIXED_PRECISION)
-        model = precision.place(build_model(cfg)).eval()
+        model = precision.place(require_scores(build_model(cfg), cfg)).eval()
         max_clips = process_batch(cfg, "TEST")
         return cls(model, loader, predictor(model, precision, precision.pack(cfg), max_clips))
 

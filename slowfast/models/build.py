@@ -6,7 +6,7 @@ import torch
 from fvcore.common.registry import Registry
 from torch import nn
 
-from slowfast.errors import UserError
+from slowfast.errors import UserError, check_call
 from slowfast.multigrid.batch_norm import convert
 from slowfast.multigrid.build import default_shape
 from slowfast.multigrid.plan import Shape
@@ -29,7 +29,14 @@ def build_model(cfg, gpu_id: int | None = None) -> nn.Module:
     """
     model = find_model(cfg)
     check_shapes(cfg, [default_shape(cfg)])
-    built = convert(getattr(model, "from_cfg", model)(cfg))
+    build = getattr(model, "from_cfg", model)
+    check_call(build, "__init__(self, cfg), from_cfg(cfg) or a function of a cfg", cfg)
+    built = build(cfg)
+    if not isinstance(built, nn.Module):
+        raise UserError(
+            f"MODEL.MODEL_NAME: {cfg.MODEL.MODEL_NAME} gives a {type(built).__name__}, not a torch.nn.Module"
+        )
+    built = convert(built)
     return built if gpu_id is None or not torch.cuda.is_available() else built.to(f"cuda:{gpu_id}")
 
 

@@ -11,7 +11,7 @@ from typing import Protocol, TextIO
 
 import simplejson
 
-from slowfast.errors import UserError
+from slowfast.errors import errors_name_output
 from slowfast.utils.distributed import is_master
 from slowfast.utils.json_log import append_record
 
@@ -107,13 +107,9 @@ def quiet() -> Iterator[None]:
 
 
 def _log_file(output_dir: Path) -> logging.FileHandler:
-    try:
+    with errors_name_output(output_dir):
         output_dir.mkdir(parents=True, exist_ok=True)
         return logging.FileHandler(output_dir / "stdout.log", encoding="utf-8", errors="backslashreplace")
-    except OSError as error:
-        raise UserError(
-            f"OUTPUT_DIR is {str(output_dir)!r}, where nothing can be written ({error.strerror}): use another folder"
-        ) from error
 
 
 def log_json_stats(stats: dict, output_dir: str | Path | None = None) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from slowfast.config.node import CfgNode
-from slowfast.errors import UserError
+from slowfast.errors import UserError, errors_name_output
 from slowfast.utils.distributed import is_master
 
 logger = logging.getLogger(__name__)
@@ -59,10 +59,6 @@ def run_lock(output_dir: str | Path, name: str = "OUTPUT_DIR") -> Iterator[None]
 
 
 def _open(output_dir: Path, name: str):
-    try:
+    with errors_name_output(output_dir, name):
         output_dir.mkdir(parents=True, exist_ok=True)
         return open(output_dir / NAME, "a+", encoding="utf-8")
-    except OSError as error:
-        raise UserError(
-            f"{name} is {str(output_dir)!r}, where nothing can be written ({error.strerror}): use another folder"
-        ) from error

@@ -6,9 +6,13 @@ import numpy as np
 import pytest
 import torch
 
+from slowfast.datasets.base import Listing, VideoDataset
 from slowfast.datasets.build import DATASET_REGISTRY, build_dataset
+from slowfast.datasets.media import VideoFiles
+from slowfast.datasets.targets import ClassNumbers
 from slowfast.engine.test_net import run_test
 from slowfast.engine.train_net import train
+from slowfast.errors import UserError
 from slowfast.multigrid.sampler import ClipIndex
 from tests.engine.tiny import BOTH_CYCLES, CLASSES, json_stats, tiny_cfg
 
@@ -108,10 +112,67 @@ def test_a_test_set_without_all_views_is_refused(own_sets, tmp_path):
     ("item", "message"),
     [
         ({"frames": 1}, "an item of OwnClips is a dict: return .frames, label, index"),
+        (None, "an item of OwnClips is a NoneType: return .frames, label, index"),
         ((torch.zeros(3, 8, 32, 32, dtype=torch.uint8), 0, 0), "not normalized: return float tensors C x T x H x W"),
+        ((torch.zeros(8, 32, 32, 3), 0, 0), "frames of OwnClips have 8 channels, and DATA.INPUT_CHANNEL_NUM is .3, 3."),
+        ((torch.zeros(3, 8, 32, 32), "walk", 0), "label 'walk' of OwnClips is not a number: return a whole number"),
+        ((torch.zeros(3, 8, 32, 32), None, 0), "label None of OwnClips is not a number"),
+        ((torch.zeros(3, 8, 32, 32), 1.0, 0), "label 1.0 of OwnClips is not a whole number: return an int"),
+        ((torch.zeros(3, 8, 32, 32), 3, 0), "label 3 of OwnClips does not fit MODEL.NUM_CLASSES 3: .* from 0 to 2"),
+        ((torch.zeros(3, 8, 32, 32), -1, 0), "label -1 of OwnClips does not fit MODEL.NUM_CLASSES 3"),
+        ((torch.zeros(3, 8, 32, 32), torch.ones(4), 0), "label .* does not fit MODEL.NUM_CLASSES 3: .*vector of 3"),
     ],
 )
 def test_items_of_another_form_are_refused(own_sets, tmp_path, monkeypatch, item, message):
     monkeypatch.setattr(OwnClips, "__getitem__", lambda self, index: item)
     with pytest.raises(ValueError, match=message):
         build_dataset("OwnClips", cfg_of("OwnClips", tmp_path), "train")[0]
+
+
+VIDEOS = VideoFiles(["a.mp4", "b.mp4"])
+SETS = {
+    "Mine.*too many positional arguments; define it as __init__.self, cfg, mode": (
+        OwnClips,
+        {"__init__": lambda self, cfg: None},
+    ),
+    "Mine has no length: define __len__": (torch.utils.data.Dataset, {"__init__": lambda self, cfg, mode: None}),
+    "'Mine': the data set of the split 'train' is empty": (OwnClips, {"__len__": lambda self: 0}),
+    "Mine has no parse.cfg, split., .*: define it": (VideoDataset, {}),
+    "too many positional arguments; define it as a classmethod parse.cls, cfg, split.": (
+        VideoDataset,
+        {"parse": classmethod(lambda cls, cfg: None)},
+    ),
+    "missing a required argument: 'split'; define it as a classmethod": (
+        VideoDataset,
+        {"parse": lambda cls, cfg, split: None},
+    ),
+    "Mine.parse returns a list: return a Listing": (
+        VideoDataset,
+        {"parse": classmethod(lambda cls, cfg, split: ["a.mp4"])},
+    ),
+    "2 videos and 1 labels: give each video one": (
+        VideoDataset,
+        {"parse": classmethod(lambda cls, cfg, split: Listing(VIDEOS, ClassNumbers([1])))},
+    ),
+    "video 1 of a data set: label 9 is out of range: MODEL.NUM_CLASSES is 3": (
+        VideoDataset,
+        {"parse": classmethod(lambda cls, cfg, split: Listing(VIDEOS, ClassNumbers([1, 9])))},
+    ),
+}
+
+
+@pytest.mark.parametrize(("message", "parts"), SETS.items(), ids=SETS)
+def test_a_mistake_in_a_data_set_class_names_the_class_and_the_fix(tmp_path, message, parts):
+    base, body = parts
+    DATASET_REGISTRY.register(type("Mine", (base,), body))
+    try:
+        with pytest.raises(UserError, match=message):
+            build_dataset("Mine", cfg_of("Mine", tmp_path), "train")
+    finally:
+        del DATASET_REGISTRY._obj_map["Mine"]
+
+
+def test_clips_of_different_shapes_in_a_batch_are_an_error_that_states_the_shapes(own_sets, tmp_path, monkeypatch):
+    monkeypatch.setattr(OwnClips, "__getitem__", lambda self, index: (torch.zeros(3, 8, 32 + index, 32), 0, index))
+    with pytest.raises(UserError, match="differ in shape, give all the same: .*3, 8, [0-9]+, 32.*3, 8, [0-9]+, 32"):
+        train(cfg_of("OwnClips", tmp_path))
