@@ -15,7 +15,7 @@ from slowfast.datasets.frame_media import listed_media
 from slowfast.datasets.interfaces import Medium
 from slowfast.datasets.layouts import wrong_folder
 from slowfast.datasets.lists.frame_list import FrameList
-from slowfast.datasets.lists.rows import read_text
+from slowfast.datasets.lists.text import read_text
 from slowfast.datasets.media import CountAtRate, VideoFiles
 from slowfast.datasets.targets import ClassSets, check_range
 from slowfast.datasets.temporal import FrameSpan

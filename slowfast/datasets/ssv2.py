@@ -17,7 +17,7 @@ from slowfast.datasets.interfaces import Medium
 from slowfast.datasets.layouts import require
 from slowfast.datasets.lists.class_names import in_order
 from slowfast.datasets.lists.frame_list import FrameList
-from slowfast.datasets.lists.rows import read_text
+from slowfast.datasets.lists.text import read_text
 from slowfast.datasets.media import VideoFiles
 from slowfast.datasets.targets import ClassNumbers, check_range
 from slowfast.datasets.temporal import Segments

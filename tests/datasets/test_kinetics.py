@@ -189,6 +189,11 @@ def test_a_list_for_testing_may_have_paths_alone(tmp_path, video_dir):
         kinetics(tmp_path, paths, split="val")
 
 
+def test_a_header_over_paths_alone_is_not_a_video(tmp_path):
+    with pytest.raises(UserError, match=r"line 1: \('path', ''\) is a header: set DATA.SKIP_ROWS to 1"):
+        kinetics(tmp_path, ["path", "a.mp4", "b.mp4"], split="test")
+
+
 @pytest.mark.parametrize(
     ("lines", "message"),
     [

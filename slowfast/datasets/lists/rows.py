@@ -3,19 +3,23 @@
 A path with blanks, or with another separator in it, can be quoted as in CSV files: `"my video.mp4" 3`.
 """
 
+import gc
 import os
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import Enum
 from functools import lru_cache
 from sys import intern
-from typing import NamedTuple, TextIO
+from typing import NamedTuple
 
 from slowfast.datasets.files import is_video
+from slowfast.datasets.lists.text import read_lines
 from slowfast.errors import UserError
 
 NUMBER = re.compile(r"([+-]?\d+)(\.\d*)?")  # 3, -1, 3.0, 3.5
 QUOTED = re.compile(r'"((?:[^"]|"")+)"(.*)')
+LABEL_FIRST = ": the label is in front of the path: write the path first"
 SEPARATORS = {"a tab": "\t", "a comma": ",", "a semicolon": ";", "a vertical bar": "|", "a blank": " "}
 
 
@@ -63,47 +67,27 @@ def is_number(label: str) -> bool:
     return NUMBER.fullmatch(label) is not None
 
 
-def read_lines(path: str, skip_rows: int = 0) -> Iterator[tuple[str, int]]:
-    """Yield (line, its number from 1) for every line that is not blank."""
-    is_empty = True
-    with _open_text(path) as file:
-        for number, line in enumerate(file, 1):
-            _refuse_zero_bytes(path, line)
-            text = line.strip()
-            if text and number > skip_rows:
-                is_empty = False
-                yield text, number
-    if is_empty:
-        raise UserError(f"{path} lists no videos" + (f" after DATA.SKIP_ROWS {skip_rows}" if skip_rows else ""))
-
-
-def read_text(path: str) -> str:
-    """Return a text in UTF-8 (other bytes stay as they are), or in UTF-16 with a byte-order mark."""
-    with _open_text(path) as file:
-        text = file.read()
-    _refuse_zero_bytes(path, text)
-    return text
-
-
-def _open_text(path: str) -> TextIO:
-    with open(path, "rb") as file:
-        is_utf16 = file.read(2) in (b"\xff\xfe", b"\xfe\xff")
-    if is_utf16:
-        return open(path, encoding="utf-16", errors="replace")
-    return open(path, encoding="utf-8-sig", errors="surrogateescape")
-
-
-def _refuse_zero_bytes(path: str, text: str) -> None:
-    if "\0" in text:
-        raise UserError(f"{path} is not UTF-8 text: it has zero bytes, as UTF-16 and UTF-32 have; save it as UTF-8")
-
-
 def read_rows(path: str, form: Format = PLAIN) -> list[Row]:
     """Return the lines of a list. Raises UserError, with file and line, for a line that does not have the format."""
-    rows = [_row(line, form, path, number) for line, number in read_lines(path, form.skip_rows)]
+    with _no_garbage_collection():
+        rows = [_row(line, form, path, number) for line, number in read_lines(path, form.skip_rows)]
     if _has_header(rows):
         raise UserError(f"{rows[0].where}: {rows[0][:2]} is a header: set DATA.SKIP_ROWS to {rows[0].line}")
+    if _has_labels_first(rows):
+        raise UserError(f"{rows[0].where}: {rows[0][:2]}{LABEL_FIRST}")
     return rows
+
+
+@contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    """Pause the collector: it would go through a growing list again and again, a third of the time of a long one."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def are_labeled(rows: list[Row]) -> bool:
@@ -199,20 +183,31 @@ def _hides_a_separator(label: str) -> bool:
 
 def _other_separator(line: str, form: Format) -> str:
     """Return the hint that the line has a separator other than the configured one; "" if it has not."""
+    has_separator = form.separator in line
     for name, other in SEPARATORS.items():
-        path, found, label = line.rpartition(other)
-        if not found or other == form.separator or (other == " " and form.separator in line):
+        if other == form.separator or (other == " " and has_separator) or other not in line:
             continue
-        if is_video(path.strip().strip('"')) or is_number(label.strip().strip('"')):
+        path, label = (field.strip().strip('"') for field in line.rsplit(other, 1))
+        if is_video(path) or is_number(label) or (not has_separator and _is_turned(path, label)):
             return f": the separator here is {name}: set DATA.PATH_LABEL_SEPARATOR to {other!r}"
     return ""
+
+
+def _is_turned(first: str, second: str) -> bool:
+    """Return whether a label is in front of a path."""
+    return _is_label(first) and is_video(second.strip().strip('"'))
+
+
+def _is_label(text: str) -> bool:
+    """Return whether a field is a number or a comma list of numbers, in quotes or not."""
+    return all(map(is_number, text.strip().strip('"').split(",")))
 
 
 def _hint(line: str, form: Format, or_skip: str) -> str:
     """Return how a line could be corrected."""
     first, found, rest = line.partition(form.separator)
-    if found and is_number(first.strip().strip('"')) and is_video(rest.strip().strip('"')):
-        return ": the label is in front of the path: write the path first"
+    if found and _is_turned(first, rest):
+        return LABEL_FIRST
     if found:
         fix = ': the separator is also in the path or name: write "path" in quotes, or use and configure another one'
         return fix + or_skip
@@ -225,10 +220,14 @@ def _hint(line: str, form: Format, or_skip: str) -> str:
 
 def _has_header(rows: list[Row]) -> bool:
     first = rows[0]
-    if len(rows) == 1 or is_video(first.path) or not first.label or is_number(first.label):
+    if len(rows) == 1 or is_video(first.path) or is_number(first.label):
         return False
     others = rows[1:]
     return all(is_number(row.label) for row in others) or all(is_video(row.path) for row in others)
+
+
+def _has_labels_first(rows: list[Row]) -> bool:
+    return all(is_number(row.path) and os.sep in row.label for row in rows)
 
 
 def _check_backslash(row: Row, start: str) -> None:
