@@ -23,6 +23,7 @@ def folder(tmp_path):
     write_list(tmp_path / "test.csv", [f"{tmp_path}/v20.mp4 0", f"{tmp_path}/v21.mp4 0"])
     cycles = {"MULTIGRID__SHORT_CYCLE": True, "TRAIN__DATASET": "kinetics", "TEST__DATASET": "kinetics"}
     cycles |= {"MODEL__ARCH": "slow", "MODEL__MODEL_NAME": "ResNet", "DATA__INPUT_CHANNEL_NUM": [3]}
+    cycles |= {"DATA__TRAIN_CROP_SIZE": 64, "DATA__TRAIN_JITTER_SCALES": [72, 96]}
     (tmp_path / "small.yaml").write_text(small_cfg(tmp_path, **cycles).dump())
     return tmp_path
 
@@ -41,8 +42,8 @@ def prepare(folder, capsys):
 def test_the_tool_prints_the_levels_an_estimate_and_what_the_store_takes(prepare, folder):
     status, printed = prepare()
     assert status == 0
-    assert "training draws short sides from 18 to 48 px" in printed
-    assert "48 px:" in printed
+    assert "training draws short sides from 36 to 96 px" in printed
+    assert "96 px:" in printed
     assert "22 videos, of which 0 are prepared already" in printed
     assert "estimate for 11 more videos, from 11:" in printed
     assert "22 videos prepared in" in printed
