@@ -22,7 +22,7 @@ from typing import NamedTuple
 import av
 import numpy as np
 
-from slowfast.datasets.video import VideoError, check_video, open_video
+from slowfast.datasets.video import Limits, VideoError, check_video, open_video
 from slowfast.datasets.video.file_size import claimed_size, is_complete_mp4
 from slowfast.datasets.video.nal import NalUnits
 from slowfast.datasets.video.sps import sps_size
@@ -244,9 +244,10 @@ def examine(path: Path, has_its_frames: bool, seconds: float = 20) -> str:
     damaged, FFmpeg warns of damage, or two decodes differ: FFmpeg then shows what lies in its memory. Where times
     contradict the order of decoding, frames are not compared one by one.
     """
-    reason = check_video(path, seconds)
+    limits = Limits(seconds)
+    reason = check_video(path, limits)
     try:
-        with open_video(path, seconds) as video:
+        with open_video(path, limits) as video:
             shape = video.height, video.width
             frames = video.read(range(video.num_frames))
             some = {wanted: video.read(wanted) for wanted in _choices(video.num_frames)}

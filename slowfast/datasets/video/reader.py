@@ -19,7 +19,8 @@ from slowfast.datasets.video.container import (
     open_file,
 )
 from slowfast.datasets.video.file_size import SIZED_CONTAINERS, claimed_size
-from slowfast.datasets.video.frames import CountedFrames, IndexedFrames
+from slowfast.datasets.video.frames import CountedFrames, IndexedFrames, indexed_frames
+from slowfast.datasets.video.known import KnownFile, open_known, remember, stamp_of
 from slowfast.datasets.video.packets import ListedPackets, Packets, read_packets
 from slowfast.datasets.video.picture import Converter
 
@@ -85,17 +86,22 @@ def _reason(error: Exception) -> str:
     return f"it is damaged, cut off or of an unsupported kind ({' '.join(text.split())})"
 
 
-def _open(path: str, budget: Budget) -> tuple[OpenFile, CountedFrames | IndexedFrames]:
+def _open(path: str, budget: Budget) -> tuple[OpenFile | KnownFile, CountedFrames | IndexedFrames]:
+    stamp = stamp_of(path)
+    if known := open_known(path, stamp, budget):
+        return known
     quick = can_open_quickly(path)
     with ExitStack() as on_error:
         file = on_error.enter_context(closing(open_file(path, budget, quick)))
         packets = read_packets(file, in_parts=quick)
         if quick and not _knows_reordering(file, packets):
             file = on_error.enter_context(closing(open_file(path, budget)))
-            packets = read_packets(file, in_parts=True)
-        frames = CountedFrames(file) if packets is None else IndexedFrames(file, packets)
+            packets, stamp = read_packets(file, in_parts=True), None
+        frames = CountedFrames(file) if packets is None else indexed_frames(file, packets)
         _refuse_short_file(file, frames.num_frames)
         on_error.pop_all()
+        if quick and isinstance(packets, Packets) and isinstance(frames, IndexedFrames):
+            remember(stamp, file, packets, frames)
         return file, frames
 
 
@@ -138,8 +144,7 @@ class Video:
 
         Spans of time are counted in frames at this rate, also where the rate varies inside a file.
         """
-        stream, seconds = self._file.stream, self._frames.seconds
-        rate = float(stream.average_rate or stream.guessed_rate or 0)
+        rate, seconds = self._file.rate, self._frames.seconds
         measured = (self.num_frames - 1) / seconds if seconds > 0 else 0.0
         if measured and abs(rate - measured) > RATE_TOLERANCE * measured:
             return measured
