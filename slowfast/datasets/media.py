@@ -7,6 +7,7 @@ import numpy as np
 
 from slowfast.datasets.interfaces import Indices
 from slowfast.datasets.packed_strings import PackedStrings
+from slowfast.datasets.spatial import Window
 from slowfast.datasets.video import Limits, Video, check_header, check_video, open_video
 
 
@@ -39,18 +40,17 @@ class VideoFiles:
 
     @contextmanager
     def open(self, video: int, limits: Limits) -> Iterator["VideoFrames"]:
-        with open_video(self._paths[video], limits) as file:
+        with open_video(self._paths[video], limits, self._bgr) as file:
             count = self._count(video, file) if self._count else file.num_frames
-            yield VideoFrames(file, max(count, 1), self._bgr)
+            yield VideoFrames(file, max(count, 1))
 
 
 class VideoFrames:
     """The frames of an open video file, counted as `num_frames`."""
 
-    def __init__(self, file: Video, num_frames: int, bgr: bool):
+    def __init__(self, file: Video, num_frames: int):
         self.num_frames = num_frames
         self._file = file
-        self._bgr = bgr
 
     @property
     def fps(self) -> float:
@@ -59,10 +59,9 @@ class VideoFrames:
     def size(self, frame: int) -> tuple[int, int]:
         return self._file.height, self._file.width
 
-    def read(self, frames: Indices, size: tuple[int, int]) -> np.ndarray:
+    def read(self, frames: Indices, size: tuple[int, int], window: Window) -> np.ndarray:
         places = np.asarray(frames) * self._file.num_frames // self.num_frames
-        pictures = self._file.read(places.tolist(), size[::-1])
-        return pictures[..., ::-1] if self._bgr else pictures
+        return self._file.read(places.tolist(), size[::-1], window)
 
 
 class ListedCount:

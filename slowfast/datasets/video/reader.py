@@ -9,6 +9,7 @@ import numpy as np
 from av import VideoFrame
 from av.error import ExitError
 
+from slowfast.datasets.spatial import Window, resize_part
 from slowfast.datasets.video.container import (
     DEFAULT_LIMITS,
     Budget,
@@ -27,9 +28,12 @@ from slowfast.datasets.video.picture import Converter
 RATE_TOLERANCE = 0.05  # by which a stream's rate may differ from that of its frames' times
 
 
-def open_video(path: str | os.PathLike, limits: Limits = DEFAULT_LIMITS) -> "Video":
-    """Open a video file; use it as a context manager. Raises VideoError."""
-    return Video(os.fspath(path), limits)
+def open_video(path: str | os.PathLike, limits: Limits = DEFAULT_LIMITS, bgr: bool = False) -> "Video":
+    """Open a video file; use it as a context manager. Raises VideoError.
+
+    `bgr`: give channels in the order BGR.
+    """
+    return Video(os.fspath(path), limits, bgr)
 
 
 def check_video(path: str | os.PathLike, limits: Limits = DEFAULT_LIMITS) -> str:
@@ -121,12 +125,12 @@ def _knows_reordering(file: OpenFile, packets: ListedPackets | Packets | None) -
 class Video:
     """An open video file: its properties, and `read`. Raises VideoError."""
 
-    def __init__(self, path: str, limits: Limits = DEFAULT_LIMITS):
+    def __init__(self, path: str, limits: Limits = DEFAULT_LIMITS, bgr: bool = False):
         self._budget = Budget(limits)
         with video_errors():
             self._file, self._frames = _open(path, self._budget)
         self._size = self._frames.size
-        self._converter = Converter()
+        self._converter = Converter(bgr)
         self.num_frames: int = self._frames.num_frames
 
     def __enter__(self) -> "Video":
@@ -161,21 +165,25 @@ class Video:
     def height(self) -> int:
         return self._shown_size()[1]
 
-    def read(self, indices: Sequence[int], resize: tuple[int, int] | None = None) -> np.ndarray:
+    def read(
+        self, indices: Sequence[int], resize: tuple[int, int] | None = None, window: Window | None = None
+    ) -> np.ndarray:
         """Return the frames at these indices (any order, repeats allowed), read in one pass.
 
         `resize`: the (width, height) that every whole frame is resized to, bilinear; None: as it is.
-        Returns uint8 (len(indices), height, width, 3), RGB.
+        `window`: the part of the resized frames to return; None: all.
+        Returns uint8 (len(indices), height, width, 3), RGB or with `bgr` BGR.
         """
         wanted, slots = np.unique(np.asarray(indices, dtype=np.int64), return_inverse=True)
         if len(wanted) == 0 or wanted[0] < 0 or wanted[-1] >= self.num_frames:
             raise IndexError(f"frames {list(indices)} of a video of {self.num_frames}")
         width, height = resize or self._shown_size()
-        images = np.empty((len(wanted), height, width, 3), np.uint8)
+        window = window or Window(0, 0, height, width)
+        images = np.empty((len(wanted), window.height, window.width, 3), np.uint8)
         row = {int(index): i for i, index in enumerate(wanted)}
         with video_errors():
             for index, frame in self._decode(list(row)):
-                self._converter.write(frame, images[row[index]])
+                images[row[index]] = resize_part(self._converter.image(frame), (height, width), window)
         in_order = len(slots) == len(wanted) and bool((np.diff(slots) > 0).all())
         return images if in_order else images[slots]
 
