@@ -3,6 +3,9 @@
 Opening a small file and listing its packets takes as long as decoding a clip of it. So what was learned at the first
 opening is kept, and decoders are used again for files with equal parameters. The frames are the same: only H.264 in MP4
 is kept, where each packet lies in the file as the demuxer gives it, and none changes how later packets are decoded.
+
+A clip takes 0.45 times as long (8 frames, 228x128, GOP 16), 0.64 (32 frames of these), 0.82 to 0.85 (32 frames, 456x256
+with GOP 16 and 340x256 with GOP 250) and 0.98 (32 frames, 1280x720, GOP 250; AMD EPYC).
 """
 
 import os
@@ -12,6 +15,7 @@ from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from io import FileIO
 from typing import Any
 
 from av.packet import Packet
@@ -53,7 +57,7 @@ class KnownFile:
     budget: Budget
     video: KnownVideo
     decoder: VideoCodecContext
-    file: int
+    file: FileIO
 
     @property
     def rate(self) -> float:
@@ -62,13 +66,14 @@ class KnownFile:
     def read(self, positions: Iterable[int]) -> Iterator[Packet]:
         video = self.video
         for position in positions:
-            packet = Packet(os.pread(self.file, video.lengths[position], video.offsets[position]))
+            packet = Packet(os.pread(self.file.fileno(), video.lengths[position], video.offsets[position]))
             packet.pts = video.times[position]
             yield packet
 
     def close(self) -> None:
-        os.close(self.file)
-        _decoders(self.video.parameters)[:] = [self.decoder]
+        if not self.file.closed:
+            self.file.close()
+            _decoders(self.video.parameters)[:] = [self.decoder]
 
 
 def stamp_of(path: str) -> Stamp | None:
@@ -102,7 +107,7 @@ def open_known(path: str, stamp: Stamp | None, budget: Budget) -> tuple[KnownFil
         decoder = _decoder(path, video, budget)
         if decoder is None:
             return None
-        file = KnownFile(path, budget, video, decoder, os.open(path, os.O_RDONLY))
+        file = KnownFile(path, budget, video, decoder, FileIO(path))
         part = Part(0, video.index, file.read, video.unreferenced)
         return file, IndexedFrames(file, Packets(part), video.seconds, video.size)
     return None
