@@ -16,7 +16,7 @@ from slowfast.datasets.files import one_line
 from slowfast.datasets.grid import SamplingGrid
 from slowfast.datasets.interfaces import FrameChooser, Frames, Medium, Targets
 from slowfast.datasets.media import use_store
-from slowfast.datasets.spatial import SpatialChoice, apply_crop_flip, resized_size
+from slowfast.datasets.spatial import SpatialChoice, Window, apply_crop_flip, resized_size, window_of
 from slowfast.datasets.targets import check_labels, check_multi_label, warn_of_unused_classes
 from slowfast.datasets.temporal import TimedSpan
 from slowfast.datasets.video import DEFAULT_LIMITS, Limits, VideoError
@@ -51,6 +51,11 @@ class Views(NamedTuple):
 
     frames: np.ndarray  # (clips, T)
     crops: list[SpatialChoice]  # of one short side
+
+    @property
+    def window(self) -> Window:
+        """The part of the resized frames that holds all crops."""
+        return window_of(self.crops)
 
 
 class VideoDataset(torch.utils.data.Dataset):
@@ -167,15 +172,15 @@ class VideoDataset(torch.utils.data.Dataset):
         return Views(np.stack(clips), grid.view_crops(source.size(clips[0][0])))
 
     def decode(self, source: Frames, views: Views) -> np.ndarray:
-        """Read the frames of all views in one pass over the video: uint8 (clips, T, H, W, C), resized, not cropped."""
+        """Read the frames of all views in one pass over the video: uint8 (clips, T, H, W, C), the resized window."""
         height, width = source.size(views.frames[0, 0])
         size = resized_size(height, width, views.crops[0].short_side)
-        pictures = source.read(views.frames.ravel(), size)
+        pictures = source.read(views.frames.ravel(), size, views.window)
         return pictures.reshape(*views.frames.shape, *pictures.shape[1:])  # (clips * T, H, W, C) -> (clips, T, ...)
 
     def transform(self, frames: np.ndarray, views: Views) -> torch.Tensor:
         """Crop and flip: (clips, T, H, W, C) -> (clips * crops, T, H, W, C), or one clip without the first axis."""
-        clips = [apply_crop_flip(clip, crop) for clip in frames for crop in views.crops]  # views, not copies
+        clips = [apply_crop_flip(clip, crop, views.window) for clip in frames for crop in views.crops]
         array = np.stack(clips) if self.split == "test" else np.ascontiguousarray(clips[0])
         return torch.from_numpy(array)
 

@@ -13,6 +13,7 @@ from slowfast.datasets.interfaces import Indices
 from slowfast.datasets.lists.frame_list import FrameList
 from slowfast.datasets.lists.rows import start_folder
 from slowfast.datasets.media import ListedCount, VideoFiles
+from slowfast.datasets.spatial import Window, resize_part
 from slowfast.datasets.video import Limits, VideoError, video_errors
 
 NUM_PROBES = 5
@@ -108,16 +109,13 @@ class ImageFrames:
         height, width = self._last_read[path].shape[:2]
         return height, width
 
-    def read(self, frames: Indices, size: tuple[int, int]) -> np.ndarray:
+    def read(self, frames: Indices, size: tuple[int, int], window: Window) -> np.ndarray:
         paths = self._lists.image_paths(self._video, frames)
-        pictures = {path: self._resized(path, size) for path in dict.fromkeys(paths)}
+        pictures = {path: resize_part(self._image(path), size, window) for path in dict.fromkeys(paths)}
         return np.stack([pictures[path] for path in paths])
 
-    def _resized(self, path: str, size: tuple[int, int]) -> np.ndarray:
-        picture = self._last_read[path] if path in self._last_read else read_image(path, self._limits)
-        if picture.shape[:2] == tuple(size):
-            return picture
-        return cv2.resize(picture, size[::-1], interpolation=cv2.INTER_LINEAR)
+    def _image(self, path: str) -> np.ndarray:
+        return self._last_read[path] if path in self._last_read else read_image(path, self._limits)
 
 
 def read_image(path: str, limits: Limits) -> np.ndarray:

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from slowfast.datasets.spatial import Window
 from slowfast.datasets.video import Limits
 
 Indices = Sequence[int] | np.ndarray  # of frames or videos: a sequence of integers of any kind
@@ -35,8 +36,11 @@ class Frames(Protocol):
     def size(self, frame: int) -> tuple[int, int]:
         """Return the (height, width) of a frame."""
 
-    def read(self, frames: Indices, size: tuple[int, int]) -> np.ndarray:
-        """Return frames by index, resized to `size` = (height, width): uint8 (F, H, W, 3). Raises VideoError."""
+    def read(self, frames: Indices, size: tuple[int, int], window: Window) -> np.ndarray:
+        """Return frames by index, resized to `size` = (height, width) and cut to `window`. Raises VideoError.
+
+        The result is uint8 (F, window.height, window.width, 3).
+        """
 
 
 class Medium(Protocol):

@@ -9,6 +9,7 @@ import numpy as np
 from slowfast.datasets.interfaces import Indices, Medium
 from slowfast.datasets.packed_strings import PackedStrings
 from slowfast.datasets.prepared import Store, VideoFile
+from slowfast.datasets.spatial import Window
 from slowfast.datasets.video import Limits, check_header, check_video, open_video
 from slowfast.errors import UserError
 
@@ -51,11 +52,11 @@ class VideoFiles:
     def open(self, video: int, limits: Limits) -> Iterator["VideoFrames"]:
         with self._open(video, limits) as file:
             count = self._count(video, file) if self._count else file.num_frames
-            yield VideoFrames(file, max(count, 1), self._bgr)
+            yield VideoFrames(file, max(count, 1))
 
     def _open(self, video: int, limits: Limits) -> AbstractContextManager[VideoFile]:
         path = self._paths[video]
-        return self._store.open(video, path, limits) if self._store else open_video(path, limits)
+        return self._store.open(video, path, limits, self._bgr) if self._store else open_video(path, limits, self._bgr)
 
 
 def use_store(media: Medium, folder: str) -> Medium:
@@ -70,10 +71,9 @@ def use_store(media: Medium, folder: str) -> Medium:
 class VideoFrames:
     """The frames of an open video file, counted as `num_frames`."""
 
-    def __init__(self, file: VideoFile, num_frames: int, bgr: bool):
+    def __init__(self, file: VideoFile, num_frames: int):
         self.num_frames = num_frames
         self._file = file
-        self._bgr = bgr
 
     @property
     def fps(self) -> float:
@@ -82,10 +82,9 @@ class VideoFrames:
     def size(self, frame: int) -> tuple[int, int]:
         return self._file.height, self._file.width
 
-    def read(self, frames: Indices, size: tuple[int, int]) -> np.ndarray:
+    def read(self, frames: Indices, size: tuple[int, int], window: Window) -> np.ndarray:
         places = np.asarray(frames) * self._file.num_frames // self.num_frames
-        pictures = self._file.read(places.tolist(), size[::-1])
-        return pictures[..., ::-1] if self._bgr else pictures
+        return self._file.read(places.tolist(), size[::-1], window)
 
 
 class ListedCount:

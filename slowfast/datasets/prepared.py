@@ -18,6 +18,7 @@ import numpy as np
 
 from slowfast.datasets.files import Stamp, one_line, stamp_of
 from slowfast.datasets.ladder import MAX_LEVELS
+from slowfast.datasets.spatial import Window
 from slowfast.datasets.video import Limits, VideoError, open_video
 from slowfast.errors import UserError
 
@@ -44,8 +45,8 @@ class VideoFile(Protocol):
     @property
     def width(self) -> int: ...
 
-    def read(self, indices: Sequence[int], resize: tuple[int, int]) -> np.ndarray:
-        """Return frames by index, resized to (width, height): uint8 (F, height, width, 3), RGB. Raises VideoError."""
+    def read(self, indices: Sequence[int], resize: tuple[int, int], window: Window) -> np.ndarray:
+        """Return a window of frames by index, resized to (width, height): see `video.Video.read`."""
 
 
 @dataclass(frozen=True)
@@ -132,44 +133,44 @@ class Store:
                 one_line(without[0]),
             )
 
-    def open(self, video: int, path: str, limits: Limits) -> AbstractContextManager[VideoFile]:
+    def open(self, video: int, path: str, limits: Limits, bgr: bool = False) -> AbstractContextManager[VideoFile]:
         """Open a video by its number in the list and the path of its own file. Raises VideoError."""
         record = self._records[self._rows[video]]
         if record["num_frames"] == 0:
-            return open_video(path, limits)
-        return nullcontext(PreparedVideo(self._folder, path, record, limits))
+            return open_video(path, limits, bgr)
+        return nullcontext(PreparedVideo(self._folder, path, record, limits, bgr))
 
 
 class PreparedVideo:
     """A video with copies in a store. Nothing is open between two reads."""
 
-    def __init__(self, folder: str, path: str, record: np.void, limits: Limits):
-        self._folder, self._path, self._limits = folder, path, limits
+    def __init__(self, folder: str, path: str, record: np.void, limits: Limits, bgr: bool):
+        self._folder, self._path, self._limits, self._bgr = folder, path, limits, bgr
         self.num_frames, self.fps = int(record["num_frames"]), float(record["fps"])
         self.height, self.width = int(record["height"]), int(record["width"])
         self._levels = [level for level in record["levels"].tolist() if level]
 
-    def read(self, indices: Sequence[int], resize: tuple[int, int]) -> np.ndarray:
+    def read(self, indices: Sequence[int], resize: tuple[int, int], window: Window) -> np.ndarray:
         """See `VideoFile.read`. A copy that cannot be read is reported once, and the source is read instead."""
         level = self._level_for(min(resize))
         if level is not None:
             copy = copy_path(self._folder, os.path.abspath(self._path), level)
             try:
-                return self._read(copy, indices, resize)
+                return self._read(copy, indices, resize, window)
             except VideoError as error:
                 _warn_of_damage(self._folder, f"{copy}: {error}")
-        return self._read(self._path, indices, resize)
+        return self._read(self._path, indices, resize, window)
 
     def _level_for(self, short_side: int) -> int | None:
         """Return the smallest level that is large enough, or as large as the source; None: there is none."""
         own = min(self.height, self.width)
         return next((level for level in self._levels if level >= min(short_side, own)), None)
 
-    def _read(self, path: str, indices: Sequence[int], resize: tuple[int, int]) -> np.ndarray:
-        with open_video(path, self._limits) as video:
+    def _read(self, path: str, indices: Sequence[int], resize: tuple[int, int], window: Window) -> np.ndarray:
+        with open_video(path, self._limits, self._bgr) as video:
             if video.num_frames != self.num_frames:
                 raise VideoError(f"it has {video.num_frames} frames, and {self.num_frames} in the index of its store")
-            return video.read(indices, resize)
+            return video.read(indices, resize, window)
 
 
 _damaged: set[str] = set()  # stores that this process has warned of

@@ -127,11 +127,11 @@ def warn_of_unused_classes(targets: Targets, num_classes: int) -> None:
 
 
 def check_labels(targets: Targets, num_videos: int, num_classes: int) -> None:
-    """Raise UserError unless every video has a label, and the model an output for each. NO_LABEL is allowed."""
+    """Raise UserError unless every video has a label, and the model an output for each."""
     if len(targets) != num_videos:
         raise UserError(f"a data set has {num_videos} videos and {len(targets)} labels: give each video one")
     numbers = targets.all() if isinstance(targets, ClassNumbers) else np.empty(0)
-    wrong = np.flatnonzero((numbers < NO_LABEL) | (numbers >= num_classes))
+    wrong = np.flatnonzero((numbers < 0) | (numbers >= num_classes))
     if len(wrong):
         check_range(int(numbers[wrong[0]]), num_classes, f"video {wrong[0]} of a data set")
 

@@ -1,15 +1,21 @@
+from dataclasses import replace
+
+import cv2
 import numpy as np
 import pytest
 
 from slowfast.datasets.draws import rng_for
 from slowfast.datasets.spatial import (
     SpatialChoice,
+    Window,
     apply_crop_flip,
     center_crop,
     draw_crop,
+    resize_part,
     resized_size,
     short_side_at,
     three_crops,
+    window_of,
 )
 
 
@@ -72,4 +78,29 @@ def test_a_crop_is_cut_and_then_mirrored():
     choice = SpatialChoice(6, 4, 1, 3, flip=True)
     clip = apply_crop_flip(frames, choice)
     assert (clip == frames[:, 1:5, 3:7][:, :, ::-1]).all()
-    assert clip.base is not None  # a view, no copy
+    unmirrored = apply_crop_flip(frames, replace(choice, flip=False))
+    assert (unmirrored == frames[:, 1:5, 3:7]).all()
+    assert unmirrored.base is not None  # a view, no copy
+
+
+def test_a_crop_of_a_window_is_that_of_the_frames():
+    frames = np.random.default_rng(0).integers(0, 256, (2, 20, 30, 3), np.uint8)
+    crops = [SpatialChoice(20, 8, 5, 12), SpatialChoice(20, 8, 7, 3, flip=True), SpatialChoice(20, 8, 6, 18)]
+    window = window_of(crops)
+    assert window == Window(5, 3, 10, 23)
+    cut = frames[:, 5:15, 3:26]
+    for crop in crops:
+        assert (apply_crop_flip(cut, crop, window) == apply_crop_flip(frames, crop)).all()
+
+
+def test_a_part_of_a_resized_picture_has_the_pixels_of_resizing_all_of_it():
+    rng = np.random.default_rng(0)
+    for _ in range(300):
+        height, width, short_side = rng.integers(16, 200, 3).tolist()
+        picture = rng.integers(0, 256, (height, width, 3), np.uint8)
+        tall, wide = resized_size(height, width, short_side)
+        crop = int(rng.integers(1, short_side + 1))
+        window = Window(int(rng.integers(tall - crop + 1)), int(rng.integers(wide - crop + 1)), crop, crop)
+        expected = cv2.resize(picture, (wide, tall), interpolation=cv2.INTER_LINEAR)
+        expected = expected[window.y : window.y + crop, window.x : window.x + crop]
+        assert np.array_equal(resize_part(picture, (tall, wide), window), expected)

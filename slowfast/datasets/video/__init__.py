@@ -9,6 +9,7 @@ Frame i is the i-th frame that a plain decode of the stream shows. The modules, 
     packets     reads the packets: all of them, or the part around the wanted frames
     frames      decodes the packets that the wanted frames need
     picture     turns decoded frames into RGB pictures
+    known       keeps what was learned about files, so that they are opened faster the next time
     reader      `Video`, `open_video`, `check_video` and `check_header`
 
 Everything runs in one thread: loaders run one process per core.

@@ -92,6 +92,11 @@ class OpenFile:
     def format(self) -> str:
         return self.container.format.name.split(",")[0]
 
+    @property
+    def rate(self) -> float:
+        """Frames per second as the container gives them; 0 where it does not."""
+        return float(self.stream.average_rate or self.stream.guessed_rate or 0)
+
     def close(self) -> None:
         self.container.close()
 

@@ -24,10 +24,10 @@ class FrameIndex:
     """The `times` and `positions` of the frames in order of presentation, and the positions and times of the packets
     from which decoding may start: `keys` and `key_times`."""
 
-    times: list[int]
-    positions: list[int]
-    keys: list[int]
-    key_times: list[int]
+    times: Sequence[int]
+    positions: Sequence[int]
+    keys: Sequence[int]
+    key_times: Sequence[int]
 
     def start_of(self, frame: int) -> int:
         """Return the position of the last packet from which this frame can be decoded."""
@@ -39,7 +39,7 @@ class FrameIndex:
     @property
     def is_in_order(self) -> bool:
         """Whether frames are shown in the order in which they are decoded."""
-        return self.positions == sorted(self.positions)
+        return list(self.positions) == sorted(self.positions)
 
 
 def build_index(times: Sequence[int | None], shown: Sequence[bool], keys: list[int]) -> FrameIndex | None:

@@ -12,6 +12,7 @@ from slowfast.datasets.video.sps import sps_size
 H264_SLICES = {1, 2, 5}
 H264_IDR, H264_SEI, H264_SPS = 5, 6, 7
 HEVC_SEI = 39
+PLAIN = {1, H264_IDR, H264_SEI, 9, 12}  # slices, messages, delimiters and filling
 MAX_UNITS = 1000  # of a packet; damaged ones may consist of empty units
 RECOVERY_POINT, DISPLAY_ORIENTATION = 6, 47  # kinds of SEI messages
 
@@ -47,6 +48,17 @@ class NalUnits:
             if kind in H264_SLICES:
                 return kind == H264_IDR
         return False
+
+    def is_unreferenced(self, packet) -> bool | None:
+        """Return whether no other frame refers to this one (H.264).
+
+        None where the packet has more than slices and remarks, such as parameters, which later packets may need.
+        """
+        headers = [unit[0] for unit in self._units(packet)]
+        if not PLAIN.issuperset(header & 31 for header in headers) or len(headers) == MAX_UNITS:
+            return None
+        slices = [header for header in headers if header & 31 in H264_SLICES]
+        return bool(slices) and not any(header & 0x60 for header in slices)
 
     def turns(self, packet) -> bool:
         """Return whether the stream itself, in its first packet, says that pictures are to be turned or mirrored."""

@@ -26,27 +26,44 @@ HEAD = 8  # packets to examine where a stream is not trusted
 
 
 class Part(NamedTuple):
-    """Packets in a row and the index of their `frames`; `offset` is the number of the first frame in the video."""
+    """Packets in a row and the index of their `frames`.
+
+    Attributes:
+        offset: the number of the first frame in the video.
+        read: positions, all from the first to the last -> the packets there. Where `unreferenced` is known, positions
+            of packets that are marked in it may be missing.
+        unreferenced: for each position 1 where no other frame refers to that of the packet; empty: not known.
+    """
 
     offset: int
     frames: FrameIndex
-    read: Callable[[int, int], Iterable[Packet]]  # the packets at positions start..stop-1
+    read: Callable[[Sequence[int]], Iterable[Packet]]
+    unreferenced: bytes = b""
 
 
-def in_memory(packets: list[Packet]) -> Callable[[int, int], Iterable[Packet]]:
-    return lambda start, stop: packets[start:stop]
+def in_memory(packets: list[Packet]) -> Callable[[Sequence[int]], Iterable[Packet]]:
+    return lambda positions: packets[positions[0] : positions[-1] + 1]
 
 
 class Packets:
-    """The packets of a stream and its index: kept in memory, or read again from a large file."""
+    """The packets of a stream and its index.
 
-    def __init__(self, file: OpenFile, index: FrameIndex, seeker: "Seeker", kept: list[Packet] | None):
-        self._seeker, self._kept = seeker, kept
-        self._part = Part(0, index, seeker.read if kept is None else in_memory(kept))
-        self.first = next(iter(self._part.read(0, 1)), None)
-        self.num_frames = len(index.times)
-        self.duration = index.times[-1] - index.times[0]
-        self.is_in_order = index.is_in_order
+    `kept`: all packets, where they are kept in memory.
+    """
+
+    def __init__(self, part: Part, kept: list[Packet] | None = None):
+        self._part, self.kept = part, kept
+        self.index = part.frames
+        self.num_frames = len(self.index.times)
+        self.duration = self.index.times[-1] - self.index.times[0]
+
+    @property
+    def first(self) -> Packet | None:
+        return next(iter(self._part.read([0])), None)
+
+    @property
+    def is_in_order(self) -> bool:
+        return self.index.is_in_order
 
     def parts(self, wanted: list[int]) -> Iterator[tuple[Part | None, list[int]]]:
         """Yield parts of the stream and the wanted frames that each of them holds. The frames are in order."""
@@ -117,6 +134,10 @@ class Seeker:
             if position >= start:
                 yield packet
 
+    def read_all(self, positions: Sequence[int]) -> Iterator[Packet]:
+        """Yield the packets at these positions, which are in a row."""
+        return self.read(positions[0], positions[-1] + 1)
+
     def _read_from(self, start: int) -> Iterator[tuple[int, Packet]]:
         """Yield (position, packet) from a packet on that lies at or before the one at `start`."""
         reordered = start + self._file.decoder.reorder_depth + 1  # FFmpeg seeks by the time a frame is shown
@@ -145,7 +166,11 @@ def read_packets(file: OpenFile, in_parts: bool) -> Packets | ListedPackets | No
     index = build_index(times, shown, keys)
     if index is None or contradicts(file, len(times) > 1 and index.is_in_order) or not _one_frame_each(file, head):
         return None
-    return Packets(file, index, Seeker(file, "pts", times, seek_times), kept)
+    return Packets(Part(0, index, _reader(kept, Seeker(file, "pts", times, seek_times))), kept)
+
+
+def _reader(kept: list[Packet] | None, seeker: Seeker) -> Callable[[Sequence[int]], Iterable[Packet]]:
+    return seeker.read_all if kept is None else in_memory(kept)
 
 
 def _has_timed_frames(file: OpenFile) -> bool:

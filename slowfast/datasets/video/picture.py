@@ -1,8 +1,7 @@
-"""Decoded frames as RGB pictures, as they are meant to be shown."""
+"""Decoded frames as pictures, as they are meant to be shown."""
 
 from typing import cast
 
-import cv2
 import numpy as np
 from av import VideoFrame
 from av.video.reformatter import VideoReformatter
@@ -11,9 +10,10 @@ UPRIGHT = (1, 0, 0, 1)
 
 
 class Converter:
-    """Converts the decoded frames of one video."""
+    """Converts the decoded frames of one video; the channels are in the order RGB, or with `bgr` BGR."""
 
-    def __init__(self) -> None:
+    def __init__(self, bgr: bool = False) -> None:
+        self._format = "bgr24" if bgr else "rgb24"
         self._reformatter = VideoReformatter()  # keeps its tables from frame to frame
         self._matrix: tuple | None = None
 
@@ -21,14 +21,10 @@ class Converter:
         """Return uint8 (H, W, 3), turned upright: a view that lives as long as it is referred to."""
         if self._matrix is None:
             self._matrix = display_matrix(frame)
-        rgb = self._reformatter.reformat(frame, format="rgb24", threads=1)
+        rgb = self._reformatter.reformat(frame, format=self._format, threads=1)
         plane = rgb.planes[0]
         shape, strides = (rgb.height, rgb.width, 3), (plane.line_size, 3, 1)
         return upright(np.ndarray(shape, np.uint8, memoryview(plane), 0, strides), self._matrix)
-
-    def write(self, frame: VideoFrame, out: np.ndarray) -> None:
-        """Write a frame into uint8 (H, W, 3), resized to its size (of equal size OpenCV copies, faster than numpy)."""
-        cv2.resize(self.image(frame), out.shape[1::-1], dst=out, interpolation=cv2.INTER_LINEAR)
 
 
 def display_matrix(frame: VideoFrame) -> tuple[float, float, float, float]:

@@ -9,6 +9,7 @@ import numpy as np
 from av import VideoFrame
 from av.error import ExitError
 
+from slowfast.datasets.spatial import Window, resize_part
 from slowfast.datasets.video.container import (
     DEFAULT_LIMITS,
     Budget,
@@ -19,16 +20,20 @@ from slowfast.datasets.video.container import (
     open_file,
 )
 from slowfast.datasets.video.file_size import SIZED_CONTAINERS, claimed_size
-from slowfast.datasets.video.frames import CountedFrames, IndexedFrames
+from slowfast.datasets.video.frames import CountedFrames, IndexedFrames, indexed_frames
+from slowfast.datasets.video.known import KnownFile, open_known, remember, stamp_of
 from slowfast.datasets.video.packets import ListedPackets, Packets, read_packets
 from slowfast.datasets.video.picture import Converter
 
 RATE_TOLERANCE = 0.05  # by which a stream's rate may differ from that of its frames' times
 
 
-def open_video(path: str | os.PathLike, limits: Limits = DEFAULT_LIMITS) -> "Video":
-    """Open a video file; use it as a context manager. Raises VideoError."""
-    return Video(os.fspath(path), limits)
+def open_video(path: str | os.PathLike, limits: Limits = DEFAULT_LIMITS, bgr: bool = False) -> "Video":
+    """Open a video file; use it as a context manager. Raises VideoError.
+
+    `bgr`: give channels in the order BGR.
+    """
+    return Video(os.fspath(path), limits, bgr)
 
 
 def check_video(path: str | os.PathLike, limits: Limits = DEFAULT_LIMITS) -> str:
@@ -85,17 +90,22 @@ def _reason(error: Exception) -> str:
     return f"it is damaged, cut off or of an unsupported kind ({' '.join(text.split())})"
 
 
-def _open(path: str, budget: Budget) -> tuple[OpenFile, CountedFrames | IndexedFrames]:
+def _open(path: str, budget: Budget) -> tuple[OpenFile | KnownFile, CountedFrames | IndexedFrames]:
+    stamp = stamp_of(path)
+    if known := open_known(path, stamp, budget):
+        return known
     quick = can_open_quickly(path)
     with ExitStack() as on_error:
         file = on_error.enter_context(closing(open_file(path, budget, quick)))
         packets = read_packets(file, in_parts=quick)
         if quick and not _knows_reordering(file, packets):
             file = on_error.enter_context(closing(open_file(path, budget)))
-            packets = read_packets(file, in_parts=True)
-        frames = CountedFrames(file) if packets is None else IndexedFrames(file, packets)
+            packets, stamp = read_packets(file, in_parts=True), None
+        frames = CountedFrames(file) if packets is None else indexed_frames(file, packets)
         _refuse_short_file(file, frames.num_frames)
         on_error.pop_all()
+        if quick and isinstance(packets, Packets) and isinstance(frames, IndexedFrames):
+            remember(stamp, file, packets, frames)
         return file, frames
 
 
@@ -115,12 +125,12 @@ def _knows_reordering(file: OpenFile, packets: ListedPackets | Packets | None) -
 class Video:
     """An open video file: its properties, and `read`. Raises VideoError."""
 
-    def __init__(self, path: str, limits: Limits = DEFAULT_LIMITS):
+    def __init__(self, path: str, limits: Limits = DEFAULT_LIMITS, bgr: bool = False):
         self._budget = Budget(limits)
         with video_errors():
             self._file, self._frames = _open(path, self._budget)
         self._size = self._frames.size
-        self._converter = Converter()
+        self._converter = Converter(bgr)
         self.num_frames: int = self._frames.num_frames
 
     def __enter__(self) -> "Video":
@@ -138,8 +148,7 @@ class Video:
 
         Spans of time are counted in frames at this rate, also where the rate varies inside a file.
         """
-        stream, seconds = self._file.stream, self._frames.seconds
-        rate = float(stream.average_rate or stream.guessed_rate or 0)
+        rate, seconds = self._file.rate, self._frames.seconds
         measured = (self.num_frames - 1) / seconds if seconds > 0 else 0.0
         if measured and abs(rate - measured) > RATE_TOLERANCE * measured:
             return measured
@@ -156,21 +165,25 @@ class Video:
     def height(self) -> int:
         return self._shown_size()[1]
 
-    def read(self, indices: Sequence[int], resize: tuple[int, int] | None = None) -> np.ndarray:
+    def read(
+        self, indices: Sequence[int], resize: tuple[int, int] | None = None, window: Window | None = None
+    ) -> np.ndarray:
         """Return the frames at these indices (any order, repeats allowed), read in one pass.
 
         `resize`: the (width, height) that every whole frame is resized to, bilinear; None: as it is.
-        Returns uint8 (len(indices), height, width, 3), RGB.
+        `window`: the part of the resized frames to return; None: all.
+        Returns uint8 (len(indices), height, width, 3), RGB or with `bgr` BGR.
         """
         wanted, slots = np.unique(np.asarray(indices, dtype=np.int64), return_inverse=True)
         if len(wanted) == 0 or wanted[0] < 0 or wanted[-1] >= self.num_frames:
             raise IndexError(f"frames {list(indices)} of a video of {self.num_frames}")
         width, height = resize or self._shown_size()
-        images = np.empty((len(wanted), height, width, 3), np.uint8)
+        window = window or Window(0, 0, height, width)
+        images = np.empty((len(wanted), window.height, window.width, 3), np.uint8)
         row = {int(index): i for i, index in enumerate(wanted)}
         with video_errors():
             for index, frame in self._decode(list(row)):
-                self._converter.write(frame, images[row[index]])
+                images[row[index]] = resize_part(self._converter.image(frame), (height, width), window)
         in_order = len(slots) == len(wanted) and bool((np.diff(slots) > 0).all())
         return images if in_order else images[slots]
 
