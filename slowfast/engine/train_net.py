@@ -35,8 +35,7 @@ def train(cfg: CfgNode) -> None:
     position = resume(training)
     legs = training.progress.remaining(position.done)
     write_config(cfg)
-    if cfg.TRAIN.AUTO_RESUME and is_master() and (legs or position.evaluation_due):
-        rewind_json_log(cfg.OUTPUT_DIR, training.progress.position(position.done), position.evaluation_due)
+    rewind_records(training, position)
     learner = training.learner
     learner.join_ranks(cfg.TRAIN.COMPILE)
     if position.rank_statistics is not None:
@@ -66,6 +65,14 @@ def train(cfg: CfgNode) -> None:
                 end_epoch(training, position, journal, leg)
         journal.close()
         logger.info("training is done: %d iterations", position.done)
+
+
+def rewind_records(training: Training, position: Position) -> None:
+    """Remove the records of what a resumed training repeats (rank 0 only). Where nothing is left, all of them stay."""
+    repeats = training.progress.remaining(position.done) or position.evaluation_due
+    if training.cfg.TRAIN.AUTO_RESUME and is_master() and repeats:
+        exact_epoch = training.progress.position(position.done)
+        rewind_json_log(training.cfg.OUTPUT_DIR, exact_epoch, position.evaluation_due)
 
 
 def end_epoch(training: Training, position: Position, journal: Journal, leg: Leg) -> None:
