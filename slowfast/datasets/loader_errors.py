@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import re
 import resource
+import signal
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -58,6 +59,7 @@ def loader_errors() -> Iterator[None]:
 
 def _kill_workers() -> None:
     """Kill the workers: those that hang do not end when they are asked to, and the run would wait for them."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch's handler raises the death of a worker as another error
     for worker in multiprocessing.active_children():
         worker.kill()
 
