@@ -164,7 +164,7 @@ def test_a_stop_during_the_last_evaluation_ends_the_program_before_the_next_conf
     second = tiny_cfg(tmp_path, tmp_path / "2", **SYNTHETIC)
     with pytest.raises(SystemExit) as end:
         run(first, second)
-    assert end.value.code == 130
+    assert end.value.code == 75
     assert json_stats(tmp_path / "1", "val_epoch")[-1]["epoch"] == "3/3"  # the evaluation is complete
     assert not json_stats(tmp_path / "1", "test_epoch")
     assert not (tmp_path / "2" / "json_stats.log").exists()
