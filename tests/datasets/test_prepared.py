@@ -17,6 +17,7 @@ from slowfast.datasets.loader import construct_loader
 from slowfast.datasets.media import ListedCount, VideoFiles, use_store
 from slowfast.datasets.prepare import Preparation, prepare_all, prepared_entries, start_store
 from slowfast.datasets.prepared import copy_path, read_index
+from slowfast.datasets.spatial import Window
 from slowfast.datasets.video import DEFAULT_LIMITS, open_video
 from slowfast.errors import UserError
 from slowfast.multigrid.sampler import ClipIndex
@@ -38,7 +39,8 @@ def read_all(medium: Medium, size=None, video=0):
     """Return (number of frames, rate, size) of a video, and all of its frames."""
     with medium.open(video, DEFAULT_LIMITS) as frames:
         facts = frames.num_frames, frames.fps, frames.size(0)
-        return facts, frames.read(range(frames.num_frames), size or frames.size(0)).astype(np.float32)
+        size = size or frames.size(0)
+        return facts, frames.read(range(frames.num_frames), size, Window(0, 0, *size)).astype(np.float32)
 
 
 @pytest.fixture
@@ -46,9 +48,9 @@ def opened(monkeypatch):
     """The names of the files that are opened for reading frames, in order."""
     names = []
 
-    def spy(path, limits):
+    def spy(path, *args):
         names.append(os.path.basename(path))
-        return open_video(path, limits)
+        return open_video(path, *args)
 
     monkeypatch.setattr(prepared, "open_video", spy)
     return names
