@@ -32,6 +32,10 @@ def test_a_second_run_is_refused_while_the_first_lives_and_a_crash_leaves_no_loc
         pass
 
 
+def train_synthetic(cfg):
+    train(cfg)  # from this module, whose import registers the data set in every process
+
+
 @pytest.mark.parametrize("gpus", [0, 2])
 def test_a_training_in_a_folder_in_use_ends_at_once_and_writes_nothing(gpus, tmp_path):
     cfg = tiny_cfg(tmp_path, tmp_path, **SYNTHETIC, NUM_GPUS=gpus)
@@ -39,6 +43,6 @@ def test_a_training_in_a_folder_in_use_ends_at_once_and_writes_nothing(gpus, tmp
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
         assert other.stdout.readline() == b"held\n"
         with pytest.raises(UserError, match="in use by another run"):
-            launch(train, (cfg,), World(max(gpus, 1)))
+            launch(train_synthetic, (cfg,), World(max(gpus, 1)))
         other.kill()
     assert [path.name for path in tmp_path.iterdir()] == [".lock"]
