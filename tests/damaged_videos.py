@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -268,6 +268,18 @@ def examine(path: Path, has_its_frames: bool) -> str:
     return "read"
 
 
+def examine_all(files: Iterable[DamagedFile]) -> tuple[Counter[str], list[str]]:
+    """Return how many files had each outcome of `examine`, and what is wrong with the others."""
+    outcomes: Counter[str] = Counter()
+    wrong = []
+    for file in files:
+        try:
+            outcomes[examine(file.path, file.has_its_frames)] += 1
+        except AssertionError as error:
+            wrong.append(f"{file.name}: {error}")
+    return outcomes, wrong
+
+
 def _choices(num_frames: int) -> list[range]:
     one = [range(index, index + 1) for index in (0, num_frames // 2, num_frames - 1)]
     return [*one, range(0, num_frames, 3)]
@@ -358,14 +370,11 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=60, help="to mutate the input of each parser")
     args = parser.parse_args()
     faulthandler.enable()
-    outcomes: Counter[str] = Counter()
     with tempfile.TemporaryDirectory() as folder:
-        for file in damaged_files(Path(folder), args.files, args.seed):
-            try:
-                outcomes[examine(file.path, file.has_its_frames)] += 1
-            except AssertionError as error:
-                outcomes["wrong"] += 1
-                print(f"{file.name}: {error}", flush=True)
+        outcomes, wrong = examine_all(damaged_files(Path(folder), args.files, args.seed))
+        outcomes["wrong"] = len(wrong)
+        for problem in wrong:
+            print(problem, flush=True)
         for name, (parse, inputs) in parsers(Path(folder)).items():
             end = time.monotonic() + args.seconds
             for data in mutations(inputs, np.random.default_rng(args.seed)):

@@ -14,7 +14,7 @@ import sys
 from slowfast.datasets.files import one_line
 from slowfast.datasets.scan import Videos, scan, videos_of_config, videos_of_list, write_report
 from slowfast.datasets.video import Limits
-from slowfast.utils.logging import progress_bar
+from slowfast.utils.logging import with_bar
 from slowfast.utils.parser import fail_cleanly, load_config, parse_args
 
 LINES = 20  # of progress, without a terminal for a bar
@@ -55,15 +55,12 @@ def make_parser() -> argparse.ArgumentParser:
 def find_bad(videos: Videos, workers: int) -> list[tuple[str, str]]:
     """Return (path, error) of the bad videos."""
     bad: list[tuple[str, str]] = []
-    bar = progress_bar(len(videos), unit="video")
-    for done, (path, error) in enumerate(scan(videos, workers), start=1):
+    for done, (path, error) in enumerate(with_bar(scan(videos, workers), len(videos), "video"), start=1):
         if error:
             bad.append((path, error))
             print(one_line(f"{path}: {error}"), flush=True)
-        bar.update()
         if not sys.stderr.isatty() and done * LINES // len(videos) > (done - 1) * LINES // len(videos):
             print(f"{done} of {len(videos)} videos, {len(bad)} bad", flush=True)
-    bar.close()
     return bad
 
 

@@ -21,7 +21,7 @@ from slowfast.datasets.scan import media_of_config, write_report
 from slowfast.datasets.video import Limits
 from slowfast.engine.schedule import build_schedule
 from slowfast.errors import UserError
-from slowfast.utils.logging import progress_bar
+from slowfast.utils.logging import with_bar
 from slowfast.utils.parser import change_devices, fail_cleanly, load_config, parse_args
 from slowfast.utils.run_lock import run_lock
 from slowfast.utils.training_meters import clock_text
@@ -102,18 +102,15 @@ class Progress:
         return time.monotonic() - self._start
 
     def follow(self, outcomes: Iterator[Outcome]) -> None:
-        bar = progress_bar(self.total, self.done, unit="video")
-        for outcome in outcomes:
+        for outcome in with_bar(outcomes, self.total, "video", self.done):
             self.done += 1
             self.cpu_sec += outcome.cpu_sec
             self.num_bytes += outcome.entry.num_bytes if outcome.entry else 0
             if outcome.error:
                 self.bad.append((outcome.path, outcome.error))
                 print(one_line(f"{outcome.path}: {outcome.error}"), flush=True)
-            bar.update()
             if not sys.stderr.isatty() and self.done * LINES // self.total > (self.done - 1) * LINES // self.total:
                 print(f"{self.done} of {self.total} videos, {self.seconds:.0f} s", flush=True)
-        bar.close()
 
     def report(self, out: str) -> int:
         """Print what has been done, and write the list of the videos that cannot be read. Return the exit status."""

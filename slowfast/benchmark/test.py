@@ -15,6 +15,7 @@ from slowfast.datasets.loader import construct_loader
 from slowfast.engine.evaluation import predict_views
 from slowfast.engine.test_net import Testing
 from slowfast.multigrid import Shape
+from slowfast.utils.training_meters import TimedIterator
 
 
 def measure(cfg: CfgNode, device: torch.device, repeats: int, iterations: int) -> list[Row]:
@@ -27,16 +28,14 @@ def batches(cfg: CfgNode, testing: Testing, device: torch.device, iterations: in
     """Measure `iterations` batches. Batches before them warm up, one for each worker."""
     warmup = max(cfg.DATA_LOADER.NUM_WORKERS, 1)
     videos = list(islice(cycle(cast(Iterable, testing.loader.batch_sampler)), warmup + iterations))
-    loader = iter(construct_loader(cfg, "test", cast(SizedDataset, testing.loader.dataset), videos))
+    loader = TimedIterator(construct_loader(cfg, "test", cast(SizedDataset, testing.loader.dataset), videos))
     for _ in range(warmup):
         predict_views(testing.predict, next(loader)["clip"])
     synchronize(device)
-    start, waited, views = time.perf_counter(), 0.0, 0
+    start, waited_before, views = time.perf_counter(), loader.waited_sec, 0
     for _ in range(iterations):
-        asked = time.perf_counter()
-        clips = next(loader)["clip"]
-        waited += time.perf_counter() - asked
-        views += predict_views(testing.predict, clips).shape[:2].numel()
+        views += predict_views(testing.predict, next(loader)["clip"]).shape[:2].numel()
+    waited = loader.waited_sec - waited_before
     synchronize(device)
     seconds = time.perf_counter() - start
     shape = Shape(views // iterations, cfg.DATA.NUM_FRAMES, cfg.DATA.TEST_CROP_SIZE)

@@ -13,6 +13,7 @@ from slowfast.datasets.build import build_dataset
 from slowfast.datasets.interfaces import SizedDataset
 from slowfast.datasets.loader import construct_loader
 from slowfast.engine.learner import Learner
+from slowfast.utils.training_meters import TimedIterator
 
 LR = 1e-6  # the rate does not change the time, and must not make the loss diverge
 
@@ -35,17 +36,15 @@ def steps(cfg: CfgNode, learner: Learner, dataset: SizedDataset, batch: Batch, e
     """Measure `iterations` steps on `batch`. Steps before them warm up, one for each worker."""
     warmup = max(cfg.DATA_LOADER.NUM_WORKERS, 1)
     indices = index_batches(dataset, batch.shape, epoch, warmup + iterations)
-    batches = iter(construct_loader(cfg, "train", dataset, indices))
+    batches = TimedIterator(construct_loader(cfg, "train", dataset, indices))
     learner.start_phase(batch.bn_groups)
     for _ in range(warmup):
         learner.step(next(batches), LR)
     synchronize(learner.device)
-    start, waited = time.perf_counter(), 0.0
+    start, waited_before = time.perf_counter(), batches.waited_sec
     for _ in range(iterations):
-        asked = time.perf_counter()
-        clips = next(batches)
-        waited += time.perf_counter() - asked
-        learner.step(clips, LR)
+        learner.step(next(batches), LR)
+    waited = batches.waited_sec - waited_before
     synchronize(learner.device)
     seconds = time.perf_counter() - start
     return {

@@ -88,6 +88,11 @@ def of_training(found: Iterable[Difference]) -> list[Difference]:
     return [one for one in found if not _is_in(one.key, HARMLESS_KEYS)]
 
 
+def changes_since(checkpoint: Mapping, here: CfgNode) -> list[Difference]:
+    """Return the keys in which a config differs from the one in a checkpoint."""
+    return differences(read_saved(checkpoint.get("cfg")), here)
+
+
 def read_saved(text: Any) -> dict:
     """Return the config in a checkpoint, a YAML text; empty where there is none that can be read."""
     try:

@@ -2,7 +2,6 @@
 
 import json
 import os
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -10,7 +9,7 @@ from slowfast.datasets.files import Stamp, stamp_of
 from slowfast.datasets.interfaces import Medium
 from slowfast.datasets.video import Limits
 from slowfast.utils.distributed import all_gather_lists, get_rank, get_world_size, is_master
-from slowfast.utils.logging import progress_bar
+from slowfast.utils.logging import with_bar
 
 Checked = tuple[int, str, Stamp, str]  # number of the video, its path, its stamp and the error
 
@@ -31,19 +30,11 @@ def bad_headers(medium: Medium, limits: Limits, workers: int, cache: Path) -> di
 
     share = range(get_rank(), len(medium), get_world_size())
     with ThreadPoolExecutor(max(workers, 1)) as pool:
-        checked = all_gather_lists(_with_bar(pool.map(check, share), len(share)))
+        checked = all_gather_lists(with_bar(pool.map(check, share), len(share), "header"))
     good = {path: stamp for _, path, stamp, error in checked if stamp and not error}
     if is_master() and not good.items() <= known.items():
         _write_cache(cache, known | good)
     return {video: error for video, _, _, error in sorted(checked) if error}
-
-
-def _with_bar(checked: Iterator[Checked], total: int) -> Iterator[Checked]:
-    bar = progress_bar(total, unit="header")
-    for one in checked:
-        yield one
-        bar.update()
-    bar.close()
 
 
 def _read_cache(cache: Path) -> dict[str, Stamp]:

@@ -7,12 +7,13 @@ from slowfast.config.node import CfgNode
 from slowfast.datasets.base import Listing, VideoDataset
 from slowfast.datasets.build import DATASET_REGISTRY
 from slowfast.datasets.layouts import require, wrong_folder
-from slowfast.datasets.lists.class_names import class_numbers, in_order, normalized, number_names
+from slowfast.datasets.lists.class_names import class_numbers, in_order, number_names
 from slowfast.datasets.lists.rows import Row, video_paths
 from slowfast.datasets.lists.text import read_lines
 from slowfast.datasets.media import VideoFiles
 from slowfast.datasets.targets import ClassNumbers
 from slowfast.errors import UserError
+from slowfast.utils.label_order import normalized
 
 
 @DATASET_REGISTRY.register()

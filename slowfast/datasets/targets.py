@@ -12,8 +12,8 @@ from slowfast.errors import UserError
 logger = logging.getLogger(__name__)
 
 
-class ClassNumbers:
-    """One class for each video."""
+class _Numbers:
+    """A number for each video."""
 
     def __init__(self, numbers: ArrayLike):
         self._numbers = np.asarray(numbers, np.int64)
@@ -27,25 +27,20 @@ class ClassNumbers:
     def all(self) -> np.ndarray:
         return self._numbers
 
+
+class ClassNumbers(_Numbers):
+    """One class for each video."""
+
     def num_used(self) -> int:
         """Return how many different classes the videos have."""
         return len(np.unique(self._numbers))
 
 
-class NoLabels:
+class NoLabels(_Numbers):
     """Videos that are only to be predicted: the number of their class is -1."""
 
     def __init__(self, num_videos: int):
-        self._numbers = np.full(num_videos, -1, np.int64)
-
-    def __len__(self) -> int:
-        return len(self._numbers)
-
-    def of(self, video: int, first: int | None = None, last: int | None = None) -> np.int64:
-        return self._numbers[video]
-
-    def all(self) -> np.ndarray:
-        return self._numbers
+        super().__init__(np.full(num_videos, -1))
 
 
 class ClassSets:

@@ -3,7 +3,7 @@
 Legend: N videos, V views, T frames, H x W pixels, C channels, K classes.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor
@@ -14,7 +14,7 @@ from slowfast.engine.bad_videos import append_bad_videos
 from slowfast.engine.memory import memory_errors_name
 from slowfast.engine.precision import Precision
 from slowfast.engine.scores import Scores, VideoScore, score_batch
-from slowfast.utils.logging import progress_bar
+from slowfast.utils.logging import with_bar
 
 EVALUATION_CURES = "lower TEST.BATCH_SIZE (of a test) or TRAIN.BATCH_SIZE (of a validation), or DATA.TEST_CROP_SIZE"
 
@@ -30,7 +30,7 @@ def score_videos(
     Videos that cannot be decoded are listed in `output_dir`. `on_batch(number, total)` is called after every batch.
     """
     rows: list[VideoScore] = []
-    for number, batch in enumerate(with_bar(loader), start=1):
+    for number, batch in enumerate(with_bar(loader, len(loader), "batch"), start=1):
         rows += score_batch(score, batch)
         on_batch(number, len(loader))
     scores = Scores.gather(rows)
@@ -76,12 +76,3 @@ def predict_views(predict: Callable[[Clips], Tensor], clips: Clips) -> Tensor:
     """Return the scores of all views, N x V x K, of clips N x V x T x H x W x C."""
     clips, views = flatten_views(clips)
     return predict(clips).unflatten(0, (-1, views))  # (N * V, K) -> (N, V, K)
-
-
-def with_bar(loader: DataLoader) -> Iterator[dict]:
-    """Yield the batches of `loader`, with a progress bar on a terminal."""
-    bar = progress_bar(len(loader), unit="batch")
-    for batch in loader:
-        yield batch
-        bar.update()
-    bar.close()

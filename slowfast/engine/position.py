@@ -8,7 +8,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from slowfast.config.compare import differences, of_training, read_saved
+from slowfast.config.compare import changes_since, of_training
 from slowfast.engine.training import Training
 from slowfast.utils.checkpoint_folder import INTERRUPTED, remove_old
 from slowfast.utils.distributed import barrier
@@ -76,7 +76,7 @@ def _plan_text(key: list[int] | None) -> str:
 
 def _log_finished(training: Training, saved: Mapping) -> None:
     """Log that nothing is left to train; as a warning if the config has changed, since the change has no effect."""
-    changes = of_training(differences(read_saved(saved.get("cfg")), training.cfg))
+    changes = of_training(changes_since(saved, training.cfg))
     logger.log(
         logging.WARNING if changes else logging.INFO,
         "nothing is left to train: all %d iterations are done%s. To start anew, choose another OUTPUT_DIR or set "

@@ -18,9 +18,14 @@ def class_names_of(dataset: object) -> list[str] | None:
     return list(names) if names and is_list else None
 
 
+def normalized(name: str) -> str:
+    """Return a name in one Unicode form (NFC): macOS stores the names of files in another (NFD)."""
+    return unicodedata.normalize("NFC", name)
+
+
 def same_form(names: Sequence[str] | None) -> list[str]:
     """Return class names in one Unicode form, NFC; empty if they are not known. Classes without a name get a number."""
-    return [unicodedata.normalize("NFC", name) or f"class {label}" for label, name in enumerate(names or ())]
+    return [normalized(name) or f"class {label}" for label, name in enumerate(names or ())]
 
 
 def compare_names(there: Sequence[str], here: Sequence[str]) -> str:

@@ -4,10 +4,10 @@ import logging
 import sys
 import textwrap
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol, TextIO
+from typing import Protocol, TextIO, TypeVar
 
 import simplejson
 
@@ -28,6 +28,7 @@ JSON_PREFIX = "json_stats: "
 COLUMNS = 100  # of a line on a terminal
 
 logger = logging.getLogger(__name__)
+Item = TypeVar("Item")
 
 
 class TerminalHandler(logging.StreamHandler):
@@ -138,6 +139,15 @@ def progress_bar(total: int, done: int = 0, unit: str = "it") -> ProgressBar:
         return _NoBar()
     is_shown = is_master() and sys.stderr.isatty()
     return tqdm(total=total, initial=done, unit=unit, dynamic_ncols=True, disable=not is_shown)
+
+
+def with_bar(items: Iterable[Item], total: int, unit: str = "it", done: int = 0) -> Iterator[Item]:
+    """Yield `items` with a progress bar, which counts each when the next one is asked for."""
+    bar = progress_bar(total, done, unit)
+    for item in items:
+        yield item
+        bar.update()
+    bar.close()
 
 
 class _NoBar:

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from slowfast.config.compare import VIEW_KEYS, among, differences, of_output, of_training, read_saved
+from slowfast.config.compare import VIEW_KEYS, among, changes_since, of_output, of_training
 from slowfast.config.node import CfgNode
 from slowfast.errors import UserError
 from slowfast.utils.checkpoint_checks import check_fields, require_finite
@@ -287,7 +287,7 @@ def _class_lists(path: str | Path, content: dict, class_names: Sequence[str] | N
 
 def _log_changes(path: str | Path, cfg: CfgNode, content: dict) -> None:
     """Log the keys that differ from the config in a checkpoint: as a warning if they change the training."""
-    found = differences(read_saved(content.get("cfg")), cfg)
+    found = changes_since(content, cfg)
     changing = of_training(found)
     for level, some in ((logging.WARNING, changing), (logging.INFO, [one for one in found if one not in changing])):
         if some:
@@ -295,13 +295,13 @@ def _log_changes(path: str | Path, cfg: CfgNode, content: dict) -> None:
 
 
 def _warn_of_another_output(path: str | Path, cfg: CfgNode, content: dict) -> None:
-    if found := of_output(differences(read_saved(content.get("cfg")), cfg), cfg):
+    if found := of_output(changes_since(content, cfg), cfg):
         logger.warning("the weights of %s were trained in another model: %s", path, "; ".join(map(str, found)))
 
 
 def _compare_for_test(cfg: CfgNode, path: str | Path, content: dict) -> None:
     """Raise UserError if the weights would give another output than in their training; warn of other clips."""
-    found = differences(read_saved(content.get("cfg")), cfg)
+    found = changes_since(content, cfg)
     if wrong := of_output(found, cfg):
         raise UserError(
             f"{path} was trained in another model, and its scores would be meaningless: "

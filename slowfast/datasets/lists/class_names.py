@@ -2,7 +2,6 @@
 
 import json
 import os
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
@@ -11,6 +10,7 @@ from glob import escape, glob
 from slowfast.datasets.lists.rows import NUMBER, Row, is_number
 from slowfast.datasets.targets import check_range
 from slowfast.errors import UserError
+from slowfast.utils.label_order import normalized
 
 CLASS_FILES = ("*classids*.json", "class*names*.json", "class*names*.txt", "classes.json", "classes.txt")
 
@@ -103,11 +103,6 @@ def number_names(names: Iterable[str]) -> dict[str, int]:
 
 def _order(name: str) -> tuple[int, int, str]:
     return (0, int(name), name) if name.isdecimal() else (1, 0, name)
-
-
-def normalized(name: str) -> str:
-    """Return a name in one Unicode form (NFC): macOS stores the names of files in another (NFD)."""
-    return unicodedata.normalize("NFC", name)
 
 
 def in_order(names: dict[str, int]) -> list[str]:
