@@ -21,7 +21,7 @@ from tests.videos import write_video
 from tools import make_demo_data
 
 ROOT = Path(__file__).parents[1]
-HIDDEN = {".venv", "demo_output", "runs", "node_modules"}
+HIDDEN = {".venv", ".pytest_cache", "build", "demo_output", "runs", "node_modules"}
 DOCUMENTS = sorted(
     path for path in ROOT.rglob("*.md") if not HIDDEN.intersection(path.parts) and path.name != "CHANGELOG.md"
 )

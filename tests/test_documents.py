@@ -99,6 +99,22 @@ def test_every_block_has_a_language_and_no_placeholder_in_it():
     assert fences == 2 * len(blocks())
 
 
+def test_the_site_builds_without_a_warning(tmp_path):
+    words = ["-c", "docs", "-b", "html", "-q", "-W", "--keep-going", ".", str(tmp_path)]
+    done = subprocess.run([sys.executable, "-m", "sphinx", *words], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    reference = (tmp_path / "docs/reference/multigrid.html").read_text()
+    assert "many small clips early" in reference
+    pages = [path.read_text() for path in tmp_path.rglob("*.html")]
+    assert not [link for page in pages for link in re.findall(r'<(?:script|link|img)[^>]*"(https?://[^"]+)"', page)]
+
+
+def test_every_document_is_a_page_of_the_site():
+    index = (ROOT / "docs" / "index.rst").read_text()
+    pages = [os.path.relpath(path.with_suffix(""), ROOT / "docs") for path in DOCUMENTS]
+    assert not [page for page in pages if not re.search(rf"[ <]{re.escape(page)}[>\n]", index)]
+
+
 def anchors(path: Path) -> set[str]:
     headings = re.findall(r"^#+ (.*)$", prose(path), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
