@@ -2,7 +2,6 @@
 
 import os
 import re
-import runpy
 import shutil
 import socket
 import subprocess
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from slowfast.commands import plan
 from slowfast.config.defaults import get_cfg
 from slowfast.config.load import load_cfg
 from slowfast.config.node import flatten
@@ -207,10 +207,8 @@ def test_the_printed_plan_is_what_the_plan_tool_prints(monkeypatch, capsys):
     plans = [(block, match) for block in blocks() if (match := printed.match(block.text))]
     assert plans
     for block, (config, videos) in ((block, match.groups()) for block, match in plans):
-        command = ["multigrid_plan.py", "--cfg", config, "--num-videos", videos.replace(",", "")]
         monkeypatch.chdir(ROOT)
-        monkeypatch.setattr(sys, "argv", command)
-        runpy.run_path("tools/multigrid_plan.py", run_name="__main__")
+        plan.main(["--cfg", config, "--num-videos", videos.replace(",", "")])
         assert [line.split() for line in capsys.readouterr().out.splitlines()] == [
             line.split() for line in block.text.splitlines()
         ]
