@@ -1,6 +1,6 @@
-"""The command line that the tools share, and the configuration it describes.
+"""The command line that the commands share, and the configuration it describes.
 
-tools/run_net.py --cfg FILE [FILE ...] [--opts] [KEY VALUE ...] [--shard_id I --num_shards N --init_method URL]
+slowfast run --cfg FILE [FILE ...] [--opts] [KEY VALUE ...] [--shard_id I --num_shards N --init_method URL]
 """
 
 import argparse
@@ -27,14 +27,22 @@ ALLOW_UNKNOWN = "--allow-unknown-keys"
 
 
 def argument_parser(description: str | None = None) -> argparse.ArgumentParser:
-    """Return a parser of the options that all tools have. A tool adds its own and passes the parser to `parse_args`."""
+    """Return a parser of the options that all commands have.
+
+    A command adds its own and passes the parser to `parse_args`.
+    """
     parser = argparse.ArgumentParser(
         description=description,
         epilog="KEY VALUE pairs after the options change single keys of the configuration, e.g. TRAIN.BATCH_SIZE 16; "
         "of several values for a key the last one counts",
     )
     parser.add_argument(
-        "--cfg", dest="cfg_files", metavar="FILE", nargs="+", required=True, help="config files, run one after another"
+        "--cfg",
+        dest="cfg_files",
+        metavar="FILE",
+        nargs="+",
+        required=True,
+        help="config files or recipes, run one after another",
     )
     parser.add_argument("--opts", metavar="KEY VALUE", nargs="*", help="keys to change; --opts itself is optional")
     parser.add_argument(ALLOW_UNKNOWN, action="store_true", help="keep keys that this project does not know")
