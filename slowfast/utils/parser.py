@@ -7,6 +7,7 @@ import argparse
 import contextlib
 import os
 import re
+import select
 import sys
 import time
 import traceback
@@ -22,6 +23,8 @@ LOWER_KEY = re.compile(r"\w+(\.\w+)+:?(?<!\.yaml)(?<!\.yml)")
 SECTIONS = {name for name, value in get_cfg().items() if isinstance(value, CfgNode)}
 YAML_SUFFIXES = (".yaml", ".yml")
 EXIT_USER_ERROR = 2
+STDOUT = 1  # the number of the file
+EXIT_BROKEN_PIPE = 141  # as of a program that SIGPIPE ends
 LINGER_SEC = 3.0
 ALLOW_UNKNOWN = "--allow-unknown-keys"
 
@@ -127,8 +130,19 @@ def fail_cleanly():
     try:
         yield
     except (UserError, OSError) as error:
+        if isinstance(error, BrokenPipeError):
+            _exit_if_nobody_reads()
         traceback.clear_frames(error.__traceback__)  # frees the loaders, which then end their workers
         if os.environ.get("RANK", "0") != "0":
             time.sleep(LINGER_SEC)  # torchrun ends this process once rank 0 has reported the same mistake
         print(wrapped(f"error: {user_message(error)}", sys.stderr), file=sys.stderr, flush=True)
         sys.exit(EXIT_USER_ERROR)
+
+
+def _exit_if_nobody_reads() -> None:
+    """Exit without a message if the program that reads the output, such as `head`, has ended."""
+    output = select.poll()
+    output.register(STDOUT, 0)  # reports POLLERR and POLLHUP only
+    if output.poll(0):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), STDOUT)  # for the flush at the exit
+        sys.exit(EXIT_BROKEN_PIPE)

@@ -148,3 +148,9 @@ def test_a_recipe_that_does_not_exist_is_an_error(words, capsys):
         commands.main(["recipes", *words])
     assert end.value.code == 2
     assert words[-1] in capsys.readouterr().err
+
+
+def test_a_command_ends_quietly_when_nobody_reads_its_output():
+    command = f"{sys.executable} -m slowfast recipes | true; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (141, "")
