@@ -41,9 +41,9 @@ LR = 0.01
 
 def sizes(settings: Settings) -> list[tuple[int, int, int]]:
     """Return the shapes of a schedule for the demo's model: clips, frames and px."""
-    return (
-        [(2, 8, 32), (4, 4, 32), (2, 8, 32)] if settings.quick else [(8, 16, 64), (16, 8, 64), (32, 8, 32), (8, 16, 64)]
-    )
+    if settings.quick:
+        return [(2, 8, 32), (4, 4, 32), (2, 8, 32)]
+    return [(8, 16, 64), (16, 8, 64), (32, 8, 32), (8, 16, 64)]
 
 
 def demo_cfg(settings: Settings, *words: str) -> CfgNode:
@@ -114,7 +114,10 @@ def no_waiting(settings: Settings, dtype: str) -> str:
 
 
 def layouts(settings: Settings, dtype: str) -> str:
-    """Check that convolutions, norms and pools keep the memory format. On a CPU some convolutions give contiguous ones."""
+    """Check that convolutions, norms and pools keep the memory format.
+
+    On a CPU, some convolutions return contiguous tensors, so that channels-last is not checked there.
+    """
     cfg = demo_cfg(settings) if settings.quick else load_cfg(R50, ["NUM_GPUS", "1"])
     learner = make_learner(settings.device, cfg, dtype)
     kinds, changed = Counter(), []
