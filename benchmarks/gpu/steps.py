@@ -19,6 +19,7 @@ from benchmarks.gpu.checking import Settings
 from benchmarks.gpu.layers import off_by
 from slowfast.config.load import load_cfg
 from slowfast.config.node import CfgNode
+from slowfast.datasets.batch import Batch
 from slowfast.datasets.loader import construct_loader
 from slowfast.engine import compilation
 from slowfast.engine.guards import LossGuard
@@ -203,6 +204,7 @@ def world_of_one(settings: Settings) -> str:
         with learner.averaged_statistics() as of_ranks:
             assert of_ranks.isfinite().all()
         du.barrier()
+        del learner
         du.leave_process_group()
     texts = sorted({str(warning.message).splitlines()[0][:120] for warning in caught})
     return f"{backend}, {len(sizes(settings))} shapes; warnings: {texts}"
@@ -223,10 +225,11 @@ def out_of_memory(settings: Settings) -> str:
         learner.step({"clip": clip, "label": label}, LR)
     except OutOfMemory as error:
         message = str(error)
-    assert message.startswith(f"out of memory on a batch of {count} clips x"), (
-        f"it fitted, or the message is {message!r}"
-    )
-    return f"{message}; a smaller batch has the loss {float(learner.step(small, LR).loss):.3f} after it"
+    assert message.startswith(f"out of memory on a batch of {count} clips x"), message or "it fitted"
+    loss = float(learner.step(small, LR).loss)
+    if is_cuda:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+    return f"{message}; a smaller batch has the loss {loss:.3f} after it"
 
 
 class RandomClips(Dataset):
@@ -248,12 +251,13 @@ def pinned_evaluation(settings: Settings) -> str:
     is_cuda = settings.device.type == "cuda"
     pinned = [part.is_pinned() for part in clips.split(3)] + [batch["label"].is_pinned()]
     assert all(flag == is_cuda for flag in pinned), f"pinned: {pinned}"
+    assert isinstance(batch, Batch), f"the batch is a {type(batch).__name__}"
     predict = make_learner(settings.device, cfg, "bfloat16").predictor()
     predict(clips)
     with waiting_is_an_error(settings.device):
         scores = predict(clips)
     assert torch.isfinite(scores).all()
-    return f"{type(batch).__name__} of {tuple(batch['clip'].shape)}, pinned: {is_cuda}"
+    return f"clips {tuple(batch['clip'].shape)}, pinned: {is_cuda}"
 
 
 def compiled(settings: Settings, dtype: str) -> str:
