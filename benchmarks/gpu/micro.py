@@ -3,14 +3,14 @@
 
 micro.py [--device cuda|cpu] [--rounds N] [--quick]
 
-The layers are those of 8 clips of 32 frames and 224 px, forward and backward. Figures are median ms. Every form is
-compared with the plain operator first.
+The layers are those of 8 clips of 32 frames and 224 px, forward and backward. Figures are median ms; of very small
+layers they are the time of the host. Every form is compared with the plain operator first.
 
 Legend: N clips, C channels, T frames, H x W pixels.
 """
 
 import argparse
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from statistics import median
 from time import perf_counter
 from typing import NamedTuple
@@ -33,6 +33,7 @@ FORMATS = {
     "bf16, channels-last": (torch.bfloat16, CHANNELS_LAST),
 }
 WARM_UP = 4
+PASSES = {"cuda": 10, "cpu": 1}  # of a measurement: a GPU works while the host prepares the next pass
 SAME = 2e-2  # relative difference that rounding to bfloat16 explains
 
 
@@ -108,22 +109,27 @@ class Timer:
     def __init__(self, device: torch.device, rounds: int):
         self.device, self.rounds = device, rounds
 
-    def ms(self, forward: Callable[[], Tensor], inputs: tuple[Tensor, ...]) -> float:
-        """Return the median ms of `forward` and its gradients."""
-        grad = torch.ones_like(forward())
-        times = [self._seconds(forward, inputs, grad) for _ in range(WARM_UP + self.rounds)]
+    def ms(self, forward: Callable[[], Tensor], inputs: tuple[Tensor, ...]) -> float | str:
+        """Return the median ms of `forward` and its gradients, or why the device cannot run it."""
+        try:
+            grad = torch.ones_like(forward())
+            times = [self._seconds(forward, inputs, grad) for _ in range(WARM_UP + self.rounds)]
+        except RuntimeError as error:
+            return str(error).splitlines()[0][:60]
         return 1e3 * median(times[WARM_UP:])
 
     def _seconds(self, forward: Callable[[], Tensor], inputs: tuple[Tensor, ...], grad: Tensor) -> float:
         synchronize(self.device)
+        passes = PASSES[self.device.type]
         start = perf_counter()
-        torch.autograd.grad(forward(), inputs, grad)
+        for _ in range(passes):
+            torch.autograd.grad(forward(), inputs, grad)
         synchronize(self.device)
-        return perf_counter() - start
+        return (perf_counter() - start) / passes
 
 
 def conv_row(conv: Conv, timer: Timer) -> Row:
-    """Return the times of a convolution in all forms, and the memory traffic of the fastest one."""
+    """Return the times of a convolution in all forms."""
     padding = [size // 2 for size in conv.kernel]
     times: dict[str, Figure] = {}
     for name, (dtype, layout) in FORMATS.items():
@@ -134,19 +140,12 @@ def conv_row(conv: Conv, timer: Timer) -> Row:
         want, got = (each(x, weight, conv.stride, padding).float() for each in (plain, form))
         assert (got - want).norm() < SAME * want.norm(), f"{form.__name__} is not the convolution of {conv.name}"
         times["other form"] = timer.ms(lambda: form(x, weight, conv.stride, padding), (x, weight))
-    best, best_ms = min(((name, ms) for name, ms in times.items() if ms is not None), key=lambda item: item[1])
-    numbers = x.numel() + plain(x, weight, conv.stride, padding).numel()
-    gigabytes = 3 * numbers * (4 if "fp32" in best else 2) / 1e9  # forward, and two gradients
-    return (
-        {"layer": f"{conv.name} {conv.channels}->{conv.out} {conv.kernel}"}
-        | times
-        | {"GB/s": 1e3 * gigabytes / best_ms}
-    )
+    return {"layer": f"{conv.name} {conv.channels}->{conv.out} {conv.kernel}"} | times
 
 
 def _random(conv: Conv, dtype: torch.dtype, layout: torch.memory_format, device: torch.device) -> Iterator[Tensor]:
     for size in ((conv.clips, conv.channels, conv.frames, conv.px, conv.px), (conv.out, conv.channels, *conv.kernel)):
-        yield torch.randn(size, device=device).to(dtype).contiguous(memory_format=layout).requires_grad_()
+        yield torch.randn(size, device=device).to(dtype, memory_format=layout).requires_grad_()
 
 
 def norm_row(size: tuple[int, int, int, int], timer: Timer) -> Row:
@@ -183,12 +182,16 @@ def main(argv: list[str] | None = None) -> None:
     args = parser.parse_args(argv)
     torch.backends.cudnn.benchmark = True
     timer = Timer(torch.device(args.device), args.rounds)
-    norms = [(2, c, 8, px // 4) for _, c, _, px in NORMS] if args.quick else NORMS
-    print(
-        f"forward and backward, ms, {machine_name(args.device)}\n\n{table([norm_row(n, timer) for n in norms])}\n",
-        flush=True,
-    )
-    print(table([conv_row(reduced(conv) if args.quick else conv, timer) for conv in CONVS]))
+    print(f"forward and backward, ms, {machine_name(args.device)}")
+    print_rows(norm_row((2, c, 8, px // 4) if args.quick else (n, c, t, px), timer) for n, c, t, px in NORMS)
+    print_rows(conv_row(reduced(conv) if args.quick else conv, timer) for conv in CONVS)
+
+
+def print_rows(rows: Iterable[Row]) -> None:
+    """Print a table, each row when it is known."""
+    for number, row in enumerate(rows):
+        lines = table([row]).splitlines()
+        print("\n".join(["", *lines] if number == 0 else lines[-1:]), flush=True)
 
 
 if __name__ == "__main__":
