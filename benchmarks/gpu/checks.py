@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Check this project on a GPU: one line PASS, FAIL or INFO for every case of a check.
 
-checks.py [--device cuda|cpu] [--only NAME ...] [--quick] [--json FILE]
+checks.py [--device cuda|cpu] [--only NAME ...] [--without NAME ...] [--quick] [--json FILE]
 
 The exit status is 1 if a check failed. On a CPU this is a dry run, which takes less time with --quick.
 """
@@ -42,12 +42,14 @@ def main(argv: list[str] | None = None) -> int:
     names = [check.name for check in CHECKS]
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", choices=("cpu", "cuda"))
     parser.add_argument("--only", metavar="NAME", nargs="+", default=names, choices=names, help=", ".join(names))
+    parser.add_argument("--without", metavar="NAME", nargs="+", default=[], choices=names, help="checks to leave out")
     parser.add_argument("--quick", action="store_true", help="smaller models and fewer steps")
     parser.add_argument("--json", metavar="FILE", type=Path, help="write all results to a file, after each of them")
     args = parser.parse_args(argv)
     device = torch.device("cuda", 0) if args.device == "cuda" else torch.device("cpu")
     runner = Runner(Settings(device, args.quick))
-    return report(runner.results(check for check in CHECKS if check.name in args.only), args.json)
+    chosen = [check for check in CHECKS if check.name in args.only and check.name not in args.without]
+    return report(runner.results(chosen), args.json)
 
 
 if __name__ == "__main__":
