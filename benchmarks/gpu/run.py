@@ -46,7 +46,7 @@ R50 = "configs/multigrid_paper/SLOWFAST_32x2_R50_multigrid.yaml"
 VIDEOS = "--cfg {demo} DATA.PATH_TO_DATA_DIR {data} DATA.PATH_PREFIX {data}"
 STORE = VIDEOS + " DATA.PREPARED_DIR {store} NUM_GPUS {gpus} DATA_LOADER.NUM_WORKERS {workers} {smaller}"
 MAKE_VIDEOS = "{python} tools/make_demo_data.py {data} {videos}"
-PREPARE_VIDEOS = "{python} tools/prepare_videos.py {store} " + VIDEOS
+PREPARE_VIDEOS = "{python} tools/prepare_videos.py {store} --splits train " + VIDEOS
 CHECKS = "{python} benchmarks/gpu/checks.py --device {device} {quick} --json {figures}"
 TESTS = "{python} -m pytest -q -p benchmarks.gpu.device_plugin -p no:cacheprovider --maxfail 30 --tb line"
 SPEEDUP = "{python} projects/multigrid/speedup.py --paper --split {steps} --device {device} --json {figures}"
@@ -56,7 +56,7 @@ MICRO = "{python} benchmarks/gpu/micro.py --device {device} {quick} --rounds {ro
 NORM = "{python} projects/multigrid/bench_batch_norm.py --device {device} --rounds {rounds}"
 BENCHMARK = "{python} tools/benchmark.py {section} --device {device} --repeats {repeats} --json {figures} "
 MIXED, FULL_PRECISION = " TRAIN.MIXED_PRECISION True", " TRAIN.MIXED_PRECISION False"
-MAKE = Section("videos", 60, (MAKE_VIDEOS, PREPARE_VIDEOS))
+MAKE = Section("videos", 75, (MAKE_VIDEOS, PREPARE_VIDEOS))
 SECTIONS = (
     Section("smi", 10, ("{smi}",)),
     MAKE,
@@ -123,7 +123,7 @@ class Run:
         begun, log, statuses = perf_counter(), self.logs / f"{section.name}.log", []
         figures = shlex.quote(str(log.with_suffix(".json")))
         print(f"=== {section.name}, at most {max(seconds, 0):.0f} s", flush=True)
-        for command in section.commands if seconds > 1 else ():
+        for command in section.commands if seconds >= 1 else ():
             words = shlex.split(command.format_map(self.words | {"section": section.name, "figures": figures}))
             statuses.append(run_command(words, begun + seconds - perf_counter(), log, self.environment))
         spent = perf_counter() - begun
@@ -190,14 +190,12 @@ def missing_modules(site: Path) -> list[str]:
 
 def install_wheels(wheels: Path, site: Path) -> None:
     """Unpack wheels into `site`, without network. Exit where modules are still missing."""
-    if missing_modules(site):
-        files = sorted(map(str, wheels.glob("*.whl")))
+    files = sorted(map(str, wheels.glob("*.whl")))
+    if files and missing_modules(site):
         options = ["--quiet", "--no-index", "--no-deps", "--no-compile", "--upgrade", "--target", str(site)]
-        subprocess.run([sys.executable, "-m", "pip", "install", *options, *files], check=bool(files))
+        subprocess.run([sys.executable, "-m", "pip", "install", *options, *files], check=True)
     if missing := missing_modules(site):
-        sys.exit(
-            f"missing: {', '.join(missing)}; collect their wheels with benchmarks/gpu/wheels.sh, and bring {wheels}"
-        )
+        sys.exit(f"missing: {', '.join(missing)}; collect wheels with benchmarks/gpu/wheels.sh, and bring {wheels}")
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
