@@ -60,7 +60,7 @@ MAKE = Section("videos", 75, (MAKE_VIDEOS, PREPARE_VIDEOS))
 SECTIONS = (
     Section("smi", 10, ("{smi}",)),
     MAKE,
-    Section("checks", 150, (CHECKS + " --without compiled",)),
+    Section("checks", 180, (CHECKS + " --without compiled",)),
     Section("tests", 60, (TESTS + " -k 'not process' {tests}",)),
     Section("speedup_bf16", 110, (SPEEDUP + MIXED,)),
     Section("demo_bf16", 45, (TRAIN + MIXED, WAITING)),
@@ -149,11 +149,13 @@ def run_command(words: Sequence[str], seconds: float, log: Path, environment: di
     with log.open("ab") as output:
         output.write(f"$ {shlex.join(words)}\n".encode())
         output.flush()
-        process = subprocess.Popen(
-            words, cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
-        )
         try:
+            process = subprocess.Popen(
+                words, cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+            )
             return f"status {process.wait(max(seconds, 1.0))}"
+        except OSError as error:
+            return f"cannot start: {error.strerror}"
         except subprocess.TimeoutExpired:
             return f"stopped at its limit with status {stop(process)}"
 

@@ -16,6 +16,7 @@ EXAMPLES = (
     Section("good", 20, ("{python} -c 'print(\"figures\")'",)),
     Section("failing", 20, ("{python} -c 'raise SystemExit(3)'", "{python} -c 'print(\"still runs\")'")),
     Section("hanging", 1, ("sh -c 'trap \"\" INT; sleep 600 & wait'",)),
+    Section("missing", 20, ("a_program_that_is_missing",)),
     Section("last", 20, ("env",)),
 )
 
@@ -31,6 +32,7 @@ def test_a_section_that_fails_or_hangs_does_not_stop_the_others(tmp_path, monkey
     statuses = summary(tmp_path)
     assert statuses["good"] == ["status 0"]
     assert statuses["failing"] == ["status 3", "status 0"]
+    assert statuses["missing"] == ["cannot start: No such file or directory"]
     assert statuses["hanging"] == ["stopped at its limit with status -9"]
     with tarfile.open(tmp_path / "gpu_logs.tar.gz") as archive:
         logs = {name: archive.extractfile(name).read().decode() for name in archive.getnames()}
