@@ -52,10 +52,12 @@ def _two_runs(rank, folder):
         assert du.Agreement().settle(rank) == 1
         du.leave_process_group()
     assert groups[0] is not groups[1]
+    (folder / f"done{rank}").touch()
 
 
 def test_a_second_run_of_a_program_does_not_use_the_groups_that_the_first_one_has_ended(tmp_path):
     torch.multiprocessing.start_processes(_two_runs, (tmp_path,), nprocs=2, start_method="fork")
+    assert len(list(tmp_path.glob("done*"))) == 2
 
 
 def _fail(kind):
