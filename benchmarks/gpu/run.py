@@ -19,7 +19,6 @@ import shlex
 import signal
 import subprocess
 import sys
-import sysconfig
 import tarfile
 import tempfile
 from collections.abc import Sequence
@@ -106,11 +105,10 @@ DRY = {
 
 
 class Run:
-    """The sections of one visit. Their logs are in a temporary folder, which each section archives in `out`."""
+    """The sections of one visit. Each writes its log to `logs`, and then archives all of them in `out`."""
 
-    def __init__(self, device: str, out: Path, limit: float, python_path: str):
-        self.out, self.deadline = out, perf_counter() + limit
-        self.logs = Path(tempfile.mkdtemp(prefix="gpu_logs_"))
+    def __init__(self, device: str, logs: Path, out: Path, limit: float, python_path: str):
+        self.logs, self.out, self.deadline = logs, out, perf_counter() + limit
         folders = {"logs": self.logs, "data": self.logs / "videos", "store": self.logs / "prepared"}
         self.words = (FULL if device == "cuda" else DRY) | {"device": device, "python": shlex.quote(sys.executable)}
         self.words |= {name: shlex.quote(str(folder)) for name, folder in folders.items()}
@@ -216,14 +214,16 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
 
 def main(argv: list[str] | None = None) -> int:
     args = parse(argv)
-    site = Path(tempfile.gettempdir()) / f"gpu_site_{sysconfig.get_python_version()}"
-    install_wheels(args.wheels, site)
     args.out.mkdir(parents=True, exist_ok=True)
-    run = Run(args.device, args.out, args.limit, f"{site}:{ROOT}:{os.environ.get('PYTHONPATH', '')}")
     chosen = with_videos([section for section in SECTIONS if section.name in args.sections or not args.sections])
     scale = max(1.0, args.limit / sum(section.seconds for section in chosen))  # few sections share all the time
-    for section in chosen:
-        run.section(section, scale)
+    with tempfile.TemporaryDirectory(prefix="gpu_") as folder:
+        site = Path(folder) / "site"
+        install_wheels(args.wheels, site)
+        path = f"{site}:{ROOT}:{os.environ.get('PYTHONPATH', '')}"
+        run = Run(args.device, Path(folder), args.out, args.limit, path)
+        for section in chosen:
+            run.section(section, scale)
     print(f"results: {args.out / 'gpu_logs.tar.gz'}")
     return int(any(not is_good(status) for entry in run.summary for status in entry["statuses"]))
 
