@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from slowfast.config.checks import check_cfg, check_names
 from slowfast.config.defaults import get_cfg
+from slowfast.config.limits import check_choices, check_limits
 from slowfast.config.node import CfgNode, flatten
 from slowfast.config.yaml_file import read_yaml
 from slowfast.errors import errors_name
@@ -19,11 +20,20 @@ def load_cfg(path=None, overrides: Sequence = (), allow_unknown_keys: bool = Fal
     OUTPUT_DIR is `./runs/<name of the YAML file>` unless the file or the pairs give another.
     With `allow_unknown_keys`, keys without a default are logged and kept; otherwise they are errors.
     """
+    with errors_name(path):
+        values = {} if path is None else read_yaml(pathlib.Path(path))
+    return load_values(values, overrides, allow_unknown_keys, path)
+
+
+def load_values(values: dict, overrides: Sequence = (), allow_unknown_keys: bool = False, path=None) -> CfgNode:
+    """Return the defaults with nested `values`, then `[KEY, value, ...]`, merged; checked and frozen.
+
+    Errors in the values name `path`, the file that has them. See `load_cfg` for the rest.
+    """
     cfg = get_cfg()
     if allow_unknown_keys:
         cfg.set_new_allowed(True)
     with errors_name(path):
-        values = {} if path is None else read_yaml(pathlib.Path(path))
         given = dict(flatten(values)) | dict(zip(overrides[0::2], overrides[1::2], strict=False))
         check_names(given)  # before its keys, which this project does not know
         cfg.merge_from_other_cfg(values)
@@ -37,6 +47,18 @@ def load_cfg(path=None, overrides: Sequence = (), allow_unknown_keys: bool = Fal
     log_unknown_keys(cfg)
     cfg.freeze()
     return cfg
+
+
+def with_keys(cfg: CfgNode, overrides: Sequence) -> CfgNode:
+    """Return a copy of a config with `[KEY, value, ...]`, with the values checked; frozen."""
+    changed = cfg.clone()
+    changed.defrost()
+    changed.merge_from_list(list(overrides))
+    values = dict(flatten(changed))
+    check_choices(values)
+    check_limits(values)
+    changed.freeze()
+    return changed
 
 
 def log_unknown_keys(cfg: CfgNode) -> None:
