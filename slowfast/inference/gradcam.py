@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from slowfast.datasets.spatial import Window, resized_size
 from slowfast.errors import UserError
-from slowfast.inference.model import VideoModel, errors_name_video
-from slowfast.inference.parts import OnePass, frames_per_clip, parts
+from slowfast.inference.model import VideoModel, mean_over_positions
+from slowfast.inference.parts import parts, seconds_per_clip
 from slowfast.utils.label_order import names_text, normalized
 
 
@@ -42,19 +42,17 @@ def class_maps(model: VideoModel, path: str, label: int) -> Iterator[ClassMap]:
     The model sees complete pictures, without a crop, at the size of its test.
     """
     head = find_head(model)
-    rule = model.dataset([path])
-    with errors_name_video(path), rule.locate(0) as source:
-        video = OnePass(source)
-        size = resized_size(*video.size(0), rule.grid.test_short_side)
-        seconds = frames_per_clip(rule.time, video, model.cfg) / video.fps
+    with model.opened(path) as (dataset, video):
+        size = resized_size(*video.size(0), dataset.grid.test_short_side)
+        seconds = seconds_per_clip(dataset, video)
         for part in parts(video, seconds, seconds):
-            chosen = rule.time.middle(part, rule.grid.frames, rule.grid.stride)
+            chosen = dataset.time.middle(part, dataset.grid.frames, dataset.grid.stride)
             clip = torch.from_numpy(part.read(chosen, size, Window(0, 0, *size)))[None]  # (1, T, H, W, C)
             pathways = model.pack(clip.to(model.device))
             signed, logits = contributions(model.net, head, model.last_layer, pathways, label)
             maps = F.interpolate(signed[None], (len(chosen), *signed.shape[2:]), mode="trilinear")[0, 0].relu()
-            places = source.places(np.append(part.first + chosen, [part.first, part.first + part.num_frames - 1]))
-            yield ClassMap(*places[-2:].tolist(), places[:-2], maps.cpu().numpy(), float(logits[0]))
+            first, last = video.places([part.first, part.first + part.num_frames - 1]).tolist()
+            yield ClassMap(first, last, video.places(part.first + chosen), maps.cpu().numpy(), float(logits[0]))
 
 
 def find_head(model: VideoModel) -> nn.Module:
@@ -82,12 +80,12 @@ def contributions(
         features = _seen_by(head, lambda: net(pathways))
     features = [feature.detach().float().requires_grad_() for feature in features]
     with torch.enable_grad():
-        logits = _output_of(layer, lambda: head(features)).flatten(1, -2).mean(1)[:, label]  # (N, ..., K) -> (N,)
+        logits = mean_over_positions(_output_of(layer, lambda: head(features)))[:, label]  # (N, ..., K) -> (N,)
         gradients = torch.autograd.grad(logits.sum(), features)
     maps = [
-        (feature * gradient.sum((2, 3, 4), keepdim=True)).sum(1, keepdim=True).detach()  # (N, C, t, h, w) -> (N, 1, ...)
+        (feature * gradient.sum((2, 3, 4), keepdim=True)).sum(1, keepdim=True).detach()
         for feature, gradient in zip(features, gradients, strict=True)
-    ]
+    ]  # (N, C, t, h, w) -> (N, 1, t, h, w)
     finest = [max(sizes) for sizes in zip(*(feature.shape[2:] for feature in features), strict=True)]
     joined = sum(F.interpolate(one, finest, mode="trilinear") for one in maps)
     return joined[:, 0], logits.detach()  # type: ignore[index]  # there is a pathway at least

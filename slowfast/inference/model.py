@@ -20,6 +20,7 @@ from slowfast.datasets.build import DATASET_REGISTRY
 from slowfast.datasets.files import one_line
 from slowfast.datasets.kinetics import Kinetics
 from slowfast.datasets.loader import construct_loader
+from slowfast.datasets.media import VideoFrames
 from slowfast.datasets.pathways import Clips
 from slowfast.datasets.video import VideoError
 from slowfast.engine.evaluation import predict_views, predictor
@@ -92,10 +93,8 @@ class VideoModel:
         `views` are those of a window, by default as many as cover it.
         """
         path = os.fspath(video)
-        with errors_name_video(path), self.dataset([path]).locate(0) as source:
-            frames = OnePass(source)
-            rule = self.dataset([path]).time
-            count = views or max(1, round(min(seconds, frames.seconds) / seconds_per_clip(rule, frames, self.cfg)))
+        with self.opened(path) as (dataset, frames):
+            count = views or max(1, round(min(seconds, frames.seconds) / seconds_per_clip(dataset, frames)))
             dataset = self.dataset([path], count, crops)
             for part in parts(frames, seconds, step or seconds / 2):
                 chosen = dataset.sample(part, ANY_CLIP)
@@ -137,8 +136,7 @@ class VideoModel:
                 self.net(pathways)
             finally:
                 handle.remove()
-            x = seen[0]
-            return x if x.ndim == 2 else x.flatten(1, -2).mean(1)  # (N, T', H', W', D) -> (N, D)
+            return mean_over_positions(seen[0])
 
         return self._compute(forward)
 
@@ -158,6 +156,13 @@ class VideoModel:
         """Return the views of videos as a data set."""
         return _dataset(with_keys(self.cfg, _of_views(views, crops)), paths)
 
+    @contextmanager
+    def opened(self, path: str) -> Iterator[tuple[VideoDataset, OnePass]]:
+        """Open a video, to be read from its start to its end; with the rules of the model for frames and crops."""
+        dataset = self.dataset([path])
+        with errors_name_video(path), dataset.locate(0) as source:
+            yield dataset, OnePass(cast(VideoFrames, source))
+
     def _views_of(
         self, video: PathLike, compute: Callable[[Clips], Tensor], views: int | None, crops: int | None
     ) -> Tensor:
@@ -168,6 +173,11 @@ class VideoModel:
 
     def _compute(self, forward: Callable[[list[Tensor]], Tensor]) -> Callable[[Clips], Tensor]:
         return predictor(forward, self._precision, self.pack, self.cfg.TEST.BATCH_SIZE)
+
+
+def mean_over_positions(x: Tensor) -> Tensor:
+    """Average the values at the positions of a map: (N, t, h, w, D) -> (N, D). Values (N, D) stay."""
+    return x if x.ndim == 2 else x.flatten(1, -2).mean(1)
 
 
 @contextmanager

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from slowfast.config.node import CfgNode
-from slowfast.datasets.interfaces import FrameChooser, Frames, Indices
+from slowfast.datasets.base import VideoDataset
+from slowfast.datasets.interfaces import Frames, Indices
 from slowfast.datasets.media import VideoFrames
 from slowfast.datasets.spatial import Window, resize_part
 from slowfast.datasets.video import VideoError
@@ -40,8 +40,12 @@ class OnePass:
     def size(self, frame: int) -> tuple[int, int]:
         return self._size
 
+    def places(self, frames: Indices) -> np.ndarray:
+        """Return the numbers of frames in the file (see `media.VideoFrames`)."""
+        return self._source.places(frames)
+
     def read(self, frames: Indices, size: tuple[int, int], window: Window) -> np.ndarray:
-        places = self._source.places(frames).tolist()
+        places = self.places(frames).tolist()
         self._kept = {place: picture for place, picture in self._kept.items() if place >= min(places)}
         while self._last < max(places):
             self._last, picture = next(self._pictures, (-1, None))
@@ -94,12 +98,12 @@ def parts(video: Frames, seconds: float, step: float) -> Iterator[Part]:
         yield Part(video, last, length)
 
 
-def frames_per_clip(rule: FrameChooser, video: Frames, cfg: CfgNode) -> int:
+def frames_per_clip(dataset: VideoDataset, video: Frames) -> int:
     """Return how many frames of a video a clip spans, at most all."""
-    frames = rule.middle(video, cfg.DATA.NUM_FRAMES, cfg.DATA.SAMPLING_RATE)
+    frames = dataset.time.middle(video, dataset.grid.frames, dataset.grid.stride)
     return int(frames.max() - frames.min()) + 1
 
 
-def seconds_per_clip(rule: FrameChooser, video: Frames, cfg: CfgNode) -> float:
+def seconds_per_clip(dataset: VideoDataset, video: Frames) -> float:
     """Return how many seconds of a video a clip spans."""
-    return frames_per_clip(rule, video, cfg) / video.fps
+    return frames_per_clip(dataset, video) / video.fps
