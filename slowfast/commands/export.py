@@ -23,6 +23,7 @@ def main(argv: list[str] | None = None) -> int:
     model = load_model(args)
     for path in args.out:
         written, difference = export(model, path)
+        size = written.stat().st_size / 1e6
         print(f"{written}: {size:.1f} MB; its scores differ by at most {difference:.1e} of the model's largest")
     return 0
 

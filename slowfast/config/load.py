@@ -50,9 +50,10 @@ def load_values(values: dict, overrides: Sequence = (), allow_unknown_keys: bool
 
 
 def with_keys(cfg: CfgNode, overrides: Sequence) -> CfgNode:
-    """Return a copy of a config with `[KEY, value, ...]`, with the values checked; frozen."""
+    """Return a copy of a config with `[KEY, value, ...]`, which must be known keys; checked and frozen."""
     changed = cfg.clone()
     changed.defrost()
+    changed.set_new_allowed(False)
     changed.merge_from_list(list(overrides))
     values = dict(flatten(changed))
     check_choices(values)

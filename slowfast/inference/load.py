@@ -73,7 +73,7 @@ def _config(file: Path, content: Mapping, cfg: PathLike | CfgNode | None, opts: 
     saved = read_saved(content.get("cfg"))
     if not saved:
         raise UserError(f"{file} holds no config: give the one that it was trained with, as cfg='....yaml' or --cfg")
-    return load_values(_without_paths(saved), opts, allow_unknown_keys=True, path=file)
+    return with_keys(load_values(_without_paths(saved), allow_unknown_keys=True, path=file), opts)
 
 
 def _without_paths(values: Mapping, prefix: str = "") -> dict:
