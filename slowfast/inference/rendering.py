@@ -3,6 +3,7 @@
 Legend: T frames, H x W pixels.
 """
 
+import logging
 from bisect import bisect
 from collections.abc import Iterator, Sequence
 
@@ -15,6 +16,8 @@ from slowfast.inference.gradcam import ClassMap, class_maps
 from slowfast.inference.model import VideoModel, errors_name_video
 from slowfast.inference.prediction import Label
 from slowfast.inference.reports import Row
+
+logger = logging.getLogger(__name__)
 
 SHEET_FRAMES, SHEET_PX = 8, 240  # pictures in a row of a sheet, and the width of one
 PICTURES = (".png", ".jpg", ".jpeg")
@@ -49,6 +52,8 @@ def annotate(model: VideoModel, path: str, rows: Sequence[Row], top: int, out: s
 def render_gradcam(model: VideoModel, path: str, label: int, out: str) -> None:
     """Write where a class is seen: on all frames as a video, or on some of the clip with its largest logit."""
     maps = list(class_maps(model, path, label))
+    if not any(one.maps.any() for one in maps):
+        logger.warning("nothing in %s counts for %s: the pictures stay as they are", path, model.class_names[label])
     if out.lower().endswith(PICTURES):
         best = max(maps, key=lambda one: one.logit)
         write_picture(out, _sheet(path, best, limits_of(model)))
