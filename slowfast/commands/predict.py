@@ -81,15 +81,20 @@ def check_options(args: argparse.Namespace, num_videos: int) -> None:
     for name in OF_ONE_VIDEO:
         if getattr(args, name) and num_videos > 1:
             raise UserError(f"--{name} is for one video, and {num_videos} were given")
-    if args.json == "-" and args.csv == "-":
+    if args.json == args.csv == "-":
         raise UserError("--json - and --csv - would print into each other: give one of them a file")
+    check_outputs(args)
+
+
+def check_outputs(args: argparse.Namespace) -> None:
+    """Raise UserError for figures and videos that cannot be written."""
     if args.plot:
-        check_output("--plot", args.plot, FIGURES)
         find_matplotlib()
-    if args.annotate:
-        check_output("--annotate", args.annotate, (".mp4",))
-    if args.gradcam:
-        check_output("--gradcam", args.gradcam[1], (".mp4", *PICTURES))
+    outputs = [("--plot", args.plot, FIGURES), ("--annotate", args.annotate, (".mp4",))]
+    outputs += [("--gradcam", args.gradcam and args.gradcam[1], (".mp4", *PICTURES))]
+    for option, path, suffixes in outputs:
+        if path:
+            check_output(option, path, suffixes)
 
 
 def report(model: VideoModel, paths: Sequence[str], args: argparse.Namespace) -> list[Row]:
