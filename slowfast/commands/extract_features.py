@@ -26,6 +26,7 @@ from slowfast.inference.options import add_model_options, add_view_options, load
 from slowfast.utils.logging import with_bar
 from slowfast.utils.parser import fail_cleanly
 from slowfast.utils.run_lock import run_lock
+from slowfast.utils.stop import INTERRUPTED
 
 LINES = 20  # of progress, without a terminal for a bar
 
@@ -40,7 +41,11 @@ def main(argv: list[str] | None = None) -> int:
         store = FeatureStore(args.out, paths, source_of(model, paths, args))
         missing = store.missing()
         print(f"{len(paths)} videos, of which {len(paths) - len(missing)} are done already", flush=True)
-        bad = extract(model, store, paths, missing, args)
+        try:
+            bad = extract(model, store, paths, missing, args)
+        except KeyboardInterrupt:
+            print("stopped; the same command resumes", file=sys.stderr)
+            return INTERRUPTED
         path = store.finish()
     print(f"{len(paths) - bad} of {len(paths)} videos are in {path}" if path else "no video can be read")
     if bad:

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from slowfast.config.checks import NO_EFFECT
 from slowfast.config.compare import read_saved
 from slowfast.config.load import load_cfg, load_values, with_keys
 from slowfast.config.node import CfgNode
@@ -22,6 +23,10 @@ from slowfast.utils.label_order import same_form
 from slowfast.utils.training_checkpoint import load_for_test
 
 PathLike = str | os.PathLike
+
+# Keys and sections in the config of a checkpoint that do not count for its use: paths of the machine of the training,
+# and what a training may ask for that this project does not have.
+NOT_USED = (PATH_KEYS | NO_EFFECT.keys() | {"TRAIN.DATASET", "SOLVER", "AUG", "MIXUP"}) - {"MODEL.SINGLE_PATHWAY_ARCH"}
 
 
 def load(
@@ -73,15 +78,15 @@ def _config(file: Path, content: Mapping, cfg: PathLike | CfgNode | None, opts: 
     saved = read_saved(content.get("cfg"))
     if not saved:
         raise UserError(f"{file} holds no config: give the one that it was trained with, as cfg='....yaml' or --cfg")
-    return with_keys(load_values(_without_paths(saved), allow_unknown_keys=True, path=file), opts)
+    return with_keys(load_values(_that_count(saved), allow_unknown_keys=True, path=file), opts)
 
 
-def _without_paths(values: Mapping, prefix: str = "") -> dict:
-    """Return nested values without the paths of the machine of the training."""
+def _that_count(values: Mapping, prefix: str = "") -> dict:
+    """Return nested values without those that do not count after the training: see NOT_USED."""
     return {
-        name: _without_paths(value, f"{prefix}{name}.") if isinstance(value, Mapping) else value
+        name: _that_count(value, f"{prefix}{name}.") if isinstance(value, Mapping) else value
         for name, value in values.items()
-        if f"{prefix}{name}" not in PATH_KEYS
+        if f"{prefix}{name}" not in NOT_USED
     }
 
 

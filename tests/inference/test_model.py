@@ -151,6 +151,17 @@ def test_paths_of_the_machine_of_the_training_do_not_matter(run, tmp_path, model
     torch.testing.assert_close(other.predict(videos / "0.mp4").scores, model.predict(videos / "0.mp4").scores)
 
 
+def test_what_counts_in_training_only_does_not_hinder_the_use_of_a_checkpoint(run, tmp_path, model, videos):
+    saved = torch.load(run / "checkpoints/checkpoint_epoch_00001.pyth", weights_only=True)
+    cfg = CfgNode.load_cfg(saved["cfg"])
+    cfg.AUG.ENABLE, cfg.SOLVER.LAYER_DECAY, cfg.TRAIN.DATASET = True, 0.75, "imagenet"
+    cfg.DATA.TRAIN_JITTER_ASPECT_RELATIVE, cfg.MODEL.ACT_CHECKPOINT = [0.75, 1.33], True
+    cfg.DATA.NEW_KEY_OF_ANOTHER_VERSION = 3
+    torch.save(saved | {"cfg": cfg.dump()}, tmp_path / "weights.pyth")
+    other = slowfast.load(tmp_path / "weights.pyth")
+    torch.testing.assert_close(other.predict(videos / "0.mp4").scores, model.predict(videos / "0.mp4").scores)
+
+
 MISTAKES = {
     "the checkpoint .*nothing.pyth does not exist": lambda run: slowfast.load(run / "nothing.pyth"),
     "is not the folder of a run that has saved a checkpoint": lambda run: slowfast.load(run.parent / "empty0"),
