@@ -14,6 +14,7 @@ from tests.engine.tiny import tiny_cfg, write_dataset
 
 NAMES = ["red thing", "grüne Sache", "青い物"]
 CHANGES = {"SOLVER__MAX_EPOCH": 1, "SOLVER__STEPS": [0], "SOLVER__LRS": [1], "TEST__SAVE_RESULTS_PATH": "results.pkl"}
+CHANGES |= {"RESNET__WIDTH_PER_GROUP": 4}  # a file of few megabytes, which many tests load
 
 
 @pytest.fixture(scope="session")
