@@ -21,11 +21,14 @@ COMMANDS = {
     "plan": ("slowfast.commands.plan", "print the schedule of a config: shapes, learning rates, iterations"),
     "check": ("slowfast.commands.check", "decode every video of a data set, and list those that cannot be used"),
     "prepare": ("slowfast.commands.prepare", "write small copies of the videos that are fast to decode"),
+    "predict": ("slowfast.commands.predict", "label videos, over time, as a video, and where a class is seen"),
+    "features": ("slowfast.commands.extract_features", "write the features of the videos of a list"),
+    "export": ("slowfast.commands.export", "write a model as a torch.export or ONNX program"),
     "benchmark": ("slowfast.commands.benchmark", "measure the speed of a config on this machine"),
     "recipes": ("slowfast.commands.recipes", "list the recipes that --cfg takes by name"),
     "demo-data": ("slowfast.commands.demo_data", "write a small data set of moving shapes to try things with"),
 }
-EXTRAS = {"matplotlib": "plot", "tensorboard": "tensorboard", "tqdm": "progress"}  # the extra that installs a package
+EXTRAS = {"matplotlib": "plot", "onnx": "onnx", "tensorboard": "tensorboard", "tqdm": "progress"}  # the extra that installs a package
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130
 
