@@ -28,7 +28,12 @@ COMMANDS = {
     "recipes": ("slowfast.commands.recipes", "list the recipes that --cfg takes by name"),
     "demo-data": ("slowfast.commands.demo_data", "write a small data set of moving shapes to try things with"),
 }
-EXTRAS = {"matplotlib": "plot", "onnx": "onnx", "tensorboard": "tensorboard", "tqdm": "progress"}  # the extra that installs a package
+EXTRAS = {
+    "matplotlib": "plot",
+    "onnx": "onnx",
+    "tensorboard": "tensorboard",
+    "tqdm": "progress",
+}  # the extra that installs a package
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130
 
