@@ -69,7 +69,10 @@ def train(cfg: CfgNode) -> None:
 
 
 def start_records(training: Training, position: Position) -> None:
-    """Remove the records of what a resumed training repeats (rank 0 only), and log its start. A finished one adds none."""
+    """Log the start, after removing the records of what a resumed training repeats (rank 0 only).
+
+    A training that is finished leaves its records as they are.
+    """
     cfg = training.cfg
     if not (training.progress.remaining(position.done) or position.evaluation_due):
         return
