@@ -14,6 +14,7 @@ from typing import IO, TYPE_CHECKING, Any, ParamSpec, TypeVar
 from slowfast.errors import UserError
 
 if TYPE_CHECKING:
+    import numpy as np
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -127,6 +128,15 @@ def plain_numbers(axis: Any) -> None:
     axis.set_minor_formatter(NullFormatter())
 
 
+def spread_ticks(values: "np.ndarray", least_ratio: float = 1.25) -> list[float]:
+    """Return the different values, without those so close on a logarithmic axis that their numbers would overlap."""
+    ticks: list[float] = []
+    for value in sorted({*values.tolist()}, reverse=True):
+        if not ticks or ticks[-1] / value >= least_ratio:
+            ticks.append(value)
+    return ticks[::-1]
+
+
 def ticks_at(axis: Any, values: list[float]) -> None:
     """Put the ticks of an axis at some values, written as `number_text` does, and nowhere else."""
     from matplotlib.ticker import FixedLocator, NullLocator
@@ -138,6 +148,4 @@ def ticks_at(axis: Any, values: list[float]) -> None:
 
 def legend_below(figure: "Figure", axes: "Axes", columns: int = 2) -> None:
     """Put a legend of the curves of `axes` below the figure, where it hides nothing."""
-    handles, labels = axes.get_legend_handles_labels()
-    unique = dict(zip(labels, handles, strict=True))
-    figure.legend(unique.values(), unique.keys(), loc="outside lower center", ncols=columns)
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower left", ncols=columns, columnspacing=1)
