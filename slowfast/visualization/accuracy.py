@@ -5,7 +5,7 @@ These are the paper's Figures 1 and 3.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -141,6 +141,6 @@ def _draw_recipe(axes: "Axes", recipe: Recipe, number: int, size: float, last: f
         test, error = float(np.mean(recipe.tests)), deviation(recipe.tests)
         text = f"{test:.1f}" + (f" ± {error:.1f}" if len(recipe.tests) > 1 else "")
         place = x[-1] + 0.025 * last / size  # beside the last evaluation, which it would hide
-        hollow = {"markerfacecolor": "white", "markersize": 6, "linestyle": "none"}
+        hollow: dict[str, Any] = {"markerfacecolor": "white", "markersize": 6, "linestyle": "none"}
         axes.plot([place], [test], **style, **hollow, zorder=3, label=f"{recipe.label}: test {text} %")
         axes.plot([place] * 2, [test - error, test + error], color=style["color"], zorder=2)

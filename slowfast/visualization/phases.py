@@ -54,5 +54,5 @@ def shade_phases(panels: Iterable["Axes"], found: Sequence[Span]) -> None:
         for span in found:
             label = span.label if span.label not in labeled else ""
             labeled.add(span.label)
-            edge = {"edgecolor": "#999999", "linewidth": 0.4}
-            axes.axvspan(span.start, span.end, facecolor=span.shade, zorder=0, label=label or "_phase", **edge)
+            band = axes.axvspan(span.start, span.end, facecolor=span.shade, edgecolor="#999999", zorder=0)
+            band.set(linewidth=0.4, label=label or "_phase")

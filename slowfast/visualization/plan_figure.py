@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from itertools import accumulate, pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -29,7 +29,7 @@ PANELS = {"batch_size": "clips in a batch", "frames": "frames", "crop": "size (p
 ORDINALS = ("1st", "2nd", "3rd")
 WIDTHS = (5.0, 2.8, 1.0)  # thinner ones are drawn over thicker ones, so that equal curves stay visible
 POINTS = 100  # of the rate, in a phase
-BASELINE = {"color": BLACK, "linestyle": "--", "linewidth": 0.9}
+BASELINE: dict[str, Any] = {"color": BLACK, "linestyle": "--", "linewidth": 0.9}
 
 
 def plot_plan(

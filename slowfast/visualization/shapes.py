@@ -48,13 +48,8 @@ def draw_shapes(run: Run) -> "Figure | None":
             axes.stairs(steps, borders, baseline=None, color=SKY, linewidth=3, label="base shape of the phase")
         axes.plot(iterations, values, ".", markersize=3, color=BLUE, label="logged iteration")
         if run.cfg is not None:
-            axes.axhline(
-                default_shape(run)[number],
-                color=BLACK,
-                linestyle="--",
-                linewidth=0.8,
-                label="the recipe without multigrid",
-            )
+            line = axes.axhline(default_shape(run)[number], color=BLACK, linestyle="--", linewidth=0.8)
+            line.set_label("the recipe without multigrid")
         axes.set(ylabel=name, yscale="log")
         ticks_at(axes.yaxis, spread_ticks(values))
         axes.set_ylim(min(values) / 1.35, max(values) * 1.35)

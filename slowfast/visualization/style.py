@@ -100,7 +100,7 @@ def save_figure(figure: "Figure", file: "Path | IO[bytes]", kind: str | None = N
     figure.savefig(file, format=kind, metadata={"Date": None} if is_svg else None)
 
 
-def look(number: int) -> dict[str, str]:
+def look(number: int) -> dict[str, Any]:
     """Return the color and the marker of a curve by its number."""
     return {"color": COLORS[number % len(COLORS)], "marker": MARKERS[number % len(MARKERS)]}
 
