@@ -21,7 +21,7 @@ def draw_loss(run: Run) -> "Figure | None":
     figure = new_figure(COLUMN_IN, 3.5 + 0.16 * len({span.label for span in found}))
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=[3, 2])
     shade_phases([above, below], found)
-    above.plot(x, loss, ".", markersize=2.5, color=BLUE, label="logged iteration")
+    above.plot(x, loss, ".", markersize=2.5, color=BLUE, label="logged iteration", rasterized=True)
     above.plot(ended, mean, color=ORANGE, label="mean of an epoch")
     above.set(ylabel="loss", ylim=(0, None))
     below.plot(x, rate, color=BLUE)

@@ -61,11 +61,7 @@ def _shape(phase: Phase, world: int) -> dict[str, int]:
 
 def plan_table(plan: dict, num_devices: int = 1) -> str:
     """Return the plan as a text table."""
-    costs = [_compute(row) for row in plan["phases"]]
-    rows = [
-        _cells(i, row, cost / sum(costs), num_devices)
-        for i, (row, cost) in enumerate(zip(plan["phases"], costs, strict=True), start=1)
-    ]
+    rows = plan_rows(plan, num_devices)
     widths = [max(len(row[column]) for row in (HEADER, *rows)) for column in range(len(HEADER))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in (HEADER, *rows)]
     baseline, multigrid = plan["baseline"], plan["multigrid"]
@@ -80,6 +76,15 @@ def plan_table(plan: dict, num_devices: int = 1) -> str:
             *(f"warning         {warning}" for warning in plan["warnings"]),
         ]
     )
+
+
+def plan_rows(plan: dict, num_devices: int = 1) -> list[tuple[str, ...]]:
+    """Return the cells of the table under `HEADER`, one row for each phase."""
+    costs = [_compute(row) for row in plan["phases"]]
+    return [
+        _cells(i, row, cost / sum(costs), num_devices)
+        for i, (row, cost) in enumerate(zip(plan["phases"], costs, strict=True), start=1)
+    ]
 
 
 def _compute(row: dict) -> float:

@@ -46,7 +46,7 @@ def draw_shapes(run: Run) -> "Figure | None":
             borders = [bases[0][0].start, *(span.end for span, _ in bases)]
             steps = [shape[number] for _, shape in bases]
             axes.stairs(steps, borders, baseline=None, color=SKY, linewidth=3, label="base shape of the phase")
-        axes.plot(iterations, values, ".", markersize=3, color=BLUE, label="logged iteration")
+        axes.plot(iterations, values, ".", markersize=3, color=BLUE, label="logged iteration", rasterized=True)
         if run.cfg is not None:
             line = axes.axhline(default_shape(run)[number], color=BLACK, linestyle="--", linewidth=0.8)
             line.set_label("the recipe without multigrid")
