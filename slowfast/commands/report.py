@@ -98,18 +98,21 @@ def worst_classes(folder: Path) -> Table | None:
     """Return the classes with the lowest results of a test; None if it wrote none."""
     rows = read_table(folder / PER_CLASS)
     column = "top1_acc" if rows and "top1_acc" in rows[0] else "average_precision"
-    found = sorted((row for row in rows if row[column]), key=lambda row: float(row[column]))
-    if not found:
+    known = [row for row in rows if row[column]]
+    if not known:
         return None
+    found = sorted((row for row in known if float(row[column]) < 100), key=lambda row: float(row[column]))
     head = {"top1_acc": "top-1", "average_precision": "average precision"}[column]
-    table = [(row["name"], f"{row[column]} %", row["videos"]) for row in found[:ROWS]]
+    table = [(row["name"], f"{row[column]}\u00a0%", row["videos"]) for row in found[:ROWS]]
     return Table(("class", head, "videos"), table, len(found))
 
 
 def confused_pairs(folder: Path) -> Table:
     """Return the pairs of classes that a test confused most."""
     rows = read_table(folder / CONFUSED_PAIRS)
-    table = [(r["label_name"], r["prediction_name"], r["videos"], f"{r['percent_of_label']} %") for r in rows[:ROWS]]
+    table = [
+        (r["label_name"], r["prediction_name"], r["videos"], f"{r['percent_of_label']}\u00a0%") for r in rows[:ROWS]
+    ]
     return Table(("label", "prediction", "videos", "of the label"), table, len(rows))
 
 

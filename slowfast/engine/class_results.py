@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from slowfast.engine.protocol import Protocol
 from slowfast.engine.scores import Scores
 from slowfast.utils.distributed import is_master
 from slowfast.utils.metrics import average_precisions, confusion_matrix
+from slowfast.utils.protocol import Protocol
 from slowfast.utils.result_files import CONFUSED_PAIRS, CONFUSION, CONFUSION_PICTURE, PER_CLASS, write_table
 from slowfast.visualization.confusion import Confusion, draw_confusion
 from slowfast.visualization.style import has_matplotlib, save_figure

@@ -20,7 +20,6 @@ from slowfast.engine.bad_videos import with_checked_headers
 from slowfast.engine.class_results import save_class_results
 from slowfast.engine.evaluation import predict_views, predictor, score_videos
 from slowfast.engine.precision import Precision
-from slowfast.engine.protocol import Protocol
 from slowfast.engine.results import results_path, save_results
 from slowfast.engine.scores import Scores
 from slowfast.engine.start import log_start
@@ -32,6 +31,7 @@ from slowfast.utils.config_file import write_config
 from slowfast.utils.distributed import device_for_rank, get_world_size
 from slowfast.utils.label_order import class_names_of, names_of_scores
 from slowfast.utils.logging import log_json_stats, setup_logging
+from slowfast.utils.protocol import Protocol
 from slowfast.utils.run_lock import holds_output_dir
 from slowfast.utils.training_checkpoint import load_for_test
 from slowfast.utils.training_meters import accuracy_text, memory
@@ -84,7 +84,7 @@ def run_test(cfg: CfgNode) -> dict[str, float]:
 
     scores = score_videos(score, testing.loader, cfg.OUTPUT_DIR)
     names = names_of_scores(saved.get("class_names"), class_names_of(dataset))
-    protocol = Protocol.from_cfg(cfg, dataset, scores)
+    protocol = Protocol.from_cfg(cfg, dataset, len(scores.rows) - len(scores.errors), len(scores.errors))
     figures = report(cfg.OUTPUT_DIR, scores, protocol, device)
     save_class_results(cfg.OUTPUT_DIR, scores, names, protocol)
     save_results(cfg, scores, dataset, names)

@@ -30,12 +30,12 @@ SEED_OF_NAME = re.compile(r"[-_. ]*(seed|run|s)?[-_. ]*\d*$", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Run:
-    """The log of a run: its records, its config and its config's problem, if it cannot be loaded."""
+    """The log of a run: its records and its config. If the config cannot be loaded, `config_problem` has the reason."""
 
     folder: Path
     records: tuple[dict, ...]
     cfg: CfgNode | None
-    problem: str = ""
+    config_problem: str = ""
 
     @property
     def name(self) -> str:
@@ -66,7 +66,8 @@ class Run:
     @property
     def metric(self) -> str | None:
         """The name of the first accuracy among the records: "top1_acc" or "map"; None if they have none."""
-        return next((name for name in METRICS for record in self.records if name in record), None)
+        present = {name for name in METRICS for record in self.records if record.get(name) is not None}
+        return next((name for name in METRICS if name in present), None)
 
     @property
     def chance(self) -> float | None:
@@ -77,14 +78,26 @@ class Run:
     def is_multigrid(self) -> bool:
         return self.cfg is not None and has_cycle(self.cfg)
 
-    @cached_property
+    @property
     def phases(self) -> tuple[Phase, ...]:
         """The phases of the training; none if they are not known."""
+        return self._plan[0]
+
+    @property
+    def problem(self) -> str:
+        """The reason why the config or the phases are not known; empty if they are."""
+        return self.config_problem or self._plan[1]
+
+    @cached_property
+    def _plan(self) -> tuple[tuple[Phase, ...], str]:
         if self.cfg is None:
-            return ()
-        with quiet():
-            batch, world = process_batch(self.cfg, "TRAIN"), World.from_cfg(self.cfg).size
-            return build_schedule(self.cfg, batch, world).phases
+            return (), ""
+        try:
+            with quiet():
+                batch, world = process_batch(self.cfg, "TRAIN"), World.from_cfg(self.cfg).size
+                return build_schedule(self.cfg, batch, world).phases, ""
+        except UserError as error:
+            return (), f"{error}: the phases are not known"
 
     def iteration_at(self, epochs: Sequence[float]) -> np.ndarray:
         """Return the iterations at exact epochs, between those that the log has. After its end there is none: NaN."""

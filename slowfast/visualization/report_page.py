@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import jinja2
 
+from slowfast.utils.protocol import protocol_text
 from slowfast.visualization.accuracy import in_percent
 from slowfast.visualization.figures import comparison_figures, missing, run_figures
 from slowfast.visualization.logs import Group, Run
@@ -33,6 +34,9 @@ CAPTIONS = {
     "confusion": "Confusion matrix of the test.",
     "per_class": "Results of the test by class.",
 }
+
+
+HEADS = {"top1_acc": "top-1", "top5_acc": "top-5", "map": "mAP"}
 
 
 HEADS = {"top1_acc": "top-1", "top5_acc": "top-5", "map": "mAP"}
@@ -88,6 +92,7 @@ def render(run: Run, contents: Contents) -> str:
     )
     return environment.from_string(TEMPLATE).render(
         run=run,
+        folder=str(run.folder.resolve()),
         contents=contents,
         status=status(run),
         results=results(run),
@@ -163,45 +168,32 @@ def results(run: Run) -> Table | None:
         "validation, last": validations[-1] if validations else None,
         "training, last epoch": epochs[-1] if epochs else None,
     }
-    names = [
-        name for name in ("top1_acc", "top5_acc", "map") if any(r and r.get(name) is not None for r in chosen.values())
-    ]
+    known = {what: record for what, record in chosen.items() if record}
+    names = [name for name in HEADS if any(record.get(name) is not None for record in known.values())]
     rows = [
-        [what, *(_percent(name, record.get(name)) for name in names), _where(record)]
-        for what, record in chosen.items()
-        if record
+        [what, *(_percent(name, record.get(name)) for name in names), _where(run, record)]
+        for what, record in known.items()
     ]
-    heads = {"top1_acc": "top-1", "top5_acc": "top-5", "map": "mAP"}
-    return Table(["", *(heads[name] for name in names), "measured on"], rows)
+    return Table(["", *(HEADS[name] for name in names), "measured on"], rows)
 
 
 def _percent(name: str, value: Any) -> str:
-    return f"{in_percent(name, value):.2f} %" if isinstance(value, int | float) else "–"
+    return f"{in_percent(name, value):.2f}\u00a0%" if isinstance(value, int | float) else "–"
 
 
-def _where(record: Mapping[str, Any]) -> str:
-    kind, bad = record["_type"], record.get("bad_videos")
-    if kind == "test_epoch":
-        return test_protocol(record)
-    failed = f"; {bad} could not be decoded" if bad else ""
-    what = "one clip of every video" if kind == "val_epoch" else "the training clips of the epoch"
-    return f"{what}, after epoch {record.get('epoch', '?')}{failed}"
-
-
-def test_protocol(record: Mapping[str, Any]) -> str:
-    """Return the protocol in the record of a test, in words. Those of earlier versions have a part of it."""
-    parts = {
-        "videos": "{videos} videos",
-        "failed": "{failed} failed",
-        "views": "{views} clips x {crops} crops",
-        "crop_px": "crops of {crop_px} px",
-        "short_side": "short side {short_side} px",
-        "frames": "{frames} frames x stride {stride}",
-        "ensemble": "combined by {ensemble}",
-    }
-    return ", ".join(text.format(**record) for name, text in parts.items() if record.get(name) is not None)
+def _where(run: Run, record: Mapping[str, Any]) -> str:
+    """Return in words what the accuracy of a record was measured on."""
+    if record["_type"] == "test_epoch":
+        return protocol_text(record)
+    what = "one clip of every video" if record["_type"] == "val_epoch" else "the training clips of the epoch"
+    grid = ""
+    if run.cfg is not None and record["_type"] == "val_epoch":
+        data = run.cfg.DATA
+        grid = f", {data.NUM_FRAMES} frames x stride {data.SAMPLING_RATE}, crop of {data.TRAIN_CROP_SIZE} px"
+    failed = f"; {record['bad_videos']} could not be decoded" if record.get("bad_videos") else ""
+    return f"{what}{grid}, after epoch {record.get('epoch', '?')}{failed}"
 
 
 def protocol(run: Run) -> str:
     """Return the protocol of the last test, in words; empty if there is none."""
-    return test_protocol(run.test) if run.test else ""
+    return protocol_text(run.test) if run.test else ""

@@ -37,7 +37,8 @@ table { border-collapse: collapse; font-size: 0.9rem; overflow-wrap: normal; }
 th, td { text-align: left; padding: 0.25rem 0.8rem 0.25rem 0; border-bottom: 1px solid #ddd; vertical-align: top;
   unicode-bidi: isolate; font-variant-numeric: tabular-nums; }
 .wide { overflow-x: auto; }
-.pictures { display: flex; flex-wrap: wrap; gap: 1.5rem; align-items: flex-start; }
+.pictures { display: flex; flex-wrap: wrap; gap: 1.5rem 2.5rem; align-items: flex-start; margin-top: 1.2rem; }
+.pictures > div { max-width: 100%; }
 figure { margin: 0; flex: 0 1 21.5rem; }
 figure.confusion { flex-basis: 44rem; }
 figure img { width: 100%; height: auto; }
@@ -50,7 +51,7 @@ figcaption, .small { font-size: 0.85rem; color: #555; }
 </head>
 <body>
 <h1>{{ run.name }}</h1>
-<p>{{ status }}.<br><span class="small">{{ run.folder.resolve().__str__() }}, reported {{ now }}</span></p>
+<p>{{ status }}.<br><span class="small">{{ folder }}, reported {{ now }}</span></p>
 {% for text in notes %}
 <p class="note small">Note: {{ text }}.</p>
 {% endfor %}
@@ -79,14 +80,20 @@ figcaption, .small { font-size: 0.85rem; color: #555; }
 {% if contents.worst_classes or "per_class" in figures %}
 <h2>Classes</h2>
 <p class="small">{{ protocol }}</p>
-{% if contents.worst_classes %}
+<div class="pictures">
+{% if contents.worst_classes and contents.worst_classes.rows %}
+<div>
 <h3>Worst classes</h3>
 {{ table(contents.worst_classes) }}
+</div>
 {% endif %}
 {% if contents.confused_pairs and contents.confused_pairs.rows %}
+<div>
 <h3>Most confused classes</h3>
 {{ table(contents.confused_pairs) }}
+</div>
 {% endif %}
+</div>
 {{ pictures(["per_class", "confusion"]) }}
 {% endif %}
 

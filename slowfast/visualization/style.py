@@ -4,7 +4,7 @@ Colors: M. Okabe and K. Ito, Color Universal Design, 2008; its yellow is left ou
 """
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import wraps
 from importlib.util import find_spec
@@ -14,7 +14,6 @@ from typing import IO, TYPE_CHECKING, Any, ParamSpec, TypeVar
 from slowfast.errors import UserError
 
 if TYPE_CHECKING:
-    import numpy as np
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -128,10 +127,10 @@ def plain_numbers(axis: Any) -> None:
     axis.set_minor_formatter(NullFormatter())
 
 
-def spread_ticks(values: "np.ndarray", least_ratio: float = 1.25) -> list[float]:
+def spread_ticks(values: Iterable[float], least_ratio: float = 1.25) -> list[float]:
     """Return the different values, without those so close on a logarithmic axis that their numbers would overlap."""
     ticks: list[float] = []
-    for value in sorted({*values.tolist()}, reverse=True):
+    for value in sorted({float(value) for value in values}, reverse=True):
         if not ticks or ticks[-1] / value >= least_ratio:
             ticks.append(value)
     return ticks[::-1]

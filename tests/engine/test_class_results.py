@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from slowfast.engine.class_results import save_class_results
-from slowfast.engine.protocol import Protocol
 from slowfast.engine.scores import Scores, VideoScore
 from slowfast.engine.test_net import run_test
 from slowfast.utils.metrics import average_precisions, confusion_matrix
+from slowfast.utils.protocol import Protocol
 from slowfast.utils.result_files import read_table
 from slowfast.visualization.confusion import Confusion, draw_confusion, read_confusion
 from tests.engine.tiny import SYNTHETIC, json_stats, tiny_cfg

@@ -1,10 +1,18 @@
 """The protocol of a test: what its accuracy was measured on. It stands beside every number of the test."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from slowfast.config.node import CfgNode
-from slowfast.engine.scores import Scores
+
+PARTS = {  # of the text, each with the field without which it is left out
+    "videos": "{videos} videos ({failed} failed) on {views} clips x {crops} crops",
+    "crop_px": " of {crop_px} px",
+    "frames": ", {frames} frames x stride {stride}",
+    "short_side": ", short side {short_side} px",
+    "ensemble": ", combined by {ensemble}",
+}
 
 
 @dataclass(frozen=True)
@@ -25,18 +33,18 @@ class Protocol:
     failed: int
 
     @classmethod
-    def from_cfg(cls, cfg: CfgNode, dataset: Any, scores: Scores) -> "Protocol":
-        failed = len(scores.errors)
+    def from_cfg(cls, cfg: CfgNode, dataset: Any, videos: int, failed: int) -> "Protocol":
         return cls(
             *(cfg.TEST.NUM_ENSEMBLE_VIEWS, cfg.TEST.NUM_SPATIAL_CROPS, cfg.DATA.TEST_CROP_SIZE),
             getattr(getattr(dataset, "grid", None), "test_short_side", None),
             *(cfg.DATA.NUM_FRAMES, cfg.DATA.SAMPLING_RATE, cfg.DATA.ENSEMBLE_METHOD),
-            *(len(scores.rows) - failed, failed),
+            *(videos, failed),
         )
 
     def __str__(self) -> str:
-        side = "" if self.short_side is None else f", short side {self.short_side} px"
-        return (
-            f"{self.videos} videos ({self.failed} failed) on {self.views} clips x {self.crops} crops of {self.crop_px} "
-            f"px, {self.frames} frames x stride {self.stride}{side}, combined by {self.ensemble}"
-        )
+        return protocol_text(asdict(self))
+
+
+def protocol_text(fields: Mapping[str, Any]) -> str:
+    """Return the fields of a protocol, or of the record of a test, in words. Records of old logs have some of them."""
+    return "".join(text.format(**fields) for name, text in PARTS.items() if fields.get(name) is not None)
