@@ -92,9 +92,14 @@ def test_the_loss_and_the_rate_have_the_phases_behind_them(tmp_path):
 
 def test_the_shapes_are_those_of_the_log_beside_those_without_multigrid(tmp_path):
     figure = draw_shapes(a_run(tmp_path, SOLVER__MAX_EPOCH=8))
-    assert [axes.lines[0].get_ydata().tolist()[:3] for axes in figure.axes] == [[8, 4, 2], [8] * 3, [64] * 3]
-    assert [axes.lines[1].get_ydata()[0] for axes in figure.axes] == [2, 8, 64]
-    assert words(figure) == ["base shape of the phase", "logged iteration", "the recipe without multigrid"]
+    assert [axes.lines[1].get_ydata().tolist()[:3] for axes in figure.axes] == [[8, 4, 2], [8] * 3, [64] * 3]
+    assert [axes.lines[0].get_ydata()[0] for axes in figure.axes] == [2, 8, 64]
+    assert [axes.patches[0].get_data().values.tolist()[:3] for axes in figure.axes] == [
+        [8, 2, 8],
+        [4, 8, 4],
+        [45, 64, 45],
+    ]
+    assert {*words(figure)} == {"base shape of the phase", "logged iteration", "the recipe without multigrid"}
 
 
 def test_the_time_of_an_iteration_is_split_for_each_phase(tmp_path):
