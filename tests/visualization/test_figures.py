@@ -130,9 +130,11 @@ def write_classes(folder, accuracies):
 def test_few_classes_are_bars_with_names_and_of_many_the_worst_have_names(tmp_path):
     few = draw_class_results(write_classes(tmp_path, [50, 75])).axes[0]
     assert [bar.get_width() for bar in few.patches] == [75, 50]
-    assert [label.get_text() for label in few.get_yticklabels()] == ["class 1", "class 0"]
+    assert [label.get_text() for label in few.get_yticklabels()] == ["class 1 (4)", "class 0 (4)"]
     many = draw_class_results(write_classes(tmp_path, range(100)))
-    assert [label.get_text() for label in many.axes[1].get_yticklabels()] == [f"class {k}" for k in range(14, -1, -1)]
+    assert [label.get_text() for label in many.axes[1].get_yticklabels()] == [
+        f"class {k} (4)" for k in range(14, -1, -1)
+    ]
 
 
 def test_a_run_without_a_part_has_no_figure_of_it_and_the_reason_is_known(tmp_path):
