@@ -86,8 +86,8 @@ def run_test(cfg: CfgNode) -> dict[str, float]:
     names = names_of_scores(saved.get("class_names"), class_names_of(dataset))
     protocol = Protocol.from_cfg(cfg, dataset, len(scores.rows) - len(scores.errors), len(scores.errors))
     figures = report(cfg.OUTPUT_DIR, scores, protocol, device)
-    save_class_results(cfg.OUTPUT_DIR, scores, names, protocol)
     save_results(cfg, scores, dataset, names)
+    save_class_results(cfg.OUTPUT_DIR, scores, names, protocol)
     return figures
 
 
