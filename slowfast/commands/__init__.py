@@ -21,6 +21,8 @@ COMMANDS = {
     "plan": ("slowfast.commands.plan", "print the schedule of a config: shapes, learning rates, iterations"),
     "check": ("slowfast.commands.check", "decode every video of a data set, and list those that cannot be used"),
     "prepare": ("slowfast.commands.prepare", "write small copies of the videos that are fast to decode"),
+    "plot": ("slowfast.commands.plot", "draw runs: accuracy, loss, times, batch shapes, confusion matrix"),
+    "report": ("slowfast.commands.report", "write a run as one HTML page"),
     "predict": ("slowfast.commands.predict", "label videos, over time, as a video, and where a class is seen"),
     "features": ("slowfast.commands.extract_features", "write the features of the videos of a list"),
     "export": ("slowfast.commands.export", "write a model as a torch.export or ONNX program"),

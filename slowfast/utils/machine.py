@@ -1,9 +1,15 @@
-"""A description of the machine, to be printed beside measurements."""
+"""A description of the machine and of the software, to be printed beside measurements."""
 
 import platform
+import subprocess
 from pathlib import Path
 
+import av
 import torch
+
+import slowfast
+
+ROOT = Path(slowfast.__file__).parents[1]
 
 
 def machine_name(device: str = "cpu") -> str:
@@ -19,3 +25,27 @@ def processor_name() -> str:
     lines = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.exists() else []
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor() or platform.machine()
+
+
+def environment(device: str = "cpu") -> dict[str, str]:
+    """Return the machine, the versions of the software, and the commit of this checkout, if it is one."""
+    commit = _commit()
+    return {
+        "machine": machine_name(device),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "torch": str(torch.__version__),
+        "av": av.__version__,
+        "slowfast": slowfast.__version__,
+    } | ({"commit": commit} if commit else {})
+
+
+def _commit() -> str:
+    """Return the commit of this checkout, with "+" if files differ from it; empty if it is not known."""
+    if not (ROOT / ".git").exists():
+        return ""
+    command = ["git", "-C", str(ROOT), "describe", "--always", "--abbrev=40", "--dirty=+", "--exclude=*"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return ""
