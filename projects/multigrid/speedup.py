@@ -24,6 +24,7 @@ import torch
 from slowfast.benchmark.batches import Batch, count_iterations, random_batch
 from slowfast.benchmark.device import clear_memory, peak_gib, synchronize
 from slowfast.engine.learner import Learner
+from slowfast.engine.memory import OutOfMemory
 from slowfast.engine.schedule import build_baseline, build_schedule
 from slowfast.utils.machine import machine_name
 from slowfast.utils.parser import argument_parser, change_devices, fail_cleanly, load_config, parse_args
@@ -77,7 +78,7 @@ class Bench:
         try:
             clips = random_batch(self.cfg, batch.shape, device)
             times = [self._step(clips) for _ in range(self.warmup + self.iterations)]
-        except torch.OutOfMemoryError:
+        except OutOfMemory:
             self.learner.optimizer.zero_grad(set_to_none=True)
             return None
         return Timing(median(times[self.warmup :]), peak_gib(device))

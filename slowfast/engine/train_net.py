@@ -7,6 +7,7 @@ from pathlib import Path
 
 from slowfast.config.node import CfgNode
 from slowfast.engine.chance import ChanceGuard
+from slowfast.engine.early_stop import stops_early
 from slowfast.engine.evaluation import score_videos
 from slowfast.engine.guards import LossGuard, require_finite_weights
 from slowfast.engine.journal import Journal
@@ -48,6 +49,8 @@ def train(cfg: CfgNode) -> None:
 
     with GracefulStop(cfg.TRAIN.CHECKPOINT_MINUTES) as stop:
         for leg in legs:  # the part of a phase in one epoch
+            if stops_early(cfg.TRAIN.EARLY_STOP, position.without_gain, position.best):
+                break
             learner.start_phase(leg.phase.bn_groups, leg.phase.bn_sync_ranks)
             for i in range(leg.first_iteration, leg.iterations):
                 if request := stop.request():
