@@ -1,14 +1,23 @@
 """The end of a training whose evaluations no longer improve."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator
+from typing import Protocol
 
 from slowfast.config.node import CfgNode
 from slowfast.errors import UserError
+from slowfast.multigrid import Leg
 from slowfast.utils.distributed import all_gather_object
 from slowfast.utils.training_meters import accuracy_text
 
 logger = logging.getLogger(__name__)
+
+
+class Evaluated(Protocol):
+    """The best accuracy so far, with its `epoch`, and the number of evaluations since."""
+
+    best: dict[str, float]
+    without_gain: int
 
 
 def check_early_stop(cfg: CfgNode) -> None:
@@ -20,16 +29,17 @@ def check_early_stop(cfg: CfgNode) -> None:
         )
 
 
-def stops_early(patience: int, without_gain: int, best: Mapping[str, float]) -> bool:
-    """Return whether the last `patience` evaluations, of `without_gain` since the `best`, were not better; 0: never.
+def until_early_stop(legs: Iterable[Leg], patience: int, evaluated: Evaluated) -> Iterator[Leg]:
+    """Yield `legs` until the last `patience` evaluations were not better than the best one before; 0: all.
 
-    All ranks call this together, and rank 0 decides.
+    All ranks iterate together, and rank 0 decides.
     """
-    if not patience or not all_gather_object(without_gain >= patience)[0]:
-        return False
-    logger.info(
-        "stopped early (TRAIN.EARLY_STOP %d): the last %d evaluations were not better than the best one, %s after "
-        "epoch %d. With a higher TRAIN.EARLY_STOP the same command continues",
-        *(patience, without_gain, accuracy_text(best), best["epoch"]),
-    )
-    return True
+    for leg in legs:
+        if patience and all_gather_object(evaluated.without_gain >= patience)[0]:
+            logger.info(
+                "stopped early (TRAIN.EARLY_STOP %d): the last %d evaluations were not better than the best one, %s "
+                "after epoch %d. With a higher TRAIN.EARLY_STOP the same command continues",
+                *(patience, evaluated.without_gain, accuracy_text(evaluated.best), evaluated.best["epoch"]),
+            )
+            return
+        yield leg
