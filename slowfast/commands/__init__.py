@@ -19,6 +19,7 @@ COMMANDS = {
     "check": ("slowfast.commands.check", "decode every video of a data set, and list those that cannot be used"),
     "prepare": ("slowfast.commands.prepare", "write small copies of the videos that are fast to decode"),
     "benchmark": ("slowfast.commands.benchmark", "measure the speed of a config on this machine"),
+    "tune": ("slowfast.commands.tune", "find a learning rate and the largest batch for a config"),
     "recipes": ("slowfast.commands.recipes", "list the recipes that --cfg takes by name"),
     "demo-data": ("slowfast.commands.demo_data", "write a small data set of moving shapes to try things with"),
 }
