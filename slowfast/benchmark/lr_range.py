@@ -157,15 +157,13 @@ def batches_of(cfg: CfgNode, dataset: SizedDataset, phase: Phase, count: int, wo
     return ShortCycleBatchSampler([leg], len(dataset), cfg.RNG_SEED, classes=classes_to_balance(cfg, dataset))
 
 
-def base_lr_of(findings: Sequence[Finding]) -> float:
-    """Return the SOLVER.BASE_LR with which no phase has a higher rate than its sweep suggests, to two digits."""
+def base_lr_of(findings: Sequence[Finding]) -> float | None:
+    """Return the SOLVER.BASE_LR with which no phase has a higher rate than its sweep suggests, to two digits.
+
+    None without findings, or where the loss of one does not fall.
+    """
     rates = [finding.base_lr for finding in findings if finding.base_lr is not None]
-    if len(rates) < len(findings):
-        raise UserError(
-            "the loss does not fall at any rate of the sweep: give more iterations (--iterations), other rates "
-            "(--lowest, --highest), or check the labels and the initial weights (TRAIN.CHECKPOINT_FILE_PATH)"
-        )
-    return float(f"{min(rates):.1e}")
+    return float(f"{min(rates):.1e}") if rates and len(rates) == len(findings) else None
 
 
 def digits(number: float | None) -> str | None:

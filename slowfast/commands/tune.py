@@ -33,7 +33,12 @@ from slowfast.visualization.tuning import RateCurve, plot_tuning
 PARTS = ("lr", "batch")
 # From initial weights, whatever OUTPUT_DIR has.
 FROM_THE_START = ["TRAIN.AUTO_RESUME", False, "TRAIN.CHECKPOINT_EPOCH_RESET", True]
-RATES = {"sgd": (1e-5, 10.0), "adam": (1e-7, 0.1), "adamw": (1e-7, 0.1)}  # lowest and highest of a sweep
+RATES = {"sgd": (1e-4, 10.0), "adam": (1e-7, 0.1), "adamw": (1e-7, 0.1)}  # lowest and highest of a sweep
+
+NO_FALL = (
+    "the loss falls at no rate of the sweep of a shape: give more iterations (--iterations 500) between closer rates "
+    "(--lowest, --highest), or check the labels and the initial weights (TRAIN.CHECKPOINT_FILE_PATH)"
+)
 
 
 @fail_cleanly()
@@ -48,21 +53,21 @@ def main(argv: list[str] | None = None) -> None:
     seed_everything(cfg.RNG_SEED)
     schedule, learner = build_schedule(cfg), Learner.from_cfg(cfg, device)
     findings = tune_rate(cfg, learner, schedule, args) if args.only != "batch" else []
-    fits = (
-        tune_batch(cfg, learner, schedule, limit, args.max_batch or 8 * cfg.TRAIN.BATCH_SIZE)
-        if args.only != "lr"
-        else []
-    )
+    max_batch = args.max_batch or 8 * cfg.TRAIN.BATCH_SIZE
+    fits = tune_batch(cfg, learner, schedule, limit, max_batch) if args.only != "lr" else []
     if args.plot:
         plot_tuning([_curve(finding) for finding in findings], _peaks(fits), limit, args.plot)
-    print_lines(cfg, base_lr_of(findings) if findings else None, fits)
+    base_lr = base_lr_of(findings)
+    print_lines(cfg, base_lr, fits)
+    if findings and base_lr is None:
+        raise UserError(NO_FALL)
 
 
 def make_parser() -> argparse.ArgumentParser:
     parser = argument_parser(__doc__.splitlines()[0])
     parser.add_argument("--only", choices=PARTS, help="lr: the learning rate; batch: the batch; default: both")
-    parser.add_argument("--iterations", type=int, default=100, help="of a sweep of the learning rate (100)")
-    parser.add_argument("--lowest", type=float, help="rate of a sweep (sgd: 1e-5, adam, adamw: 1e-7)")
+    parser.add_argument("--iterations", type=int, default=200, help="of a sweep of the learning rate (200)")
+    parser.add_argument("--lowest", type=float, help="rate of a sweep (sgd: 1e-4, adam, adamw: 1e-7)")
     parser.add_argument("--highest", type=float, help="rate of a sweep (sgd: 10, adam, adamw: 0.1)")
     parser.add_argument("--memory-gb", type=float, help="limit in GiB; default: 90 %% of what is free")
     parser.add_argument("--max-batch", type=int, help="largest TRAIN.BATCH_SIZE to try; default: 8 times the config's")
