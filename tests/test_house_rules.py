@@ -19,6 +19,8 @@ BELOW = {  # what a package may import
     "visualization": BASE | {"visualization"},
     "engine": BASE | {"datasets", "models", "optim", "visualization", "engine"},
     "benchmark": BASE | {"datasets", "models", "optim", "visualization", "engine", "benchmark"},
+    "inference": BASE | {"datasets", "models", "optim", "visualization", "engine", "inference"},
+    "commands": BASE | {"datasets", "models", "optim", "visualization", "engine", "benchmark", "inference", "commands"},
     "compat": BASE | {"datasets", "models", "optim", "visualization", "engine", "compat"},
     "commands": BASE | {"datasets", "models", "optim", "visualization", "engine", "benchmark", "commands"},
 }

@@ -114,7 +114,7 @@ class Bench:
         try:
             clips = random_batch(self.cfg, batch.shape, device)
             times = [self._step(clips) for _ in range(self.warmup + self.iterations)]
-        except OutOfMemory:
+        except (OutOfMemory, torch.OutOfMemoryError):  # of a step, and of the batch
             self.learner.optimizer.zero_grad(set_to_none=True)
             return None
         return Timing(median(times[self.warmup :]), peak_gib(device))

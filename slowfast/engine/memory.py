@@ -12,17 +12,17 @@ from torch import Tensor
 from slowfast.datasets.pathways import Clips
 from slowfast.errors import UserError
 
+# of CUDA, its libraries and the CPU
+MESSAGES = ("out of memory", "can't allocate memory", "ALLOC_FAILED", "ALLOCATION_FAILED")
+
 
 class OutOfMemory(UserError):
-    """A batch does not fit the memory of a device."""
-
-
-MESSAGES = ("out of memory", "can't allocate memory", "ALLOC_FAILED")  # of CUDA and its libraries, and of the CPU
+    """A batch did not fit into memory."""
 
 
 @contextmanager
 def memory_errors_name(clips: Clips, cures: str) -> Iterator[None]:
-    """Turn an error of memory into an OutOfMemory error that names the shape of `clips` and the cures."""
+    """Turn an error of memory into an OutOfMemory that names the shape of `clips` and the cures."""
     try:
         yield
     except (RuntimeError, MemoryError) as error:  # torch.OutOfMemoryError is a RuntimeError
