@@ -20,6 +20,7 @@ COMMANDS = {
     "run": ("slowfast.commands.run", "train, then test, as TRAIN.ENABLE and TEST.ENABLE of the config say"),
     "plan": ("slowfast.commands.plan", "print the schedule of a config: shapes, learning rates, iterations"),
     "check": ("slowfast.commands.check", "decode every video of a data set, and list those that cannot be used"),
+    "tune": ("slowfast.commands.tune", "find a learning rate, and the largest batch that fits"),
     "prepare": ("slowfast.commands.prepare", "write small copies of the videos that are fast to decode"),
     "plot": ("slowfast.commands.plot", "draw runs: accuracy, loss, times, batch shapes, confusion matrix"),
     "report": ("slowfast.commands.report", "write a run as one HTML page"),

@@ -24,6 +24,7 @@ class Position:
     Attributes:
         done: iterations so far.
         best: the best accuracy so far, by name, and its `epoch`.
+        without_gain: the number of evaluations since.
         evaluation_due: whether the epoch that has just ended still has to be evaluated.
         epoch_sums: the sums of the meter, as loaded, if the training stopped inside an epoch.
         rank_statistics: the running statistics of batch norm of every rank, W x S, likewise.
@@ -31,6 +32,7 @@ class Position:
 
     done: int = 0
     best: dict[str, float] = field(default_factory=dict)
+    without_gain: int = 0
     evaluation_due: bool = False
     epoch_sums: list[float] | None = None
     rank_statistics: Tensor | None = None
@@ -40,6 +42,7 @@ class Position:
         first, value = next(iter(accuracies.items()))
         before = self.best.get(first, math.nan)
         is_best = math.isnan(before) or value > before
+        self.without_gain = 0 if is_best else self.without_gain + 1
         if is_best:
             self.best = {first: value, "epoch": epoch}
         return is_best
@@ -49,7 +52,8 @@ def resume(training: Training) -> Position:
     """Load the last checkpoint or the initial weights into the learner, and return the position."""
     learner, progress = training.learner, training.progress
     saved = load_for_training(training.cfg, learner.model, learner.optimizer, learner.scaler, training.class_names)
-    position = Position(best=saved.get("best", {}))
+    learner.average.load(saved)
+    position = Position(best=saved.get("best", {}), without_gain=saved.get("without_gain", 0))
     if saved.get("plan") == training.plan_key:
         position.done, position.epoch_sums = saved["iteration"], saved.get("epoch_sums")
         position.rank_statistics = saved.get("rank_statistics")
@@ -104,17 +108,18 @@ def save(
         "position": exact_epoch,
         "plan": training.plan_key,
         "best": position.best,
+        "without_gain": position.without_gain,
         "evaluation_due": position.evaluation_due,
         "class_names": training.class_names,
     }
     path = save_checkpoint(
         training.cfg.OUTPUT_DIR,
-        learner.model,
+        learner.average.averaged,
         learner.optimizer,
         learner.scaler,
         finished_epoch,
         training.cfg.dump(),
-        extra | dict(inside),
+        extra | learner.average.state() | dict(inside),
         INTERRUPTED if inside else "",
     )
     remove_old(training.cfg.OUTPUT_DIR, finished_epoch, training.cfg.TRAIN.CHECKPOINT_KEEP)

@@ -26,11 +26,12 @@ def update_statistics(model: nn.Module, batches: Iterable[Any], forward: Callabl
 
     `forward` passes a batch through the model; default: the model itself.
     """
-    layers = [m for m in model.modules() if isinstance(m, nn.BatchNorm3d) and m.track_running_stats]
+    was_training = model.training
+    model.train()  # frozen batch norms stay in evaluation mode
+    layers = [m for m in model.modules() if isinstance(m, nn.BatchNorm3d) and m.track_running_stats and m.training]
     if not layers:
         return
-    momenta, was_training = [layer.momentum for layer in layers], model.training
-    model.train()
+    momenta = [layer.momentum for layer in layers]
     for layer in layers:
         layer.momentum = 1.0  # the statistics become those of the last batch
     _set_statistics(layers, torch.zeros_like(_means_and_squares(layers)))  # 0 times an infinite value is not finite

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from slowfast.config.node import CfgNode
 from slowfast.engine.chance import ChanceGuard
+from slowfast.engine.early_stop import until_early_stop
 from slowfast.engine.evaluation import score_videos
 from slowfast.engine.guards import LossGuard, require_finite_weights
 from slowfast.engine.journal import Journal
@@ -48,7 +49,7 @@ def train(cfg: CfgNode) -> None:
         evaluate_epoch(training, position, journal, training.progress.last_leg(position.done))
 
     with GracefulStop(cfg.TRAIN.CHECKPOINT_MINUTES) as stop:
-        for leg in legs:  # the part of a phase in one epoch
+        for leg in until_early_stop(legs, cfg.TRAIN.EARLY_STOP, position):  # the part of a phase in one epoch
             learner.start_phase(leg.phase.bn_groups, leg.phase.bn_sync_ranks)
             for i in range(leg.first_iteration, leg.iterations):
                 if request := stop.request():

@@ -9,10 +9,12 @@ import torch
 from torch.utils.data import DataLoader
 
 from slowfast.config.node import CfgNode
+from slowfast.datasets.balance import classes_to_balance
 from slowfast.datasets.build import build_dataset
 from slowfast.datasets.interfaces import SizedDataset
 from slowfast.datasets.loader import construct_loader
 from slowfast.engine.bad_videos import with_checked_headers
+from slowfast.engine.early_stop import check_early_stop
 from slowfast.engine.learner import Learner
 from slowfast.engine.precise_bn import fresh_batches
 from slowfast.engine.progress import Progress
@@ -31,7 +33,8 @@ logger = logging.getLogger(__name__)
 class Training:
     """The learner, the data sets and the plan of a training.
 
-    `learning_rate` is a function of the epoch. With TRAIN.EVAL_PERIOD 0, `val_set` is None.
+    `learning_rate` is a function of the epoch. With TRAIN.EVAL_PERIOD 0, `val_set` is None. `classes` are those of the
+    training videos if they are to be balanced, else None.
     """
 
     cfg: CfgNode
@@ -41,10 +44,12 @@ class Training:
     schedule: Schedule
     progress: Progress
     learning_rate: Callable[[float], float]
+    classes: np.ndarray | None = None
 
     @classmethod
     def from_cfg(cls, cfg: CfgNode, device: torch.device, world_size: int) -> "Training":
         """Build the training of `cfg` on one of `world_size` processes, at its start."""
+        check_early_stop(cfg)
         schedule = build_schedule(cfg)
         train_set = build_dataset(cfg.TRAIN.DATASET, cfg, "train")
         val_set = (
@@ -58,6 +63,7 @@ class Training:
             schedule,
             Progress(build_plan(schedule, len(train_set), world_size), world_size),
             learning_rate(cfg, schedule),
+            classes_to_balance(cfg, train_set),
         )
 
     @property
@@ -82,8 +88,8 @@ class Training:
 
     def batches(self, legs: Sequence[Leg]) -> DataLoader:
         """Return the batches of all `legs` from one loader, so that it loads ahead across epochs and phases."""
-        world_size = self.progress.world_size
-        sampler = ShortCycleBatchSampler(legs, len(self.train_set), self.cfg.RNG_SEED, get_rank(), world_size)
+        seed, world_size = self.cfg.RNG_SEED, self.progress.world_size
+        sampler = ShortCycleBatchSampler(legs, len(self.train_set), seed, get_rank(), world_size, self.classes)
         return construct_loader(self.cfg, "train", self.train_set, sampler)
 
     def val_batches(self) -> DataLoader:

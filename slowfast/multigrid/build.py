@@ -24,6 +24,7 @@ KEYS = {
     "steps": "SOLVER.STEPS",
     "rates": "SOLVER.LRS",
     "max_epoch": "SOLVER.MAX_EPOCH",
+    "parts": "SOLVER.ACCUMULATE",
     "epoch_factor": "MULTIGRID.EPOCH_FACTOR",
     "long_cycle": "MULTIGRID.LONG_CYCLE_FACTORS",
     "short_cycle": "MULTIGRID.SHORT_CYCLE_FACTORS",
@@ -103,7 +104,8 @@ def build_recipe(cfg, batch_size: int | None = None, cosine_borders: tuple[float
         steps = _steps(cfg)
         rates = tuple(solver.LRS or (solver.GAMMA**i for i in range(len(steps))))
     shape, stride = default_shape(cfg, batch_size), cfg.DATA.SAMPLING_RATE
-    return Recipe(shape, stride, solver.MAX_EPOCH, steps, rates, max(solver.WARMUP_EPOCHS, 0.0))
+    warmup_epochs = max(solver.WARMUP_EPOCHS, 0.0)
+    return Recipe(shape, stride, solver.MAX_EPOCH, steps, rates, warmup_epochs, solver.ACCUMULATE)
 
 
 def multigrid_options(cfg) -> Multigrid:
@@ -159,10 +161,11 @@ def errors_name_keys() -> Iterator[None]:
 
 
 def _log_small_groups(phases: Iterable[Phase], base_size: int, world_size: int) -> None:
-    clips = min(phase.shapes[0].batch_size for phase in phases) * world_size
+    clips = min(phase.shapes[0].batch_size // phase.parts for phase in phases) * world_size
     if clips < base_size:
         logger.info(
-            "batch norm: statistics over %d clips, not MULTIGRID.BN_BASE_SIZE %d: a batch of all devices has no more",
+            "batch norm: statistics over %d clips, not MULTIGRID.BN_BASE_SIZE %d: a batch of all devices, or its part "
+            "under SOLVER.ACCUMULATE, has no more",
             *(clips, base_size),
         )
 

@@ -7,6 +7,7 @@ import functools
 import gc
 import warnings
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
 from typing import Any
 
@@ -142,6 +143,11 @@ def wrap(model: nn.Module) -> nn.Module:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # torch 2.13 renames broadcast_buffers
         return DistributedDataParallel(model, broadcast_buffers=False, gradient_as_bucket_view=True)
+
+
+def without_averaging(net: nn.Module) -> AbstractContextManager:
+    """Return a context in which the backward pass of `net`, from `wrap`, leaves each rank its own gradients."""
+    return net.no_sync() if hasattr(net, "no_sync") else nullcontext()  # type: ignore[operator]  # DDP's
 
 
 def average_gradients(model: nn.Module) -> None:

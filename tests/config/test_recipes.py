@@ -16,6 +16,7 @@ RECIPES = json.loads((GOLDEN / "recipes.json").read_text())
 PAPER = sorted(path.stem for path in (CONFIGS / "multigrid_paper").glob("*.yaml") if "_multigrid" not in path.stem)
 NUM_VIDEOS = {"kinetics": 240_000, "ssv2": 169_000, "charades": 7_985}
 NEW_KEYS = {
+    "DATA.CLASS_BALANCED": False,
     "DATA.MAX_BAD_FRACTION": 0.1,
     "DATA.MAX_DECODE_SEC": 60.0,
     "DATA.MAX_PIXELS": 8192 * 4320,
@@ -26,7 +27,12 @@ NEW_KEYS = {
     "TRAIN.CHECKPOINT_KEEP": 0,
     "TRAIN.CHECKPOINT_MINUTES": 0.0,
     "TEST.RANDOM_WEIGHTS": False,
+    "MODEL.FREEZE": [],
     "MODEL.GLOBAL_POOL": False,
+    "MODEL.LABEL_SMOOTHING": 0.0,
+    "SOLVER.ACCUMULATE": 1,
+    "SOLVER.EMA_DECAY": 0.0,
+    "TRAIN.EARLY_STOP": 0,
     "MULTIGRID.FINE_TUNE": True,
     "MULTIGRID.ALIGN_TO_EPOCHS": False,
     "MULTIGRID.LONG_CYCLE_DESIGN": "multi",
