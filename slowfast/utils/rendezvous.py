@@ -24,7 +24,9 @@ MAY_DIFFER = ("SHARD_ID", "OUTPUT_DIR", "LOG_", "DATA_LOADER.", "DIST_TIMEOUT_MI
 
 
 class Store(Protocol):
-    """The methods of a torch.distributed store that a meeting uses."""
+    """The methods of a torch.distributed store that a meeting and failing ranks use."""
+
+    def add(self, key: str, amount: int) -> int: ...
 
     def check(self, keys: list[str]) -> bool: ...
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from slowfast.engine.launch import run
-from slowfast.utils import launch as launcher
+from slowfast.utils import supervisor
 from slowfast.utils.distributed import barrier, get_rank
 from slowfast.utils.launch import RankError, launch
 from slowfast.utils.world import World
@@ -79,7 +79,7 @@ def ask(folder: Path, *numbers: signal.Signals):
     [([signal.SIGINT, signal.SIGINT], 120.0, 130), ([signal.SIGTERM], 1.0, 75)],
 )
 def test_a_stuck_run_ends_after_a_second_request_or_some_time(numbers, grace, code, tmp_path, monkeypatch, capfd):
-    monkeypatch.setattr(launcher, "GRACE_SEC", grace)
+    monkeypatch.setattr(supervisor, "GRACE_SEC", grace)
     ask(tmp_path, *numbers)
     with pytest.raises(SystemExit) as end:
         launch(wait_for_ever, (tmp_path,), World(2))
