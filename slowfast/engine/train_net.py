@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from slowfast.config.node import CfgNode
+from slowfast.datasets.loader_errors import loader_errors
 from slowfast.engine.chance import ChanceGuard
 from slowfast.engine.evaluation import score_videos
 from slowfast.engine.guards import LossGuard, require_finite_weights
@@ -25,6 +26,7 @@ from slowfast.utils.training_meters import TimedIterator
 logger = logging.getLogger(__name__)
 
 
+@loader_errors(about="DataLoader worker")  # torch reports the death of a worker at any moment
 @holds_output_dir
 def train(cfg: CfgNode) -> None:
     """Train the model of `cfg`, from the last checkpoint on if there is one."""
