@@ -5,9 +5,11 @@ import signal
 import sys
 import threading
 import time
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+import torch.distributed as dist
 
 from slowfast.engine.launch import run
 from slowfast.utils import supervisor
@@ -87,6 +89,19 @@ def test_a_stuck_run_ends_after_a_second_request_or_some_time(numbers, grace, co
     text = capfd.readouterr().err
     assert "asking 2 processes to save and stop" in text
     assert "ending them" in text
+
+
+def wait_for_a_stopped_rank():
+    barrier()
+    dist.distributed_c10d._set_pg_timeout(timedelta(seconds=1), dist.group.WORLD)  # once all have started
+    if get_rank() == 1:
+        os.kill(os.getpid(), signal.SIGSTOP)
+    barrier()
+
+
+def test_a_rank_that_hangs_is_named_and_ended():
+    with pytest.raises(RankError, match="rank 0 waited for rank 1, which did not answer within DIST_TIMEOUT_MIN"):
+        launch(wait_for_a_stopped_rank, (), World(2))
 
 
 def abort():
