@@ -20,7 +20,7 @@ from slowfast.errors import UserError
 from slowfast.utils.distributed import backend_for, use_device, uses_cuda
 from slowfast.utils.failures import ErrorReport, Failures, RankError
 from slowfast.utils.placement import Place, launched_by
-from slowfast.utils.rendezvous import Meeting, check_port, host_and_port, wait_for_host
+from slowfast.utils.rendezvous import Meeting, check_port, host_and_port, name_of_start, wait_for_host
 from slowfast.utils.stop import EXIT_CODES, REQUEUE, handled, stop_at_once
 from slowfast.utils.supervisor import supervise
 from slowfast.utils.world import World
@@ -106,7 +106,8 @@ def _join(job: _Job, place: Place, meeting: Meeting) -> None:
     has_agent_store = place.launcher == "torchrun" and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
     store, _ = _host_or_join(place.address, place.rank == 0 and not has_agent_store, meeting.wait_sec)
     if has_agent_store:
-        job = replace(job, name=f"attempt{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}/{job.name}")
+        start = name_of_start(job.part(store, "starts"), place.rank, place.size, meeting.wait_sec)
+        job = replace(job, name=f"{job.name}/{start}")
         _prctl_pr_set_pdeathsig(signal.SIGTERM)  # without its agent this rank would train on, and nobody would know
     meeting.hold(job.part(store, "meeting"))
     failures = Failures(job.part(store, "failures"), place.rank, place.size)
