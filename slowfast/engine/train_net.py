@@ -96,7 +96,8 @@ def end_epoch(training: Training, position: Position, journal: Journal, leg: Leg
 def settle_statistics(training: Training, epoch: int) -> None:
     """Give all ranks the same statistics of batch norm: precise ones, or the average of theirs."""
     if training.cfg.BN.USE_PRECISE_STATS:
-        training.learner.recompute_statistics(batch["clip"] for batch in training.fresh_batches(epoch))
+        clips = (batch["clip"] for batch in training.fresh_batches(epoch))
+        training.learner.recompute_statistics(clips, *training.default_groups)
     else:
         training.learner.average_statistics()
 

@@ -1,8 +1,12 @@
 """One training on any number of processes."""
 
+from pathlib import Path
+
 import pytest
+import torch
 
 from slowfast.engine.launch import run
+from slowfast.utils.training_checkpoint import last_checkpoint, read_checkpoint
 from tests.engine.tiny import BOTH_CYCLES, CLASSES, json_stats, losses, tiny_cfg
 
 CHANGES = BOTH_CYCLES | {
@@ -18,11 +22,19 @@ CHANGES = BOTH_CYCLES | {
 }
 
 
+def statistics(output: Path) -> list[torch.Tensor]:
+    """The running statistics in the last checkpoint of a training."""
+    state = read_checkpoint(last_checkpoint(output))["model_state"]
+    return [tensor for name, tensor in state.items() if "running_" in name]
+
+
 def test_two_processes_train_evaluate_and_test_as_one_with_the_same_global_batch(videos, tmp_path):
     for processes in (0, 2):
         run(tiny_cfg(videos, tmp_path / str(processes), **CHANGES, NUM_GPUS=processes))
     one, two = tmp_path / "0", tmp_path / "2"
     assert losses(two) == pytest.approx(losses(one), rel=1e-4)
+    for one_tensor, two_tensor in zip(*map(statistics, (one, two)), strict=True):
+        torch.testing.assert_close(two_tensor, one_tensor, rtol=1e-3, atol=1e-4)
     for kind in ("val_epoch", "test_epoch"):
         accuracies = [[record["top1_acc"] for record in json_stats(folder, kind)] for folder in (one, two)]
         assert accuracies[0] == pytest.approx(accuracies[1])
