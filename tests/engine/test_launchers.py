@@ -55,6 +55,35 @@ def test_the_tasks_of_srun_are_one_run(videos, two_processes, tmp_path, monkeypa
     assert losses(tmp_path) == two_processes
 
 
+DIE_ONCE = """
+import os, signal, sys
+from slowfast.config.load import load_cfg
+from slowfast.engine.launch import run
+from slowfast.engine.learner import Learner
+
+steps, step = [], Learner.step
+
+def step_or_die(*args):
+    steps.append(1)
+    if os.environ["RANK"] == "1" and os.environ["TORCHELASTIC_RESTART_COUNT"] == "0" and len(steps) == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return step(*args)
+
+Learner.step = step_or_die
+run(load_cfg(sys.argv[1]))
+"""
+
+
+def test_torchrun_restarts_a_run_whose_rank_was_killed_from_its_last_checkpoint(videos, two_processes, tmp_path):
+    (tmp_path / "die_once.py").write_text(DIE_ONCE)
+    config = command(videos, tmp_path / "out", **SHORT, TRAIN__CHECKPOINT_MINUTES=1e-6)[-1]
+    words = torchrun("--standalone", "--nproc_per_node", "2", "--max-restarts", "1")
+    code, text = finish(start([*words, str(tmp_path / "die_once.py"), config]))
+    assert code == 0, text
+    assert "resuming from" in text
+    assert losses(tmp_path / "out") == two_processes
+
+
 def wait_for_ever(folder: Path):
     """Rank 0 waits in a collective, as a rank does whose peer is stuck."""
     (folder / str(get_rank())).write_text(str(os.getpid()))
