@@ -15,7 +15,8 @@ _C.NUM_GPUS = 1  # Processes on this machine, one device each; 0: one process on
 _C.NUM_SHARDS = 1  # Machines that train together
 _C.SHARD_ID = 0  # Number of this machine, from 0
 _C.DIST_BACKEND = "nccl"  # Communication between processes: nccl, gloo; on CPUs always gloo
-_C.DIST_TIMEOUT_MIN = 30.0  # Minutes that a machine waits at the start for those that are missing
+_C.DIST_TIMEOUT_MIN = 40.0  # Minutes to wait for machines at the start, and for a rank that does not answer. More than
+# DATA_LOADER.TIMEOUT_SEC: a loader that hangs reports more than the ranks that wait for it
 _C.OUTPUT_DIR = "."  # Folder of the results, created if missing; load_config: ./runs/<config> unless it is given
 _C.RNG_SEED = 1  # Seed of initial weights, order of videos, sampling of clips and dropout
 _C.LOG_PERIOD = 10  # Iterations between two log lines

@@ -16,7 +16,7 @@ from slowfast.datasets.pathways import Clips, each
 from slowfast.engine.compilation import compiled
 from slowfast.engine.evaluation import predictor, to_device
 from slowfast.engine.memory import memory_errors_name
-from slowfast.engine.precise_bn import update_statistics
+from slowfast.engine.precise_bn import in_groups, update_statistics
 from slowfast.engine.precision import Precision
 from slowfast.engine.step_time import Moment, moment
 from slowfast.engine.weight_average import WeightAverage
@@ -214,14 +214,14 @@ class Learner:
         for statistic, values in zip(statistics, row.split([s.numel() for s in statistics]), strict=True):
             statistic.copy_(values)
 
-    def recompute_statistics(self, clips: Iterable[Clips]) -> None:
-        """Compute the running statistics of batch norm anew over batches of clips, without groups.
+    def recompute_statistics(self, clips: Iterable[Clips], bn_groups: int = 1, bn_sync_ranks: int = 1) -> None:
+        """Compute the running statistics of batch norm anew over batches of clips, in the groups of the training.
 
         With a decay they are those of the averaged weights, which are evaluated.
         """
         self.average_statistics()
-        regroup(self.average.averaged, 1)
-        update_statistics(self.average.averaged, clips, self._forward)
+        regroup(self.average.averaged, 1, sync_group(bn_sync_ranks))
+        update_statistics(self.average.averaged, in_groups(clips, bn_groups), self._forward)
 
     def _forward(self, clips: Clips) -> Tensor:
         with memory_errors_name(clips, STATISTICS_CURES), self.precision.autocast():

@@ -21,10 +21,12 @@ from slowfast.engine.progress import Progress
 from slowfast.engine.schedule import build_schedule
 from slowfast.models.summary import log_model_info
 from slowfast.multigrid import Leg, Schedule, ShortCycleBatchSampler, build_plan, plan_warnings
+from slowfast.multigrid.build import default_groups
 from slowfast.optim.lr_policy import learning_rate
 from slowfast.optim.rates import log_rates
 from slowfast.utils.distributed import get_rank, is_master
 from slowfast.utils.label_order import class_names_of
+from slowfast.utils.world import process_batch
 
 logger = logging.getLogger(__name__)
 
@@ -99,6 +101,11 @@ class Training:
     def fresh_batches(self, epoch: int) -> DataLoader:
         """Return batches for precise batch norm after `epoch`."""
         return fresh_batches(self.cfg, self.train_set, self.schedule.total_epochs, epoch)
+
+    @property
+    def default_groups(self) -> tuple[int, int]:
+        """The groups of batch norm in a batch of the default grid, and the ranks that share one."""
+        return default_groups(self.cfg, process_batch(self.cfg, "TRAIN"), self.progress.world_size)
 
     def log_summary(self) -> None:
         """Log the config, the size of the model if LOG_MODEL_INFO is set, the length and the learning rates."""
