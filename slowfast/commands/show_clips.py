@@ -60,7 +60,7 @@ def show(cfg: CfgNode, split: str, videos: int, out: Path) -> None:
     loader = construct_loader(cfg, split, dataset, [indices for _, _, indices in parts])
     order = f"{network_order(dataset, pack)} channels"
     for (name, title, indices), batch in zip(parts, with_bar(loader, len(parts), "part"), strict=True):
-        clips = seen_clips(batch, dataset, pack, names, indices)
+        clips = seen_clips(batch, dataset, split, pack, names, indices)
         write_png(out / f"{name}.png", contact_sheet(f"{title}, {order}", clips))
         write_mp4(out / f"{name}.mp4", clip_video(f"{title}, {order}", clips), FPS)
         print(f"{out / name}.png and .mp4: {title}, {order}", flush=True)

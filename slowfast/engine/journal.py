@@ -2,14 +2,18 @@
 
 import logging
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 
 import torch
 
 from slowfast.config.node import CfgNode
 from slowfast.engine.bad_videos import BAD_VIDEOS, append_bad_videos
+from slowfast.engine.chance import EvaluationGuard
+from slowfast.engine.first_aid import at_chance, waiting_for_data
 from slowfast.engine.learner import Step
 from slowfast.engine.progress import Place, Progress
+from slowfast.engine.scores import Scores
 from slowfast.errors import UserError
 from slowfast.multigrid import Leg, Shape
 from slowfast.utils.distributed import all_gather_lists, get_world_size
@@ -60,7 +64,9 @@ class Journal:
         self._bar = progress_bar(progress.total_iterations, done)
         self._bad: list[str] = []
         self._bad_in_epoch = 0
-        self._warned_in_epoch = -1
+        self._evaluations = EvaluationGuard(partial(at_chance, cfg))
+        self._waiting_advice = partial(waiting_for_data, cfg)
+        self._has_warned_of_waiting = False
         self._laps = 0
         self._warm_ups: dict[tuple[Shape, int], float] = {}  # seconds of the first iterations
 
@@ -130,7 +136,7 @@ class Journal:
         log_json_stats(stats, self._output_dir)
         self._bar.set_postfix_str(f"epoch {stats['epoch']}, loss {figures['loss']:.4f}")
         self._board.add("train", figures | {k: speed[k] for k in ("dt", "data_wait", "clips_per_sec")}, place.clips)
-        self._warn_of_waiting(place.epoch, pace.wait_share)
+        self._warn_of_waiting(pace.wait_share)
 
     def _where(self, place: Place) -> dict:
         return {
@@ -147,15 +153,12 @@ class Journal:
         clips = (self._progress.total_clips - place.clips) / get_world_size()
         return iterations * pace.sec_net + clips * pace.sec_wait_per_clip
 
-    def _warn_of_waiting(self, epoch: int, share: float) -> None:
+    def _warn_of_waiting(self, share: float) -> None:
+        """Warn once in a training."""
         self._laps += 1
-        if share > LONG_WAIT and self._laps > FIRST_LAPS and epoch != self._warned_in_epoch:
-            self._warned_in_epoch = epoch
-            logger.warning(
-                "%.0f %% of the time is spent waiting for data: raise DATA_LOADER.NUM_WORKERS if processor cores are "
-                "free, or store the videos at a smaller size",
-                100 * share,
-            )
+        if share > LONG_WAIT and self._laps > FIRST_LAPS and not self._has_warned_of_waiting:
+            self._has_warned_of_waiting = True
+            logger.warning("%s", self._waiting_advice(share))
 
     def end_of_epoch(self, leg: Leg) -> None:
         """Log the averages of the epoch that `leg` ends, list its bad videos and start the next epoch.
@@ -186,10 +189,10 @@ class Journal:
             log_json_stats(stats | memory(self._device), self._output_dir)
 
     def evaluation(
-        self, leg: Leg, accuracies: dict[str, float], best: dict[str, float], bad_videos: int, seconds: float
+        self, leg: Leg, scores: Scores, accuracies: dict[str, float], best: dict[str, float], seconds: float
     ) -> None:
         """Log the result of the evaluation after `leg`, and the best result so far."""
-        where = self._end_of(leg)
+        where, bad_videos = self._end_of(leg), len(scores.errors)
         stats = {
             "_type": "val_epoch",
             **where,
@@ -204,6 +207,7 @@ class Journal:
         logger.info("validation after epoch %d%s: %s (best %s)", leg.epoch + 1, failed, text, record)
         log_json_stats(stats | memory(self._device), self._output_dir)
         self._board.add("val", accuracies, where["clips"])
+        self._evaluations.watch(scores, accuracies)
 
     def _end_of(self, leg: Leg) -> dict:
         """Return the fields of a record that say where the epoch that `leg` ends has come to."""

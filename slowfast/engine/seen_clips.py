@@ -14,8 +14,9 @@ from slowfast.config.node import CfgNode
 from slowfast.datasets.base import VideoDataset, Views
 from slowfast.datasets.files import one_line
 from slowfast.datasets.lists.class_names import find_class_names, in_order
-from slowfast.datasets.pathways import Clips, PackPathways, flatten_views, slow_positions
+from slowfast.datasets.pathways import COLORS, Clips, PackPathways, flatten_views, slow_positions
 from slowfast.datasets.spatial import SpatialChoice
+from slowfast.errors import UserError
 from slowfast.multigrid.sampler import ClipIndex
 from slowfast.utils.label_order import class_names_of
 from slowfast.visualization.clips import Pathway, SeenClip
@@ -45,8 +46,9 @@ def shown_names(cfg: CfgNode, dataset: Any) -> list[str]:
 def seen_clips(
     batch: Mapping[str, Any],
     dataset: Any,
+    split: str,
     pack: PackPathways,
-    names: Sequence[str],
+    names: Sequence[str] = (),
     indices: Sequence[ClipIndex | int] | None = None,
 ) -> list[SeenClip]:
     """Return all clips of a batch, every view of a test video. `names` are those of the classes, if known.
@@ -54,13 +56,13 @@ def seen_clips(
     `indices`: those that the batch was loaded by. With them, frames have their numbers; this opens the videos again.
     """
     clips, views = batch["clip"], 1
-    if dataset.split == "test":
+    if split == "test":
         clips, views = flatten_views(clips)
     inputs = [_pictures(pack, pathway, clips, channel_order(dataset)) for pathway in pack(clips)]
     seen = []
     for n, video in enumerate(int(video) for video in batch["video"]):
         chosen = _chosen(dataset, indices[n], video, batch["bad"][n]) if indices is not None else None
-        texts = _heading(batch["label"][n], names), [_source(dataset, video, batch["bad"][n])]
+        texts = _heading(batch["label"][n], names), [_source(dataset, split, video, batch["bad"][n])]
         for view in range(views):
             pathways = [pictures[n * views + view] for pictures in inputs]
             seen.append(_seen_clip(texts, pathways, pack.alpha, chosen, view, views))
@@ -69,6 +71,8 @@ def seen_clips(
 
 def _pictures(pack: PackPathways, pathway: Tensor, clips: Clips, order: str) -> np.ndarray:
     """Return a pathway as uint8 RGB pictures, N x T x H x W x 3."""
+    if pathway.shape[1] != COLORS:
+        raise UserError(f"clips of {pathway.shape[1]} channels cannot be shown, only those of {COLORS} colors")
     is_packed = isinstance(clips, Tensor) and not clips.is_floating_point()
     pictures = pack.pictures(pathway, pack.reverse_channels and is_packed).numpy()
     return pictures if order == RGB else pictures[..., ::-1]
@@ -94,14 +98,14 @@ def _heading(label: Tensor, names: Sequence[str]) -> str:
     return ", ".join(names[k] if k < len(names) and names[k] else f"class {k}" for k in known) or "no label"
 
 
-def _source(dataset: Any, video: int, bad: str) -> str:
+def _source(dataset: Any, split: str, video: int, bad: str) -> str:
     """Return the end of the path of a video, and the reason if it could not be decoded."""
     path = dataset.path_of(video) if hasattr(dataset, "path_of") else f"video {video}"
     name = one_line("/".join(Path(path).parts[-2:]))
     if not bad:
         return name
     failed = bad.splitlines()[-1].replace("\t", ": ")
-    return f"{name} in place of {failed}" if dataset.split == "train" else f"cannot be decoded: {failed}"
+    return f"{name} in place of {failed}" if split == "train" else f"cannot be decoded: {failed}"
 
 
 def _seen_clip(

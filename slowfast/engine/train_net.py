@@ -112,7 +112,7 @@ def evaluate_epoch(training: Training, position: Position, journal: Journal, leg
     scores = score_videos(training.learner.predictor(), training.val_batches(), training.cfg.OUTPUT_DIR, on_batch)
     accuracies = scores.accuracy()
     is_best = position.keep_best(accuracies, leg.epoch + 1)
-    journal.evaluation(leg, accuracies, position.best, len(scores.errors), time.perf_counter() - start)
+    journal.evaluation(leg, scores, accuracies, position.best, time.perf_counter() - start)
     position.evaluation_due = False
     path = save_epoch(training, position, journal, leg)
     if is_best:

@@ -17,7 +17,7 @@ PAD = 8  # px between pictures
 CELL = 128  # side of a picture on a sheet, px
 COLUMNS = 16  # most pictures of a pathway on a sheet, evenly spaced
 TEXT_WIDTH, MIN_TEXT_WIDTH = 300, 220  # px: beside the pictures of a sheet, and above those of a video
-NAME_WIDTH = 48  # of a pathway, px
+NAME_WIDTH = 68  # of a pathway, px
 TITLE, SMALL = 16, 11  # sizes of fonts, px
 SCREEN = 1920, 1080  # of a video, px
 LARGEST, SMALLEST = 256, 96  # side of a picture of a video, px
@@ -70,7 +70,11 @@ def _draw_line(canvas: np.ndarray, pathway: Pathway, left: int, y: int, columns:
     count = len(pathway.pictures)
     shown = spread(count, COLUMNS)
     last = max(pathway.positions[-1], 1)
-    labels = [Label(pathway.name, left - NAME_WIDTH, y + CELL // 2 - SMALL, NAME_WIDTH, size=SMALL, bold=True)]
+    names = [pathway.name, f"{len(shown)} of {count}" if len(shown) < count else f"{count} frames"]
+    labels = [
+        Label(text, left - NAME_WIDTH, y + CELL // 2 + k * line_height(SMALL), NAME_WIDTH, size=SMALL, bold=not k)
+        for k, text in enumerate(names)
+    ]
     for k, i in enumerate(shown):
         share = k / max(len(shown) - 1, 1) if last >= columns else pathway.positions[i] / last
         x = left + round(share * (columns - 1) * (CELL + PAD))

@@ -30,7 +30,7 @@ def seen(folder, split, indices, **changes):
     cfg = load_cfg(None, options(folder, **changes))
     dataset, pack = build_dataset(cfg.TRAIN.DATASET, cfg, split), PackPathways.from_cfg(cfg)
     (batch,) = construct_loader(cfg, split, dataset, [indices])
-    clips = seen_clips(batch, dataset, pack, shown_names(cfg, dataset), indices)
+    clips = seen_clips(batch, dataset, split, pack, shown_names(cfg, dataset), indices)
     return clips, network_order(dataset, pack)
 
 
