@@ -8,6 +8,7 @@ import traceback
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C during the imports below ends the program without a traceback
 
+from slowfast.engine.dry_run import DRY_RUN, dry_run
 from slowfast.engine.launch import run
 from slowfast.utils.launch import RankError
 from slowfast.utils.logging import setup_logging
@@ -27,9 +28,14 @@ def main(
     try:
         with fail_cleanly():
             setup_logging()
-            args = parse_args(argv, argument_parser(description))
+            parser = argument_parser(description)
+            if with_training:
+                parser.add_argument("--dry-run", action="store_true", help=DRY_RUN)
+            args = parse_args(argv, parser)
             cfgs = [load_config(args, path) for path in args.cfg_files]
             names = args.cfg_files if len(cfgs) > 1 else ()
+            if getattr(args, "dry_run", False):
+                return dry_run(*cfgs, names=names, init_method=args.init_method)
             run(*cfgs, names=names, init_method=args.init_method, with_training=with_training, with_test=with_test)
     except RankError as error:  # the message holds the traceback
         sys.exit(str(error))

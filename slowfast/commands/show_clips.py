@@ -7,7 +7,6 @@ there is a contact sheet (PNG) and a video (MP4).
 
 import argparse
 from collections.abc import Iterator
-from itertools import islice
 from pathlib import Path
 
 from slowfast.config.node import CfgNode
@@ -18,7 +17,7 @@ from slowfast.datasets.pathways import PackPathways
 from slowfast.engine.schedule import build_schedule
 from slowfast.engine.seen_clips import network_order, seen_clips, shown_names
 from slowfast.errors import UserError
-from slowfast.multigrid import ClipIndex, Shape, ShortCycleBatchSampler, build_plan
+from slowfast.multigrid import ClipIndex, Shape, ShortCycleBatchSampler, build_plan, first_iterations
 from slowfast.utils.logging import with_bar
 from slowfast.utils.parser import argument_parser, fail_cleanly, load_config, parse_args
 from slowfast.utils.world import World
@@ -72,11 +71,10 @@ def _of_training(cfg: CfgNode, dataset: SizedDataset, videos: int) -> Iterator[P
     legs = build_plan(schedule, len(dataset), world)
     sampler = ShortCycleBatchSampler(legs, len(dataset), cfg.RNG_SEED, 0, world)
     first: dict[Shape, tuple[str, list[ClipIndex]]] = {}
-    for leg in legs:
-        for i, shape in islice(enumerate(leg.phase.shapes), leg.iterations):
-            low, high = leg.phase.stride
-            stride = f"stride {low}" if low == high else f"stride {low} to {high}"
-            first.setdefault(shape, (stride, sampler.batch(leg, i)[:videos]))
+    for kind, (leg, i) in first_iterations(legs).items():
+        low, high = leg.phase.stride
+        stride = f"stride {low}" if low == high else f"stride {low} to {high}"
+        first.setdefault(kind.shape, (stride, sampler.batch(leg, i)[:videos]))
     for number, (shape, (stride, indices)) in enumerate(first.items(), start=1):
         text = f"{shape.batch_size}x{shape.frames}x{shape.crop}"
         title = f"training, shape {number} of {len(first)}: {shape.batch_size} clips x {shape.frames} frames x "

@@ -39,6 +39,15 @@ def load_cfg(path=None, overrides: Sequence = (), allow_unknown_keys: bool = Fal
     return cfg
 
 
+def changed_cfg(cfg: CfgNode, *pairs: object) -> CfgNode:
+    """Return a frozen copy of a config in which the pairs `KEY, value, KEY, value, ...` have changed."""
+    changed = cfg.clone()
+    changed.defrost()
+    changed.merge_from_list(list(pairs))
+    changed.freeze()
+    return changed
+
+
 def log_unknown_keys(cfg: CfgNode) -> None:
     """Warn of keys that nothing in this project reads."""
     known, sections = dict(flatten(get_cfg())), get_cfg()
