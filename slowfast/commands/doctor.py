@@ -46,25 +46,19 @@ def _examination(path: str | None, overrides: list[str], private: dict[str, str]
     """Yield all findings but the versions. `private` gets the paths of the config."""
     from slowfast.engine import machine_checks, trials  # they need the packages that `versions` has found
 
-    cfg, training = None, None
-    if path is not None:
-        found, cfg, training = _built(path, overrides)
-        private |= _paths(cfg) if cfg is not None else {}
-        yield found
-    workers = training.cfg.DATA_LOADER.NUM_WORKERS if training else None
-    yield machine_checks.devices(cfg.NUM_GPUS if cfg is not None else None)
-    yield machine_checks.decoder()
-    yield machine_checks.cores(max(cfg.NUM_GPUS, 1) if cfg is not None else 1, workers)
-    yield machine_checks.memory()
-    yield machine_checks.shared_memory(trials.batch_bytes(training) if training else 0)
-    yield machine_checks.open_files(workers or 0)
+    if path is None:
+        yield from machine_checks.machine()
+        yield machine_checks.writing(Path.cwd(), "this folder")
+        yield from (_tried("decoding", trials.decode), _tried("training", trials.tiny_step))
+        return
+    found, cfg, training = _built(path, overrides)
+    private |= _paths(cfg) if cfg is not None else {}
+    yield found
+    yield from machine_checks.machine(trials.needs(training) if training else machine_checks.UNKNOWN)
     if training and (files := trials.some_files(training)):
         yield machine_checks.reading(files)
-    yield machine_checks.writing(
-        Path(cfg.OUTPUT_DIR if cfg is not None else "."), "OUTPUT_DIR" if cfg else "this folder"
-    )
-    yield _tried("decoding", trials.decode)
-    yield _tried("training", trials.tiny_step)
+    yield machine_checks.writing(Path(cfg.OUTPUT_DIR if cfg is not None else "."), "OUTPUT_DIR")
+    yield from (_tried("decoding", trials.decode), _tried("training", trials.tiny_step))
     if training:
         yield _tried("its batch", trials.config_step, training)
 

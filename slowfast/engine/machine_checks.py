@@ -5,8 +5,9 @@ import resource
 import shutil
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import av
 import torch
@@ -31,6 +32,28 @@ LITTLE_DISK = 5 * GIB
 SLOW_DISK = 20e6  # bytes/s; a clip of a video of 340 x 256 px reads about 0.3 MB
 WRITTEN = 16 * MIB
 READ_SEC = 2.0
+
+
+class Needs(NamedTuple):
+    """What a training needs of a machine; by default nothing is known of it."""
+
+    gpus: int | None = None
+    processes: int = 1
+    workers: int | None = None
+    shared_bytes: int = 0
+
+
+UNKNOWN = Needs()
+
+
+def machine(needs: Needs = UNKNOWN) -> Iterator[Finding]:
+    """Yield the findings about the machine, compared with the needs of a training."""
+    yield devices(needs.gpus)
+    yield decoder()
+    yield cores(needs.processes, needs.workers)
+    yield memory()
+    yield shared_memory(needs.shared_bytes)
+    yield open_files(needs.workers or 0)
 
 
 def devices(num_gpus: int | None = None) -> Finding:

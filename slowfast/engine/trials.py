@@ -15,6 +15,7 @@ from slowfast.datasets.spatial import Window
 from slowfast.datasets.video import DEFAULT_LIMITS
 from slowfast.engine.findings import OK, PROBLEM, WARNING, Finding
 from slowfast.engine.learner import Learner
+from slowfast.engine.machine_checks import Needs
 from slowfast.engine.training import Training
 from slowfast.multigrid import Kind, ShortCycleBatchSampler, first_iterations
 from slowfast.utils.device import synchronize
@@ -82,11 +83,12 @@ def build(cfg: CfgNode) -> tuple[Finding, Training]:
     return Finding("config", OK, text), training
 
 
-def batch_bytes(training: Training) -> int:
-    """Return the most shared memory that the workers of the training fill: two batches each."""
-    loader = training.cfg.DATA_LOADER
+def needs(training: Training) -> Needs:
+    """Return what a training needs of the machine. Each worker has two batches in shared memory."""
+    cfg = training.cfg
+    workers, processes = cfg.DATA_LOADER.NUM_WORKERS, World.from_cfg(cfg).processes
     largest = max(shape.batch_size * shape.frames * shape.crop**2 for shape in training.schedule.shapes)
-    return 3 * largest * 2 * loader.NUM_WORKERS * World.from_cfg(training.cfg).processes
+    return Needs(cfg.NUM_GPUS, processes, workers, shared_bytes=3 * largest * 2 * workers * processes)
 
 
 def some_files(training: Training, most: int = 64) -> list[str]:
