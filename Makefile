@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint install clean
+.PHONY: demo test lint docs install clean
 
 demo: install  ## make a small video data set, train on it with and without multigrid, test both
 	$(BIN)/python projects/multigrid/demo.py
@@ -14,6 +14,10 @@ lint: install  ## style, format and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+docs: install  ## the documentation site, in build/site
+	$(BIN)/python -m sphinx -c docs -b html -q -W --keep-going . build/site
+	@echo "open build/site/docs/index.html"
+
 install: .venv/installed
 
 .venv/installed: setup.py constraints.txt
@@ -23,4 +27,4 @@ install: .venv/installed
 	touch .venv/installed
 
 clean:
-	rm -rf .venv demo_output
+	rm -rf .venv demo_output build

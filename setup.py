@@ -4,6 +4,7 @@ extras = {
     "progress": ["tqdm>=4.60"],
     "tensorboard": ["tensorboard>=2.12"],
     "plot": ["matplotlib>=3.6"],
+    "docs": ["sphinx>=7", "myst-parser>=3", "furo>=2024.1"],
 }
 test_only = [
     "pytest>=7",

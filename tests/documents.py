@@ -14,14 +14,14 @@ from typing import NamedTuple
 import torch
 import yaml
 
+from slowfast.commands import demo_data
 from slowfast.config.load import load_cfg
 from slowfast.models import build_model
 from tests.engine.tiny import CLASSES, moving_stripes, write_dataset
 from tests.videos import write_video
-from tools import make_demo_data
 
 ROOT = Path(__file__).parents[1]
-HIDDEN = {".venv", "demo_output", "runs", "node_modules"}
+HIDDEN = {".venv", ".pytest_cache", "build", "demo_output", "runs", "node_modules"}
 DOCUMENTS = sorted(
     path for path in ROOT.rglob("*.md") if not HIDDEN.intersection(path.parts) and path.name != "CHANGELOG.md"
 )
@@ -162,8 +162,8 @@ def make_ssv2(lists: Path, videos: Path) -> None:
 
 def make_demo(out: Path) -> None:
     """Make demo data with few videos, marked as what `make demo` writes."""
-    make_demo_data.make(str(out), {"train": 3, "val": 1, "test": 1})
-    defaults = make_demo_data.parse_args([str(out)])
-    per_class = {split: getattr(defaults, f"{split}_per_class") for split in make_demo_data.SPLITS}
-    arguments = {"version": make_demo_data.VERSION, "seed": 0, "per_class": per_class}
-    (out / make_demo_data.MARKER).write_text(json.dumps(arguments))
+    demo_data.make(str(out), {"train": 3, "val": 1, "test": 1})
+    defaults = demo_data.make_parser().parse_args([str(out)])
+    per_class = {split: getattr(defaults, f"{split}_per_class") for split in demo_data.SPLITS}
+    arguments = {"version": demo_data.VERSION, "seed": 0, "per_class": per_class}
+    (out / demo_data.MARKER).write_text(json.dumps(arguments))

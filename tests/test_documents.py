@@ -2,7 +2,6 @@
 
 import os
 import re
-import runpy
 import shutil
 import socket
 import subprocess
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from slowfast.commands import plan
 from slowfast.config.defaults import get_cfg
 from slowfast.config.load import load_cfg
 from slowfast.config.node import flatten
@@ -97,6 +97,22 @@ def test_every_block_has_a_language_and_no_placeholder_in_it():
     assert not [str(block) for block in RUN if re.search(r"^\s*[$>] |\.\.\.|<\w+>|\bYAML\b", block.text, re.MULTILINE)]
     fences = sum(len(re.findall("^ *```", path.read_text(), re.MULTILINE)) for path in DOCUMENTS)
     assert fences == 2 * len(blocks())
+
+
+def test_the_site_builds_without_a_warning(tmp_path):
+    words = ["-c", "docs", "-b", "html", "-q", "-W", "--keep-going", ".", str(tmp_path)]
+    done = subprocess.run([sys.executable, "-m", "sphinx", *words], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    reference = (tmp_path / "docs/reference/multigrid.html").read_text()
+    assert "many small clips early" in reference
+    pages = [path.read_text() for path in tmp_path.rglob("*.html")]
+    assert not [link for page in pages for link in re.findall(r'<(?:script|link|img)[^>]*"(https?://[^"]+)"', page)]
+
+
+def test_every_document_is_a_page_of_the_site():
+    index = (ROOT / "docs" / "index.rst").read_text()
+    pages = [os.path.relpath(path.with_suffix(""), ROOT / "docs") for path in DOCUMENTS]
+    assert not [page for page in pages if not re.search(rf"[ <]{re.escape(page)}[>\n]", index)]
 
 
 def anchors(path: Path) -> set[str]:
@@ -191,10 +207,8 @@ def test_the_printed_plan_is_what_the_plan_tool_prints(monkeypatch, capsys):
     plans = [(block, match) for block in blocks() if (match := printed.match(block.text))]
     assert plans
     for block, (config, videos) in ((block, match.groups()) for block, match in plans):
-        command = ["multigrid_plan.py", "--cfg", config, "--num-videos", videos.replace(",", "")]
         monkeypatch.chdir(ROOT)
-        monkeypatch.setattr(sys, "argv", command)
-        runpy.run_path("tools/multigrid_plan.py", run_name="__main__")
+        plan.main(["--cfg", config, "--num-videos", videos.replace(",", "")])
         assert [line.split() for line in capsys.readouterr().out.splitlines()] == [
             line.split() for line in block.text.splitlines()
         ]

@@ -3,7 +3,6 @@
 import logging
 import multiprocessing
 import os
-import runpy
 import signal
 import subprocess
 import weakref
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from slowfast.commands.run import main as run_net
 from slowfast.datasets.build import build_dataset
 from slowfast.datasets.loader import construct_loader
 from slowfast.engine.launch import run
@@ -23,7 +23,6 @@ from tests.engine.tiny import SYNTHETIC, json_stats, tiny_cfg
 from tests.videos import truncate, write_sound_only, write_video
 
 ROOT = Path(__file__).parents[1]
-run_net = runpy.run_path(str(ROOT / "tools" / "run_net.py"))["main"]
 
 
 def test_a_missing_second_config_is_reported_before_the_first_one_trains(tmp_path, capsys):

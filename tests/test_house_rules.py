@@ -20,6 +20,7 @@ BELOW = {  # what a package may import
     "engine": BASE | {"datasets", "models", "optim", "visualization", "engine"},
     "benchmark": BASE | {"datasets", "models", "optim", "visualization", "engine", "benchmark"},
     "compat": BASE | {"datasets", "models", "optim", "visualization", "engine", "compat"},
+    "commands": BASE | {"datasets", "models", "optim", "visualization", "engine", "benchmark", "commands"},
 }
 PUBLISHED_PLACES = {  # modules that only re-export from compat
     "slowfast/datasets/utils.py",

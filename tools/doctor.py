@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Examine the installation and the machine. See slowfast/commands/doctor.py, or --help."""
+"""Examine the installation and the machine: this is `slowfast doctor`."""
 
 import sys
 
-from slowfast.commands.doctor import main
+from slowfast.commands import start
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(start("doctor"))

@@ -1,49 +1,9 @@
 #!/usr/bin/env python3
-"""Train and test: run_net.py --cfg FILE [FILE ...] [KEY VALUE ...]. Several configs run one after another."""
+"""Train and test: this is `slowfast run`."""
 
-import signal
 import sys
-import traceback
+
+from slowfast.commands import start
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C during the imports below ends the program without a traceback
-
-from slowfast.engine.dry_run import DRY_RUN, dry_run
-from slowfast.engine.launch import run
-from slowfast.utils.launch import RankError
-from slowfast.utils.logging import setup_logging
-from slowfast.utils.parser import argument_parser, fail_cleanly, load_config, parse_args
-from slowfast.utils.stop import INTERRUPTED
-
-
-def main(
-    argv: list[str] | None = None,
-    with_training: bool = True,
-    with_test: bool = True,
-    description: str | None = __doc__,
-) -> None:
-    """Run the configs of a command line, and exit with a message and a status where something goes wrong."""
-    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        with fail_cleanly():
-            setup_logging()
-            parser = argument_parser(description)
-            if with_training:
-                parser.add_argument("--dry-run", action="store_true", help=DRY_RUN)
-            args = parse_args(argv, parser)
-            cfgs = [load_config(args, path) for path in args.cfg_files]
-            names = args.cfg_files if len(cfgs) > 1 else ()
-            if getattr(args, "dry_run", False):
-                return dry_run(*cfgs, names=names, init_method=args.init_method)
-            run(*cfgs, names=names, init_method=args.init_method, with_training=with_training, with_test=with_test)
-    except RankError as error:  # the message holds the traceback
-        sys.exit(str(error))
-    except KeyboardInterrupt as stop:
-        traceback.clear_frames(stop.__traceback__)  # releases loaders, which end their workers
-        print("stopped; earlier checkpoints are intact", file=sys.stderr)
-        sys.exit(INTERRUPTED)
-
-
-if __name__ == "__main__":
-    main()
+    sys.exit(start("run"))

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Draw the clips that a network receives. See slowfast/commands/show_clips.py, or --help."""
+"""Draw the clips that a network receives: this is `slowfast show-clips`."""
 
 import sys
 
-from slowfast.commands.show_clips import main
+from slowfast.commands import start
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(start("show-clips"))

@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
-"""Test without training: test_net.py --cfg FILE [FILE ...] [KEY VALUE ...]."""
+"""Test: this is `slowfast test`."""
 
-from run_net import main
+import sys
+
+from slowfast.commands import start
 
 if __name__ == "__main__":
-    main(with_training=False, description=__doc__)
+    sys.exit(start("test"))

@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
-"""Train without testing afterwards: train_net.py --cfg FILE [FILE ...] [KEY VALUE ...]."""
+"""Train: this is `slowfast train`."""
 
-from run_net import main
+import sys
+
+from slowfast.commands import start
 
 if __name__ == "__main__":
-    main(with_test=False, description=__doc__)
+    sys.exit(start("train"))

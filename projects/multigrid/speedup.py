@@ -10,14 +10,16 @@ optimizer) on one device. Waiting for data and for other devices comes on top. T
 precision on.
 """
 
+import argparse
 import json
 import sys
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import median
 from time import perf_counter
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -29,15 +31,49 @@ from slowfast.utils.machine import machine_name
 from slowfast.utils.parser import argument_parser, change_devices, fail_cleanly, load_config, parse_args
 from slowfast.utils.world import World
 
+KINETICS_VIDEOS, SSV2_VIDEOS, CHARADES_VIDEOS = 240_000, 169_000, 7_985
 CONFIGS = Path(__file__).parents[2] / "configs" / "multigrid_paper"
-# name, config, the paper's speed-up in wall-clock time
+
+
+class Setting(NamedTuple):
+    """A training of the paper: its config, what is changed in it, and its speed-up in wall-clock time there."""
+
+    name: str
+    config: str
+    paper: float | None = None
+    overrides: tuple[str, ...] = ()
+    num_videos: int = KINETICS_VIDEOS
+
+
+def epochs(factor: float) -> tuple[str, ...]:
+    return ("MULTIGRID.EPOCH_FACTOR", str(factor))
+
+
+LONG = "MULTIGRID.LONG_CYCLE_FACTORS"
+R50, SSV2, CHARADES = (
+    f"{name}_multigrid.yaml" for name in ("SLOWFAST_32x2_R50", "SSV2_SLOWFAST_64_R50", "CHARADES_SLOWFAST_64x2_R50")
+)
 PAPER = (
-    ("SlowFast R50, 16 frames", "SLOWFAST_16x4_R50_multigrid.yaml", 4.0),
-    ("SlowFast R50, 32 frames", "SLOWFAST_32x2_R50_multigrid.yaml", 4.5),
-    ("SlowFast R50, 64 frames", "SLOWFAST_64x1_R50_multigrid.yaml", 5.5),
-    ("SlowFast R50, 32 frames, 320 px", "SLOWFAST_32x2_R50_320px_multigrid.yaml", 6.5),
-    ("I3D R50", "I3D_16x4_R50_multigrid.yaml", 3.9),
-    ("I3D R50 non-local", "I3D_NLN_16x4_R50_multigrid.yaml", 3.3),
+    Setting("SlowFast R50, 16 frames", "SLOWFAST_16x4_R50_multigrid.yaml", 4.0),
+    Setting("SlowFast R50, 32 frames", R50, 4.5),
+    Setting("SlowFast R50, 64 frames", "SLOWFAST_64x1_R50_multigrid.yaml", 5.5),
+    Setting("SlowFast R50, 32 frames, 320 px", "SLOWFAST_32x2_R50_320px_multigrid.yaml", 6.5),
+    Setting("SlowFast R101", "SLOWFAST_32x2_R101_multigrid.yaml"),
+    Setting("I3D R50", "I3D_16x4_R50_multigrid.yaml", 3.9),
+    Setting("I3D R50 non-local", "I3D_NLN_16x4_R50_multigrid.yaml", 3.3),
+    Setting("I3D R50 on one GPU", "I3D_8x8_R50_1GPU_multigrid.yaml", 3.3),
+    Setting("Something-Something V2, 1.0 x epochs", SSV2, 8.3, epochs(1.0), SSV2_VIDEOS),
+    Setting("Something-Something V2", SSV2, 5.6, (), SSV2_VIDEOS),
+    Setting("Something-Something V2, 2.0 x epochs", SSV2, 4.2, epochs(2.0), SSV2_VIDEOS),
+    Setting("Charades, 1.0 x epochs", CHARADES, 8.6, epochs(1.0), CHARADES_VIDEOS),
+    Setting("Charades", CHARADES, 5.7, (), CHARADES_VIDEOS),
+    Setting("Charades, 2.0 x epochs", CHARADES, 4.3, epochs(2.0), CHARADES_VIDEOS),
+    # Table 1 of the paper: SlowFast R50, 32 frames. All have the iterations of the default, so other numbers of epochs.
+    Setting("short cycle only", R50, 4.0, ("MULTIGRID.LONG_CYCLE", "False", *epochs(0.684))),
+    Setting("long cycle only", R50, 4.2, ("MULTIGRID.SHORT_CYCLE", "False", *epochs(0.951))),
+    Setting("2 base shapes", R50, 4.3, (LONG, "[[0.5,1],[1,1]]", *epochs(0.961))),
+    Setting("3 base shapes", R50, 4.4, (LONG, f"[[0.5,{0.5**0.5}],[0.5,1],[1,1]]", *epochs(1.107))),
+    Setting("short cycle of 2 shapes", R50, 4.3, ("MULTIGRID.SHORT_CYCLE_FACTORS", f"[{0.5**0.5}]", *epochs(1.067))),
 )
 REDUCED = ["DATA.TRAIN_CROP_SIZE", "64", "DATA.NUM_FRAMES", "16", "RESNET.WIDTH_PER_GROUP", "16"]
 
@@ -90,12 +126,12 @@ class Bench:
         return perf_counter() - start
 
 
-def compare(cfg, args) -> dict:
+def compare(cfg, num_videos: int, args) -> dict:
     """Return times and totals of the config's schedule and of the same recipe without multigrid, as plain numbers."""
     world = World.from_cfg(cfg)
     counts = {
-        "baseline": count_iterations(build_baseline(cfg), args.num_videos, world.size),
-        "multigrid": count_iterations(build_schedule(cfg), args.num_videos, world.size),
+        "baseline": count_iterations(build_baseline(cfg), num_videos, world.size),
+        "multigrid": count_iterations(build_schedule(cfg), num_videos, world.size),
     }
     bench = Bench(cfg, torch.device(args.device), args.iterations, args.warmup)
     timings = {}
@@ -172,24 +208,24 @@ def paper_table(results: dict[str, dict], machine: str) -> str:
         "| recipe | baseline h | multigrid h | fewer iterations | faster | paper |",
         "|---|---:|---:|---:|---:|---:|",
     ]
-    for name, _, paper in PAPER:
+    for name, _, paper, *_ in PAPER:
         if name in results:
             result = results[name]
             hours = " | ".join(hours_text(result[side]) for side in ("baseline", "multigrid"))
-            saving = f"{result['iteration_saving']:.2f} x"
-            lines.append(f"| {name} | {hours} | {saving} | {ratio_text(result['speedup'])} | {paper} x |")
+            saving, paper_text = f"{result['iteration_saving']:.2f} x", f"{paper} x" if paper else "–"
+            lines.append(f"| {name} | {hours} | {saving} | {ratio_text(result['speedup'])} | {paper_text} |")
     return "\n".join(lines)
 
 
 def parse(argv: list[str] | None = None):
     words = sys.argv[1:] if argv is None else list(argv)
     if "--paper" in words:
-        words += ["--cfg", *(str(CONFIGS / file) for _, file, _ in PAPER)]
+        words += ["--cfg", *dict.fromkeys(str(CONFIGS / setting.config) for setting in PAPER)]
     parser = argument_parser(__doc__.splitlines()[0])
     parser.add_argument("--paper", action="store_true", help="time the paper's recipes and print its numbers too")
     parser.add_argument("--reduced", action="store_true", help=f"small enough for a CPU: {' '.join(REDUCED)}")
     parser.add_argument(
-        "--num-videos", type=int, default=240_000, help="training videos (default: those of Kinetics-400)"
+        "--num-videos", type=int, help="training videos (default: those of the paper's data set, or of Kinetics-400)"
     )
     parser.add_argument("--num-devices", type=int, help="devices that share the batch of a machine (default: NUM_GPUS)")
     parser.add_argument(
@@ -205,16 +241,20 @@ def parse(argv: list[str] | None = None):
     return args
 
 
+def settings(args) -> Iterable[Setting]:
+    """Return what is compared: the trainings of the paper, or the configs of the command line."""
+    return PAPER if args.paper else (Setting(Path(path).stem, str(Path(path).resolve())) for path in args.cfg_files)
+
+
 def main(argv: list[str] | None = None) -> dict[str, dict]:
     args = parse(argv)
-    names = {file: name for name, file, _ in PAPER}
     where, results = machine_name(args.device), {}
     where += f"; every recipe with {' '.join(map(str, args.opts))}" if args.opts else ""
     print(f"on {where}")
-    for path in args.cfg_files:
-        name = names.get(Path(path).name, Path(path).stem)
-        print(f"\n{name} ({Path(path).name})", flush=True)
-        results[name] = compare(load_config(args, path), args)
+    for name, config, _, overrides, num_videos in settings(args):
+        print(f"\n{name} ({Path(config).name} {' '.join(overrides)})", flush=True)
+        changed = argparse.Namespace(**vars(args) | {"opts": [*overrides, *args.opts]})
+        results[name] = compare(load_config(changed, str(CONFIGS / config)), args.num_videos or num_videos, args)
         print(report(name, results[name]), flush=True)
         if args.json:
             Path(args.json).write_text(json.dumps({"machine": where, "recipes": results}, indent=1))

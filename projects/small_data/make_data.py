@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-from tools import make_demo_data as demo
+from slowfast.commands import demo_data as demo
 
 PER_CLASS = {"train": 50, "val": 10, "test": 20}
 MAGNIFICATION = (0.35, 1.0)  # pixels of the data set per pixel of a photograph

@@ -1,4 +1,4 @@
-"""Examine the installation and the machine: doctor.py [--cfg YAML] [KEY VALUE ...].
+"""Examine the installation and the machine: %(prog)s [--cfg YAML] [KEY VALUE ...].
 
 Each line is ok, a warning or a problem, with its fix. The report has no names of users and no paths, so that it can be
 pasted into an issue. With --cfg, the needs of a config are compared with the machine, and a few of its clips are

@@ -1,4 +1,4 @@
-"""Draw the clips that a network receives: show_clips.py --cfg YAML [--split train|val|test] [KEY VALUE ...].
+"""Draw the clips that a network receives: %(prog)s --cfg YAML [--split train|val|test] [KEY VALUE ...].
 
 The clips come from the loader of the training or the test, and pass through the same normalization and pathways, which
 are undone for the pictures. For every shape of the training's schedule, or for every video of a validation or a test,

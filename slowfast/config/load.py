@@ -3,30 +3,33 @@
 import logging
 import pathlib
 from collections.abc import Sequence
+from itertools import chain
 
 from slowfast.config.checks import check_cfg, check_names
 from slowfast.config.defaults import get_cfg
 from slowfast.config.node import CfgNode, flatten
-from slowfast.config.yaml_file import read_yaml
+from slowfast.config.recipes import read_layers
 from slowfast.errors import errors_name
 
 logger = logging.getLogger(__name__)
 
 
 def load_cfg(path=None, overrides: Sequence = (), allow_unknown_keys: bool = False) -> CfgNode:
-    """Return the defaults with the YAML file at `path`, then `[KEY, value, ...]`, merged; checked and frozen.
+    """Return the defaults with a YAML file, then `[KEY, value, ...]`, merged; checked and frozen.
 
+    `path` is that of the file, or the name of a recipe such as Kinetics/SLOWFAST_8x8_R50.
     OUTPUT_DIR is `./runs/<name of the YAML file>` unless the file or the pairs give another.
     With `allow_unknown_keys`, keys without a default are logged and kept; otherwise they are errors.
     """
     cfg = get_cfg()
     if allow_unknown_keys:
         cfg.set_new_allowed(True)
+    layers = [] if path is None else read_layers(path)
+    pairs = zip(overrides[0::2], overrides[1::2], strict=False)
     with errors_name(path):
-        values = {} if path is None else read_yaml(pathlib.Path(path))
-        given = dict(flatten(values)) | dict(zip(overrides[0::2], overrides[1::2], strict=False))
+        given = dict(chain(*(flatten(values) for _, values in layers), pairs))
         check_names(given)  # before its keys, which this project does not know
-        cfg.merge_from_other_cfg(values)
+    cfg.merge_layers(layers)
     if "OUTPUT_DIR" not in given:
         cfg.OUTPUT_DIR = f"./runs/{pathlib.Path(path).stem if path else 'default'}"
     cfg.merge_from_list(list(overrides))

@@ -6,7 +6,6 @@ number. An unknown key, or a value of another type, is a UserError that names it
 
 import ast
 import difflib
-import pathlib
 import re
 import reprlib
 import sys
@@ -16,7 +15,8 @@ import yacs.config
 import yaml
 
 from slowfast.config.paths import PATH_KEYS, expand_path
-from slowfast.config.yaml_file import parse_yaml, read_yaml
+from slowfast.config.recipes import read_layers
+from slowfast.config.yaml_file import parse_yaml
 from slowfast.errors import UserError, errors_name
 
 NUMBER_TEXT = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
@@ -57,10 +57,14 @@ class CfgNode(yacs.config.CfgNode):
     """
 
     def merge_from_file(self, cfg_filename) -> None:
-        """Merge a YAML file. Errors name its path."""
-        path = pathlib.Path(cfg_filename)
-        with errors_name(path):
-            self.merge_from_other_cfg(read_yaml(path))
+        """Merge a YAML file, after those that its `_BASE_` names. Errors name the file."""
+        self.merge_layers(read_layers(cfg_filename))
+
+    def merge_layers(self, layers) -> None:
+        """Merge (name, mapping) of files in turn. Errors name the file."""
+        for name, values in layers:
+            with errors_name(name):
+                self.merge_from_other_cfg(values)
 
     def merge_from_other_cfg(self, cfg_other) -> None:
         """Merge a nested mapping of keys, which may be dotted at any level."""

@@ -55,10 +55,6 @@ _Loader.yaml_constructors = yaml.SafeLoader.yaml_constructors | {
 
 def read_yaml(path: pathlib.Path) -> dict:
     """Return the mapping in a YAML file."""
-    if path.is_dir():
-        raise UserError("is a folder; give the path of a YAML file in it after --cfg")
-    if not path.is_file():
-        raise FileNotFoundError(f"config file {path} does not exist; give the path of a YAML file after --cfg")
     if path.stat().st_size > MAX_BYTES:
         raise UserError(f"has {path.stat().st_size:,} bytes, which no config needs; give a YAML file after --cfg")
     try:

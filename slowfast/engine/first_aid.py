@@ -4,6 +4,7 @@ All texts of this kind are here. Each function returns them as lines, or nothing
 """
 
 import shlex
+import sys
 from collections.abc import Sequence
 from math import inf
 from pathlib import Path
@@ -16,6 +17,14 @@ from slowfast.utils.config_file import CONFIG
 from slowfast.utils.machine import allowed_cores
 from slowfast.utils.world import World
 
+TRAINING = ("slowfast run", "slowfast train")
+TRAIN_SCRIPT = "train_net.py"
+SCRIPTS = {
+    "run": "run_net.py",
+    "prepare": "prepare_videos.py",
+    "show-clips": "show_clips.py",
+    "benchmark": "benchmark.py",
+}
 MOST = 3  # cures in a message
 FEW_CLIPS = 4  # of a batch-norm statistic; fewer make it noisy
 MANY_BASE_SIZES = 4  # clips of a batch-norm statistic over MULTIGRID.BN_BASE_SIZE; the method comes near 1
@@ -30,10 +39,20 @@ class Cure(NamedTuple):
     command: str
 
 
-def command(cfg: CfgNode, tool: str, *words: object) -> str:
-    """Return a command line for the config that the run has written to OUTPUT_DIR."""
+def command(cfg: CfgNode, name: str, *words: object) -> str:
+    """Return a command line for the config that the run has written to OUTPUT_DIR, in the form that started the run."""
     config = shlex.quote(str(Path(cfg.OUTPUT_DIR) / CONFIG))
-    return " ".join([f"python tools/{tool}.py --cfg {config}", *map(str, words)])
+    return " ".join([_program(name, sys.argv[0]), "--cfg", config, *map(str, words)])
+
+
+def _program(name: str, typed: str) -> str:
+    """Return how to start a command, when `typed` has started this program: `slowfast NAME`, or a script."""
+    if name == "run" and typed in TRAINING:
+        return typed
+    if typed.startswith("slowfast "):
+        return f"slowfast {name}"
+    script = Path(typed).name
+    return f"python tools/{script if name == 'run' and script == TRAIN_SCRIPT else SCRIPTS[name]}"
 
 
 def listed(problem: str, cures: Sequence[Cure]) -> str:
@@ -56,14 +75,14 @@ def waiting_cures(cfg: CfgNode, cores: int) -> list[Cure]:
     cures = []
     if workers < per_process:
         text = f"use the cores that are free: {cores} are allowed, for {processes} process(es) of {workers} worker(s)"
-        cures.append(Cure(text, command(cfg, "run_net", "DATA_LOADER.NUM_WORKERS", per_process)))
+        cures.append(Cure(text, command(cfg, "run", "DATA_LOADER.NUM_WORKERS", per_process)))
     if not data.PREPARED_DIR:
         out = shlex.quote(f"{data.PATH_TO_DATA_DIR.rstrip('/') or '.'}/prepared")
-        prepare = f"{command(cfg, 'prepare_videos', out)} && {command(cfg, 'run_net', 'DATA.PREPARED_DIR', out)}"
+        prepare = f"{command(cfg, 'prepare', out)} && {command(cfg, 'run', 'DATA.PREPARED_DIR', out)}"
         cures.append(Cure("read small copies of the videos that are fast to decode", prepare))
     if data.TRAIN_JITTER_SCALES[1] > high:
         text = "draw smaller pictures, which are faster to resize and, if prepared, to decode; this changes the recipe"
-        cures.append(Cure(text, command(cfg, "run_net", "DATA.TRAIN_JITTER_SCALES", f'"[{low}, {high}]"')))
+        cures.append(Cure(text, command(cfg, "run", "DATA.TRAIN_JITTER_SCALES", f'"[{low}, {high}]"')))
     where = "see which shapes of clips are slow to load, and give the run more cores or a faster disk"
     cures.append(Cure(where, command(cfg, "benchmark", "data")))
     return cures
@@ -74,14 +93,14 @@ def at_chance(cfg: CfgNode, evaluations: int, result: str) -> str:
     rate, epochs = cfg.SOLVER.BASE_LR * LOWER_RATE, max(cfg.SOLVER.WARMUP_EPOCHS * 2, 1)
     other = shlex.quote(f"{cfg.OUTPUT_DIR.rstrip('/')}_low_lr")
     cures = [
-        Cure("look at training clips: does a clip show its class, in the right colors?", command(cfg, "show_clips")),
+        Cure("look at training clips: does a clip show its class, in the right colors?", command(cfg, "show-clips")),
         Cure(
             "compare the classes with those of validation clips: are the numbers and names the same?",
-            command(cfg, "show_clips", "--split", "val"),
+            command(cfg, "show-clips", "--split", "val"),
         ),
         Cure(
             "lower the rate and warm up for longer",
-            command(cfg, "run_net", f"SOLVER.BASE_LR {rate:g} SOLVER.WARMUP_EPOCHS {epochs:g} OUTPUT_DIR {other}"),
+            command(cfg, "run", f"SOLVER.BASE_LR {rate:g} SOLVER.WARMUP_EPOCHS {epochs:g} OUTPUT_DIR {other}"),
         ),
     ]
     return listed(f"the last {evaluations} evaluations are no better than guessing ({result}).", cures)

@@ -16,9 +16,10 @@ from slowfast.multigrid.plan import (
     remaining,
 )
 from slowfast.multigrid.sampler import ClipIndex, ShortCycleBatchSampler
-from slowfast.multigrid.schedule import Multigrid, Recipe, baseline_schedule, multigrid_schedule
+from slowfast.multigrid.schedule import DESIGNS, Multigrid, Recipe, Span, baseline_schedule, multigrid_schedule
 
 __all__ = [
+    "DESIGNS",
     "ClipIndex",
     "Kind",
     "Leg",
@@ -29,6 +30,7 @@ __all__ = [
     "Shape",
     "ShapeCycle",
     "ShortCycleBatchSampler",
+    "Span",
     "SubBatchNorm3d",
     "average_statistics",
     "baseline_schedule",

@@ -13,7 +13,7 @@ Standard library only.
 """
 
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from math import log
@@ -62,7 +62,7 @@ class Multigrid:
 
     long_cycle: tuple[Sequence[float], ...] = LONG_CYCLE_FACTORS
     short_cycle: tuple[float, ...] = SHORT_CYCLE_FACTORS
-    design: str = "multi"  # a long cycle per stage, or "single": one over the whole training
+    design: str = "multi"  # a key of DESIGNS: a long cycle per stage, or "single", one over the training
     fine_tune: bool = True
     epoch_factor: float = 1.5
     align_to_epochs: bool = False
@@ -218,10 +218,9 @@ def _spans(recipe: Recipe, multigrid: Multigrid, batches: Sequence[float]) -> li
         borders = [int(epoch * multigrid.epoch_factor) for epoch in (*recipe.steps, recipe.max_epoch)]
         return [Span(stage, 0, stage, end - start) for stage, (start, end) in enumerate(pairwise(borders))]
 
-    designs = {"multi": _cycle_per_stage, "single": _one_cycle}
-    if multigrid.design not in designs:
-        raise UserError(f"`design`: {multigrid.design!r} is not known; choose one of {', '.join(designs)}")
-    spans = list(designs[multigrid.design](recipe, batches, multigrid.fine_tune))
+    if multigrid.design not in DESIGNS:
+        raise UserError(f"`design`: {multigrid.design!r} is not known; choose one of {', '.join(DESIGNS)}")
+    spans = list(DESIGNS[multigrid.design](recipe, batches, multigrid.fine_tune))
     scale = multigrid.epoch_factor * recipe.max_epoch / sum(span.epochs for span in spans)
     return [span._replace(epochs=span.epochs * scale) for span in spans]
 
@@ -258,6 +257,14 @@ def _one_cycle(recipe: Recipe, batches: Sequence[float], fine_tune: bool) -> Ite
     for start, end in pairwise(sorted({0.0, *shape_ends, *stage_ends})):
         stage = bisect_right(stage_ends, start)
         yield Span(stage, bisect_right(shape_ends, start), stage, end - start)
+
+
+# How long cycles are laid over a training. A design returns spans, from (recipe, mean batch sizes of the base shapes,
+# fine_tune); their epochs count in proportion. Add your own before the config is loaded.
+DESIGNS: dict[str, Callable[[Recipe, Sequence[float], bool], Iterable[Span]]] = {
+    "multi": _cycle_per_stage,
+    "single": _one_cycle,
+}
 
 
 def _borders(spans: Sequence[Span], align: bool) -> list[float]:

@@ -1,11 +1,12 @@
 import os
-import runpy
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from slowfast.commands import check
 from slowfast.datasets.scan import scan, videos_of_config, videos_of_list
 from tests.datasets.data import frame_rows, small_cfg, write_frame_list, write_frames
 from tests.videos import truncate, write_video
@@ -35,7 +36,7 @@ TOOL = ROOT / "tools" / "check_videos.py"
 @pytest.fixture
 def main(videos, monkeypatch):
     monkeypatch.chdir(videos)
-    return runpy.run_path(str(TOOL))["main"]
+    return check.main
 
 
 def test_a_list_gives_each_path_once_under_its_prefix(tmp_path):
@@ -130,8 +131,10 @@ def test_a_path_with_a_newline_or_bytes_that_are_not_utf8_is_one_line_of_the_rep
     assert [row.split(",")[0] for row in rows] == ["path", r"odd/a\ttab.mp4", r"odd/caf\xe9.mp4", r"odd/two\nlines.mp4"]
 
 
-def test_header_lines_are_skipped_as_in_training(main, videos):
+def test_header_lines_are_skipped_as_in_training(main, videos, capsys):
     (videos / "good.csv").write_text("path label\na.mp4 1\n")
-    with pytest.raises(ValueError, match="good.csv, line 1: .* is a header: set DATA.SKIP_ROWS to 1"):
+    with pytest.raises(SystemExit) as end:
         main(["good.csv", "--workers", "1"])
+    assert end.value.code == 2
+    assert re.search("good.csv, line 1: .* is a header: set DATA.SKIP_ROWS to 1", capsys.readouterr().err)
     assert main(["good.csv", "--workers", "1", "--skip-rows", "1"]) == 0

@@ -1,17 +1,15 @@
 """A dry run goes through every shape of the training and leaves nothing behind."""
 
-import runpy
 import sys
 from pathlib import Path
 
 import pytest
 
+from slowfast.commands import run
 from slowfast.config.load import changed_cfg
 from slowfast.engine.dry_run import Cost, dry_run
 from slowfast.errors import UserError
 from tests.engine.tiny import BOTH_CYCLES, SYNTHETIC, finish, start, tiny_cfg, write_dataset
-
-run_net = runpy.run_path(str(Path(__file__).parents[2] / "tools" / "run_net.py"))["main"]
 
 
 def files(folder):
@@ -23,7 +21,7 @@ def test_a_dry_run_reports_every_shape_and_a_forecast_and_writes_nothing(tmp_pat
     config = tmp_path / "config.yaml"
     config.write_text(tiny_cfg(write_dataset(tmp_path), tmp_path / "out", **changes).dump())
     before = files(tmp_path)
-    run_net(["--cfg", str(config), "--dry-run", "TENSORBOARD.ENABLE", "True"])
+    run.main(["--cfg", str(config), "--dry-run", "TENSORBOARD.ENABLE", "True"])
     assert files(tmp_path) == before
     text = capsys.readouterr().out
     for shape in ("8 clips x 4 frames x 45 px, batch norm in 4 groups", "2 clips x 8 frames x 64 px"):

@@ -1,5 +1,6 @@
 """First aid: the messages name cures that fit, as commands that the tools take."""
 
+import importlib
 import logging
 import re
 import shlex
@@ -8,19 +9,18 @@ import time
 import pytest
 import torch
 
-from slowfast.commands import show_clips
+from slowfast.commands import COMMANDS, benchmark
 from slowfast.datasets.build import DATASET_REGISTRY
 from slowfast.engine.chance import EVALUATIONS, EvaluationGuard
-from slowfast.engine.first_aid import at_chance, unusual_batch_norm, waiting_cures, waiting_for_data
+from slowfast.engine.first_aid import SCRIPTS, at_chance, command, unusual_batch_norm, waiting_cures, waiting_for_data
 from slowfast.engine.schedule import build_schedule
 from slowfast.engine.scores import Scores, VideoScore
 from slowfast.engine.train_net import train
 from slowfast.utils.config_file import write_config
 from slowfast.utils.machine import allowed_cores
-from slowfast.utils.parser import argument_parser, load_config, parse_args
+from slowfast.utils.parser import load_config, parse_args
 from slowfast.utils.training_meters import accuracy
-from tests.engine.tiny import BOTH_CYCLES, Synthetic, tiny_cfg
-from tools import benchmark, prepare_videos
+from tests.engine.tiny import BOTH_CYCLES, ROOT, Synthetic, tiny_cfg
 
 RECIPE = {"DATA__TRAIN_JITTER_SCALES": [34, 60], "DATA_LOADER__NUM_WORKERS": 2}
 
@@ -30,21 +30,19 @@ def cfg_of(folder, **changes):
 
 
 def commands_of(message):
-    lines = [line.strip() for line in message.splitlines() if "python tools/" in line]
+    lines = [line.strip() for line in message.splitlines() if "--cfg" in line]
     return [shlex.split(command) for line in lines for command in line.split(" && ")]
 
 
 def config_of(words):
-    """The config that a command line asks for, read by the parser of its tool."""
-    tool, words = words[1], words[2:]
-    if tool == "tools/benchmark.py":
-        args = benchmark.parse(words)
-    elif tool == "tools/prepare_videos.py":
-        args = parse_args(words, prepare_videos.make_parser())
-        args.cfg_files = [args.cfg]
+    """The config that a command line asks for, read by the parser of its command."""
+    (name,) = [name for name, script in SCRIPTS.items() if words[:2] == ["python", f"tools/{script}"]]
+    assert (ROOT / words[1]).exists()
+    if name == "benchmark":
+        args = benchmark.parse(words[2:])
     else:
-        parsers = {"tools/run_net.py": argument_parser(), "tools/show_clips.py": show_clips.make_parser()}
-        args = parse_args(words, parsers[tool])
+        args = parse_args(words[2:], importlib.import_module(COMMANDS[name][0]).make_parser())
+    args.cfg_files = getattr(args, "cfg_files", None) or [args.cfg]
     return load_config(args)
 
 
@@ -59,6 +57,24 @@ def test_cures_of_waiting_are_commands_that_change_one_thing_each(tmp_path):
     assert config_of(shlex.split(workers.command)).DATA_LOADER.NUM_WORKERS == 16
     assert f"{tmp_path}/prepared" == config_of(commands_of(prepared.command)[1]).DATA.PREPARED_DIR
     assert config_of(shlex.split(smaller.command)).DATA.TRAIN_JITTER_SCALES == [32, 37]
+
+
+@pytest.mark.parametrize(
+    ("typed", "run", "clips"),
+    [
+        ("slowfast train", "slowfast train", "slowfast show-clips"),
+        ("slowfast run", "slowfast run", "slowfast show-clips"),
+        ("slowfast tune", "slowfast run", "slowfast show-clips"),
+        ("/any/where/tools/train_net.py", "python tools/train_net.py", "python tools/show_clips.py"),
+        ("/any/where/tools/run_net.py", "python tools/run_net.py", "python tools/show_clips.py"),
+        ("/my/own/script.py", "python tools/run_net.py", "python tools/show_clips.py"),
+    ],
+)
+def test_commands_have_the_form_that_the_run_was_started_in(typed, run, clips, tmp_path, monkeypatch):
+    monkeypatch.setattr("sys.argv", [typed])
+    cfg = cfg_of(tmp_path)
+    assert command(cfg, "run").startswith(f"{run} --cfg '{tmp_path}")
+    assert command(cfg, "show-clips").startswith(f"{clips} --cfg")
 
 
 def test_cures_that_are_taken_already_are_left_out(tmp_path):

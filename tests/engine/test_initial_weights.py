@@ -2,15 +2,13 @@
 
 import os
 import pickle
-import runpy
 
 import pytest
 import torch
 
+from slowfast.commands.run import main as run_net
 from tests.engine.tiny import CLASSES, ROOT, json_stats
 from tests.utils.test_checkpoint_models import WIDTH, ResNet50
-
-run_net = runpy.run_path(str(ROOT / "tools" / "run_net.py"))["main"]
 
 
 def options(output, **changes):

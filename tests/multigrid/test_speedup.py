@@ -2,10 +2,12 @@
 
 import json
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
 from projects.multigrid import speedup
+from slowfast.config.load import load_cfg
 from slowfast.engine.schedule import build_schedule
 from slowfast.multigrid import Multigrid, Recipe, Shape, multigrid_schedule
 from slowfast.utils.parser import load_config
@@ -45,14 +47,23 @@ def test_the_hours_add_up_from_the_times_of_the_shapes(tmp_path, capsys):
         assert result[side]["hours"] == pytest.approx(seconds / 3600)
         assert result[side]["iterations"] == sum(row[side] for row in result["batches"])
     assert result["speedup"] == pytest.approx(result["baseline"]["hours"] / result["multigrid"]["hours"])
-    assert json.loads(file.read_text())["recipes"] == {"SlowFast R50, 32 frames": result}
+    assert json.loads(file.read_text())["recipes"] == {"SLOWFAST_32x2_R50_multigrid": result}
     assert f"faster {result['speedup']:.2f} x" in capsys.readouterr().out
+
+
+def test_the_settings_of_the_papers_first_table_have_the_iterations_of_the_default():
+    iterations = []
+    for _, config, _, overrides, num_videos in [s for s in speedup.PAPER if s.config == speedup.R50]:
+        cfg = load_cfg(speedup.CONFIGS / config, list(overrides))
+        iterations.append(speedup.count_iterations(build_schedule(cfg), num_videos, cfg.NUM_GPUS).total())
+    assert len(iterations) == 6
+    assert iterations[1:] == pytest.approx(5 * iterations[:1], rel=0.005)
 
 
 def test_more_devices_share_the_batch_of_the_recipe():
     args = speedup.parse(["--paper", "--num-devices", "16"])
     cfg = load_config(args, args.cfg_files[1])
-    first = next(iter(build_schedule(cfg).plan(args.num_videos, 16)))
+    first = next(iter(build_schedule(cfg).plan(speedup.KINETICS_VIDEOS, 16)))
     assert first.shape(0) == Shape(8 * cfg.TRAIN.BATCH_SIZE // 16, 8, 158)
 
 
@@ -74,7 +85,7 @@ def test_a_batch_that_does_not_fit_is_timed_in_parts_that_do(monkeypatch):
 
 def test_the_papers_recipes_stand_next_to_its_numbers():
     args = speedup.parse(["--paper", "--reduced"])
-    assert len(args.cfg_files) == len(speedup.PAPER)
+    assert {setting.config for setting in speedup.settings(args)} == {Path(path).name for path in args.cfg_files}
     side = {"iterations": 10, "hours": 2.0, "out_of_memory": []}
     result = {"baseline": side, "multigrid": side | {"hours": 0.5}, "iteration_saving": 3.4, "speedup": 4.0}
     table = speedup.paper_table({"I3D R50": result}, "a machine")

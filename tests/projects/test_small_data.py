@@ -9,7 +9,7 @@ sys.path.append(str(Path(__file__).resolve().parents[2] / "projects" / "small_da
 
 import make_data
 
-from tools import make_demo_data as demo
+from slowfast.commands import demo_data as demo
 
 
 def test_backgrounds_and_patches_are_parts_of_photographs_and_all_else_is_the_demos(monkeypatch):

@@ -5,10 +5,10 @@ import json
 import pytest
 
 from slowfast.benchmark.batches import batches_of, shares_of_clips
+from slowfast.commands import benchmark
 from slowfast.engine.schedule import build_schedule
 from slowfast.multigrid import ShortCycleBatchSampler, build_plan
 from tests.engine.tiny import BOTH_CYCLES, command, tiny_cfg, write_dataset
-from tools import benchmark
 
 FEW = ["--repeats", "2", "--clips", "3", "--iterations", "2", "--device", "cpu"]
 FIGURES = {

@@ -8,7 +8,7 @@ import av
 import numpy as np
 import pytest
 
-from tools import make_demo_data as demo
+from slowfast.commands import demo_data as demo
 
 PER_CLASS = {"train": 2, "val": 1, "test": 0}
 NAMES = list(demo.MOTIONS)

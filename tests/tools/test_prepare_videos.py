@@ -1,10 +1,10 @@
 """The tool that prepares videos: what it prints and writes, and that it resumes."""
 
-import runpy
 from pathlib import Path
 
 import pytest
 
+from slowfast.commands import prepare as command
 from slowfast.datasets.build import build_dataset
 from slowfast.datasets.prepared import read_index
 from tests.datasets.data import frame_rows, small_cfg, write_frame_list, write_frames, write_list
@@ -30,10 +30,8 @@ def folder(tmp_path):
 
 @pytest.fixture
 def prepare(folder, capsys):
-    tool = runpy.run_path(str(ROOT / "tools/prepare_videos.py"))["main"]
-
     def run(*words):
-        status = tool(["--cfg", str(folder / "small.yaml"), str(folder / "store"), "--workers", "2", *words])
+        status = command.main(["--cfg", str(folder / "small.yaml"), str(folder / "store"), "--workers", "2", *words])
         return status, capsys.readouterr().out
 
     return run
@@ -84,14 +82,18 @@ def test_a_config_that_trains_with_the_store_prepares_it_too(prepare, folder):
     assert prepare("DATA.PREPARED_DIR", str(folder / "store"))[0] == 0
 
 
-def test_a_disk_with_less_space_than_the_estimate_is_an_error_before_it_is_full(prepare, monkeypatch):
+def test_a_disk_with_less_space_than_the_estimate_is_an_error_before_it_is_full(prepare, monkeypatch, capsys):
     monkeypatch.setattr("shutil.disk_usage", lambda path: type("Usage", (), {"free": 1000}))
-    with pytest.raises(ValueError, match="the disk has less space than the estimate"):
+    with pytest.raises(SystemExit) as end:
         prepare()
+    assert end.value.code == 2
+    assert "the disk has less space than the estimate" in capsys.readouterr().err
 
 
-def test_lists_of_images_cannot_be_prepared(prepare, folder):
+def test_lists_of_images_cannot_be_prepared(prepare, folder, capsys):
     write_frame_list(folder / "train.csv", frame_rows("a", 0, write_frames(folder, "a", 3)))
     keys = ["TRAIN.DATASET", "charades", "DATA.PATH_PREFIX", str(folder), "DATA.MULTI_LABEL", "True"]
-    with pytest.raises(ValueError, match="not video files"):
+    with pytest.raises(SystemExit) as end:
         prepare("--splits", "train", *keys, "MODEL.LOSS_FUNC", "bce_logit", "MODEL.HEAD_ACT", "sigmoid")
+    assert end.value.code == 2
+    assert "not video files" in capsys.readouterr().err

@@ -1,14 +1,13 @@
 """The command line that trains and tests."""
 
-import runpy
 from pathlib import Path
 
 import pytest
 
+from slowfast.commands.run import main as run_net
 from tests.engine.tiny import SYNTHETIC, tiny_cfg
 
 ROOT = Path(__file__).parents[2]
-run_net = runpy.run_path(str(ROOT / "tools" / "run_net.py"))["main"]
 
 
 @pytest.mark.parametrize("key", ["TRAIN.CHECKPOINT_FILE_PATH", "TEST.CHECKPOINT_FILE_PATH"])

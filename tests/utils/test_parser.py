@@ -122,7 +122,8 @@ def test_a_missing_config_file_ends_cleanly(capsys):
         load_config(parse_args(["--cfg", "none.yaml"]))
     assert (
         capsys.readouterr().err
-        == "error: config file none.yaml does not exist; give the path of a YAML file after --cfg\n"
+        == "error: config file none.yaml does not exist; give the path of a YAML file or the name of a recipe "
+        "(`slowfast recipes` lists them)\n"
     )
 
 

@@ -1,0 +1,64 @@
+"""Decode every video of a list, and report those that cannot be used.
+
+%(prog)s LIST                        a list of `path label` lines, or a folder of video files
+%(prog)s --cfg YAML [KEY VALUE ...]  the data sets of a config, lists of images included
+
+The report has a line `path,error` for each bad video. Exit status: 1 if there is one, 2 for a mistake in the command.
+"""
+
+import argparse
+import os
+import sys
+
+from slowfast.datasets.files import one_line
+from slowfast.datasets.scan import Videos, scan, videos_of_config, videos_of_list, write_report
+from slowfast.datasets.video import Limits
+from slowfast.utils.logging import with_bar
+from slowfast.utils.parser import fail_cleanly, load_config, parse_args
+
+LINES = 20  # of progress, without a terminal for a bar
+
+
+@fail_cleanly()
+def main(argv: list[str] | None = None) -> int:
+    parser = make_parser()
+    args = parse_args(argv, parser)
+    if (args.list is None) == (args.cfg is None):
+        parser.error("give a LIST or a --cfg")
+    if args.cfg:
+        videos = videos_of_config(load_config(args, args.cfg), args.splits)
+    else:
+        videos = videos_of_list(
+            args.list, args.separator, args.prefix, args.skip_rows, Limits(args.max_seconds, args.max_pixels)
+        )
+    bad = find_bad(videos, args.workers)
+    write_report(args.output, bad)
+    print(f"{len(videos) - len(bad)} of {len(videos)} videos are fine; {len(bad)} are listed in {args.output}")
+    return 1 if bad else 0
+
+
+def make_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("list", metavar="LIST", nargs="?")
+    parser.add_argument("--separator", default=" ", help="between path and label: DATA.PATH_LABEL_SEPARATOR")
+    parser.add_argument("--skip-rows", type=int, default=0, help="at the start of the list: DATA.SKIP_ROWS")
+    parser.add_argument("--prefix", default="", help="the folder that the paths start from: DATA.PATH_PREFIX")
+    parser.add_argument("--max-seconds", type=float, default=Limits.seconds, help="DATA.MAX_DECODE_SEC (60)")
+    parser.add_argument("--max-pixels", type=int, default=Limits.pixels, help="of a frame: DATA.MAX_PIXELS")
+    parser.add_argument("--cfg", metavar="YAML")
+    parser.add_argument("--splits", nargs="+", default=["train", "val", "test"], help="of the config's data sets")
+    parser.add_argument("--output", default="bad_videos.csv", help="the report (bad_videos.csv)")
+    parser.add_argument("--workers", type=int, default=os.cpu_count(), help="processes (one per core)")
+    return parser
+
+
+def find_bad(videos: Videos, workers: int) -> list[tuple[str, str]]:
+    """Return (path, error) of the bad videos."""
+    bad: list[tuple[str, str]] = []
+    for done, (path, error) in enumerate(with_bar(scan(videos, workers), len(videos), "video"), start=1):
+        if error:
+            bad.append((path, error))
+            print(one_line(f"{path}: {error}"), flush=True)
+        if not sys.stderr.isatty() and done * LINES // len(videos) > (done - 1) * LINES // len(videos):
+            print(f"{done} of {len(videos)} videos, {len(bad)} bad", flush=True)
+    return bad
