@@ -19,6 +19,7 @@ BELOW = {  # what a package may import
     "visualization": BASE | {"visualization"},
     "engine": BASE | {"datasets", "models", "optim", "visualization", "engine"},
     "benchmark": BASE | {"datasets", "models", "optim", "visualization", "engine", "benchmark"},
+    "commands": BASE | {"datasets", "models", "optim", "visualization", "engine", "benchmark", "commands"},
     "compat": BASE | {"datasets", "models", "optim", "visualization", "engine", "compat"},
     "commands": BASE | {"datasets", "models", "optim", "visualization", "engine", "benchmark", "commands"},
 }

@@ -1,6 +1,7 @@
 """The records of a training: log lines, json lines, a progress bar and TensorBoard curves."""
 
 import logging
+import time
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
@@ -14,9 +15,11 @@ from slowfast.engine.first_aid import at_chance, waiting_for_data
 from slowfast.engine.learner import Step
 from slowfast.engine.progress import Place, Progress
 from slowfast.engine.scores import Scores
+from slowfast.engine.step_time import StepTimes
 from slowfast.errors import UserError
 from slowfast.multigrid import Leg, Shape
 from slowfast.utils.distributed import all_gather_lists, get_world_size
+from slowfast.utils.json_log import logged_seconds
 from slowfast.utils.logging import log_json_stats, progress_bar
 from slowfast.utils.training_meters import (
     Lap,
@@ -58,7 +61,8 @@ class Journal:
         self._max_bad_fraction = cfg.DATA.MAX_BAD_FRACTION
         self._has_accuracy = not cfg.DATA.MULTI_LABEL
         self._device, self._progress = device, progress
-        self._meter, self._pace = TopKMeter(device), Pace(batches)
+        self._start = time.perf_counter() - (logged_seconds(cfg.OUTPUT_DIR) if done else 0.0)
+        self._meter, self._pace, self._times = TopKMeter(device), Pace(batches), StepTimes()
         self._meter.restore(epoch_sums)
         self._board = TensorBoard.from_cfg(cfg)
         self._bar = progress_bar(progress.total_iterations, done)
@@ -93,7 +97,9 @@ class Journal:
         In it, cuDNN tries its kernels, TRAIN.COMPILE compiles the model, and memory is reserved.
         """
         shape, groups = leg.shape(i), leg.phase.bn_groups
-        if (shape, groups) in self._warm_ups:
+        is_warm_up = (shape, groups) not in self._warm_ups
+        self._times.add(step.moments, is_warm_up)
+        if not is_warm_up:
             self._pace.step(len(step.labels))
             return
         step.loss.item()  # waits for the device
@@ -112,6 +118,7 @@ class Journal:
             "dt": pace.sec,
             "dt_data": pace.sec_data,
             "dt_net": pace.sec_net,
+            **self._times.lap(),
             "data_wait": pace.wait_share,
             "clips_per_sec": pace.clips_per_sec * get_world_size(),
         }
@@ -145,7 +152,12 @@ class Journal:
             "iter": f"{place.iteration_of_epoch + 1}/{self._progress.iterations_of_epoch[place.epoch]}",
             "iteration": place.iteration + 1,
             "clips": place.clips,
+            "seconds": self._seconds(),
         }
+
+    def _seconds(self) -> float:
+        """Return the seconds that the training has taken, with those that its log has from before it resumed."""
+        return round(time.perf_counter() - self._start, 2)
 
     def _eta_sec(self, place: Place, pace: Lap) -> float:
         """Estimate the remaining seconds. Batches of all shapes take the same time; clips take the loading time."""
@@ -216,11 +228,13 @@ class Journal:
             "position": round(leg.end, 6),
             "iteration": self._progress.iterations_through(leg.epoch),
             "clips": self._progress.clips_until(leg),
+            "seconds": self._seconds(),
         }
 
     def pause(self) -> None:
         """Leave the time since the last log line out of the pace: it was not spent on training."""
         self._pace.lap()
+        self._times.clear()
 
     def epoch_sums(self) -> list[float]:
         """Return the sums of the epoch so far, from which another journal can resume."""

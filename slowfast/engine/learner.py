@@ -17,6 +17,7 @@ from slowfast.engine.evaluation import predictor, to_device
 from slowfast.engine.memory import memory_errors_name
 from slowfast.engine.precise_bn import update_statistics
 from slowfast.engine.precision import Precision
+from slowfast.engine.step_time import Moment, moment
 from slowfast.errors import UserError
 from slowfast.models import build_model
 from slowfast.models.losses import build_loss
@@ -34,12 +35,13 @@ STATISTICS_CURES = "lower TRAIN.BATCH_SIZE and SOLVER.BASE_LR with it, or set BN
 
 
 class Step(NamedTuple):
-    """The results of a training step: tensors on the device, and the learning rate."""
+    """The results of a training step: tensors on the device, the learning rate, and when its parts began and ended."""
 
     loss: Tensor
     scores: Tensor
     labels: Tensor
     lr: float
+    moments: tuple[Moment, ...] = ()
 
 
 class Learner:
@@ -112,19 +114,23 @@ class Learner:
 
     def _step(self, batch: Mapping[str, Any], lr: float) -> Step:
         set_lr(self.optimizer, lr)
+        start = moment(self.device)
         clips = to_device(batch["clip"], self.device)
         labels = batch["label"].to(self.device, non_blocking=True)
+        transferred = moment(self.device)
         with self.precision.autocast():
             scores = self._net(self.pack(clips))
         loss = self.loss(scores.float(), labels)
         self.optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(loss).backward()
         average_gradients(self.model)
+        differentiated = moment(self.device)
         self.scaler.unscale_(self.optimizer)
         clip_gradients(self.model.parameters(), self.clip_value, self.clip_l2norm)
         self.scaler.step(self.optimizer)
         self.scaler.update()
-        return Step(loss.detach(), scores.detach(), labels, lr)
+        moments = (start, transferred, differentiated, moment(self.device))
+        return Step(loss.detach(), scores.detach(), labels, lr, moments)
 
     def predictor(self) -> Callable[[Clips], Tensor]:
         """Enter evaluation mode, and return a function from clips on the host to scores."""

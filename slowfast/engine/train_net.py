@@ -11,6 +11,7 @@ from slowfast.engine.evaluation import score_videos
 from slowfast.engine.guards import LossGuard, require_finite_weights
 from slowfast.engine.journal import Journal
 from slowfast.engine.position import Position, resume, save
+from slowfast.engine.start import log_start
 from slowfast.engine.training import Training, seed_everything
 from slowfast.multigrid import Leg
 from slowfast.utils.checkpoint_folder import keep_as_best
@@ -35,7 +36,7 @@ def train(cfg: CfgNode) -> None:
     position = resume(training)
     legs = training.progress.remaining(position.done)
     write_config(cfg)
-    rewind_records(training, position)
+    start_records(training, position)
     learner = training.learner
     learner.join_ranks(cfg.TRAIN.COMPILE)
     if position.rank_statistics is not None:
@@ -67,12 +68,17 @@ def train(cfg: CfgNode) -> None:
         logger.info("training is done: %d iterations", position.done)
 
 
-def rewind_records(training: Training, position: Position) -> None:
-    """Remove the records of what a resumed training repeats (rank 0 only). Where nothing is left, all of them stay."""
-    repeats = training.progress.remaining(position.done) or position.evaluation_due
-    if training.cfg.TRAIN.AUTO_RESUME and is_master() and repeats:
-        exact_epoch = training.progress.position(position.done)
-        rewind_json_log(training.cfg.OUTPUT_DIR, exact_epoch, position.evaluation_due)
+def start_records(training: Training, position: Position) -> None:
+    """Log the start, after removing the records of what a resumed training repeats (rank 0 only).
+
+    A training that is finished leaves its records as they are.
+    """
+    cfg = training.cfg
+    if not (training.progress.remaining(position.done) or position.evaluation_due):
+        return
+    if cfg.TRAIN.AUTO_RESUME and is_master():
+        rewind_json_log(cfg.OUTPUT_DIR, training.progress.position(position.done), position.evaluation_due)
+    log_start(cfg, training.learner.device, training.size)
 
 
 def end_epoch(training: Training, position: Position, journal: Journal, leg: Leg) -> None:

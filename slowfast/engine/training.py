@@ -72,6 +72,11 @@ class Training:
         progress = self.progress
         return [len(self.train_set), progress.world_size, progress.total_iterations, progress.total_clips]
 
+    @property
+    def size(self) -> dict[str, int]:
+        """The numbers of a plan, for the log."""
+        return dict(zip(("videos", "processes", "iterations", "clips"), self.plan_key, strict=True))
+
     def is_due(self, epoch: int, key: str) -> bool:
         """Return whether what TRAIN.`key` is the period of is done after `epoch`."""
         return self.progress.is_due(epoch, self.cfg.TRAIN[key])

@@ -1,12 +1,17 @@
-"""A description of the machine, to be printed beside measurements."""
+"""A description of the machine and of the software, to be printed beside measurements."""
 
 import os
 import platform
+import subprocess
 from pathlib import Path
 
+import av
 import torch
 
 CGROUP = Path("/sys/fs/cgroup")
+import slowfast
+
+ROOT = Path(slowfast.__file__).parents[1]
 
 
 def machine_name(device: str = "cpu") -> str:
@@ -47,3 +52,27 @@ def _numbers(path: Path) -> list[int]:
     except OSError:
         return []
     return [int(word) for word in words if word.lstrip("-").isdecimal()]
+
+
+def environment(device: str = "cpu") -> dict[str, str]:
+    """Return the machine, the versions of the software, and the commit of this checkout, if it is one."""
+    commit = _commit()
+    return {
+        "machine": machine_name(device),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "torch": str(torch.__version__),
+        "av": av.__version__,
+        "slowfast": slowfast.__version__,
+    } | ({"commit": commit} if commit else {})
+
+
+def _commit() -> str:
+    """Return the commit of this checkout, with "+" if files differ from it; empty if it is not known."""
+    if not (ROOT / ".git").exists():
+        return ""
+    command = ["git", "-C", str(ROOT), "describe", "--always", "--abbrev=40", "--dirty=+", "--exclude=*"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return ""
