@@ -21,7 +21,6 @@ BELOW = {  # what a package may import
     "benchmark": BASE | {"datasets", "models", "optim", "visualization", "engine", "benchmark"},
     "commands": BASE | {"datasets", "models", "optim", "visualization", "engine", "benchmark", "commands"},
     "compat": BASE | {"datasets", "models", "optim", "visualization", "engine", "compat"},
-    "commands": BASE | {"datasets", "models", "optim", "visualization", "engine", "benchmark", "commands"},
 }
 PUBLISHED_PLACES = {  # modules that only re-export from compat
     "slowfast/datasets/utils.py",

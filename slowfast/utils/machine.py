@@ -8,9 +8,9 @@ from pathlib import Path
 import av
 import torch
 
-CGROUP = Path("/sys/fs/cgroup")
 import slowfast
 
+CGROUP = Path("/sys/fs/cgroup")
 ROOT = Path(slowfast.__file__).parents[1]
 
 
