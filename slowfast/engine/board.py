@@ -31,6 +31,7 @@ logger = logging.getLogger(__name__)
 CLIPS = 3  # of a shape that are shown
 
 Drawing = Callable[[Confusion], "Figure"]
+Size = tuple[float, float]  # inches
 
 
 class Board:
@@ -101,8 +102,11 @@ def _drawings(cfg: CfgNode, names: Sequence[str]) -> dict[str, Drawing]:
     """Return the figures of an evaluation that a config asks for, by name."""
     node = cfg.TENSORBOARD
     asked = {
-        "confusion": (node.CONFUSION_MATRIX, "CONFUSION_MATRIX", draw_confusion),
-        "predictions": (node.HISTOGRAM, "HISTOGRAM", lambda c: draw_predicted_classes(c, node.HISTOGRAM.TOPK)),
+        "confusion": (node.CONFUSION_MATRIX, "CONFUSION_MATRIX", _draw_confusion),
+        "predictions": (
+            *(node.HISTOGRAM, "HISTOGRAM"),
+            lambda confusion, size: draw_predicted_classes(confusion, node.HISTOGRAM.TOPK, size),
+        ),
     }
     on = {name: rest for name, rest in asked.items() if rest[0].ENABLE}
     if on:
@@ -114,20 +118,22 @@ def _drawings(cfg: CfgNode, names: Sequence[str]) -> dict[str, Drawing]:
     return {name: _drawing(section, f"TENSORBOARD.{key}", draw, known) for name, (section, key, draw) in on.items()}
 
 
-def _drawing(section: CfgNode, key: str, draw: Drawing, names: Sequence[str]) -> Drawing:
+def _draw_confusion(confusion: Confusion, size: Size) -> "Figure":
+    figure = draw_confusion(confusion)
+    figure.set_size_inches(*size)
+    return figure
+
+
+def _drawing(section: CfgNode, key: str, draw: Callable[[Confusion, Size], "Figure"], names: Sequence[str]) -> Drawing:
     """Return a drawing of the classes of SUBSET_PATH, or of all, in the size FIGSIZE (inches)."""
-    size = tuple(section.FIGSIZE)
-    if len(size) != 2:
-        raise UserError(f"{key}.FIGSIZE: {list(size)} must be [width, height] in inches")
+    if len(section.FIGSIZE) != 2:
+        raise UserError(f"{key}.FIGSIZE: {section.FIGSIZE} must be [width, height] in inches")
+    width, height = section.FIGSIZE
     subset = _subset(section.SUBSET_PATH, f"{key}.SUBSET_PATH", names)
 
     def drawn(confusion: Confusion) -> "Figure":
-        chosen = Confusion(
-            confusion.counts[np.ix_(subset, subset)], [confusion.names[k] for k in subset], confusion.protocol
-        )
-        figure = draw(chosen)
-        figure.set_size_inches(*size)
-        return figure
+        counts, all_names = confusion.counts[np.ix_(subset, subset)], confusion.names
+        return draw(Confusion(counts, [all_names[k] for k in subset], confusion.protocol), (width, height))
 
     return drawn
 
