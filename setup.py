@@ -1,15 +1,19 @@
+from pathlib import Path
+
 from setuptools import find_packages, setup
 
 extras = {
     "progress": ["tqdm>=4.60"],
     "tensorboard": ["tensorboard>=2.12"],
     "plot": ["matplotlib>=3.6"],
-    "docs": ["sphinx>=7", "myst-parser>=3", "furo>=2024.1"],
+    "completion": ["argcomplete>=3"],
 }
+docs = ["sphinx>=7", "myst-parser>=3", "furo>=2024.1"]
 test_only = [
     "pytest>=7",
     "pytest-xdist>=3",
     "scikit-learn>=1.2",
+    "setuptools>=70.1",
     "ruff>=0.6",
     "mypy>=1.11",
     "types-PyYAML",
@@ -21,9 +25,14 @@ setup(
     name="slowfast",
     version="0.1.0",
     description="Video classification with SlowFast networks and multigrid training",
+    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.10",
-    packages=find_packages(include=["slowfast", "slowfast.*"]),
+    packages=[*find_packages(include=["slowfast", "slowfast.*"]), "slowfast.recipes"],
+    package_dir={"slowfast.recipes": "configs"},
+    package_data={"slowfast": ["py.typed"], "slowfast.recipes": ["**/*.yaml"]},
+    entry_points={"console_scripts": ["slowfast = slowfast.commands:main"]},
     install_requires=[
         "torch>=2.9.1",
         "numpy>=1.24",
@@ -36,6 +45,7 @@ setup(
     extras_require={
         **extras,
         "all": sorted(sum(extras.values(), [])),
-        "test": sorted(sum(extras.values(), [])) + test_only,
+        "docs": docs,
+        "test": sorted(sum(extras.values(), [])) + docs + test_only,
     },
 )

@@ -120,6 +120,7 @@ def make_programs(folder: Path) -> None:
     folder.mkdir(parents=True)
     for name in ("python", "python3"):
         (folder / name).write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    (folder / "slowfast").write_text(f'#!/bin/sh\nexec {sys.executable} -m slowfast "$@"\n')
     (folder / "pip").write_text(PIP.format(python=sys.executable))
     (folder / "torchrun").write_text(f'#!/bin/sh\nexec {sys.executable} -m torch.distributed.run "$@"\n')
     (folder / "make").write_text(MAKE.format(make=shutil.which("make")))

@@ -1,1 +1,1 @@
-"""Measurements of a config's data path, model, training steps and test, for tools/benchmark.py."""
+"""Measurements of a config's data path, model, training steps and test, for `slowfast benchmark`."""

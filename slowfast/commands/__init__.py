@@ -1,3 +1,4 @@
+# PYTHON_ARGCOMPLETE_OK
 """The commands of the package: `slowfast NAME` and the scripts in tools/ start them.
 
 Nothing here imports torch: the module of a command is imported when the command starts.
@@ -5,8 +6,10 @@ Nothing here imports torch: the module of a command is imported when the command
 
 import difflib
 import importlib
+import os
 import signal
 import sys
+from types import ModuleType
 
 from slowfast import __version__
 
@@ -24,36 +27,53 @@ COMMANDS = {
     "recipes": ("slowfast.commands.recipes", "list the recipes that --cfg takes by name"),
     "demo-data": ("slowfast.commands.demo_data", "write a small data set of moving shapes to try things with"),
 }
+EXTRAS = {"matplotlib": "plot", "tensorboard": "tensorboard", "tqdm": "progress"}  # the extra that installs a package
 EXIT_USER_ERROR = 2
+EXIT_INTERRUPTED = 130
 
 
 def main(argv: list[str] | None = None) -> int | None:
     """Run the command line `slowfast COMMAND ...`, and return its exit status."""
+    if "_ARGCOMPLETE" in os.environ:  # the shell asks for the words that may come next
+        importlib.import_module("slowfast.commands.completion").complete()
     name, *words = (sys.argv[1:] if argv is None else argv) or [""]
-    if name in ("-h", "--help"):
-        print(help_text())
-        return 0
-    if name == "--version":
-        print(f"slowfast {__version__}")
+    if name in ("-h", "--help", "help", "--version"):
+        print(f"slowfast {__version__}" if name == "--version" else help_text())
         return 0
     if name not in COMMANDS:
-        print(help_text() if not name else mistake(name), file=sys.stderr)
+        print(mistake(name) if name else help_text(), file=sys.stderr)
         return EXIT_USER_ERROR
     sys.argv[0] = f"slowfast {name}"  # the name that the help of the command shows
     return start(name, words)
 
 
 def start(name: str, argv: list[str] | None = None) -> int | None:
-    """Import the module of a command and run it. Ctrl-C during the import ends the program without a traceback."""
+    """Run a command, and return its exit status."""
+    try:
+        return module_of(name).main(argv)
+    except ModuleNotFoundError as error:
+        package = (error.name or "").split(".")[0]
+        if package not in EXTRAS:
+            raise
+        print(f"error: {name} needs {package}: pip install {package} (extra {EXTRAS[package]!r})", file=sys.stderr)
+        return EXIT_USER_ERROR
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return EXIT_INTERRUPTED
+
+
+def module_of(name: str) -> ModuleType:
+    """Import the module of a command. Ctrl-C during the import ends the program without a traceback."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     module = importlib.import_module(COMMANDS[name][0])
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    return module.main(argv)
+    return module
 
 
 def help_text() -> str:
     """Return the list of commands."""
-    rows = [f"  {name:12}{line}" for name, (_, line) in COMMANDS.items()]
+    width = max(map(len, COMMANDS)) + 2
+    rows = [f"  {name:{width}}{line}" for name, (_, line) in COMMANDS.items()]
     return "\n".join(
         [
             "usage: slowfast COMMAND [options] [KEY VALUE ...]",

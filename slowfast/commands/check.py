@@ -45,7 +45,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--prefix", default="", help="the folder that the paths start from: DATA.PATH_PREFIX")
     parser.add_argument("--max-seconds", type=float, default=Limits.seconds, help="DATA.MAX_DECODE_SEC (60)")
     parser.add_argument("--max-pixels", type=int, default=Limits.pixels, help="of a frame: DATA.MAX_PIXELS")
-    parser.add_argument("--cfg", metavar="YAML")
+    parser.add_argument("--cfg", metavar="YAML", help="a config file or a recipe")
     parser.add_argument("--splits", nargs="+", default=["train", "val", "test"], help="of the config's data sets")
     parser.add_argument("--output", default="bad_videos.csv", help="the report (bad_videos.csv)")
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="processes (one per core)")

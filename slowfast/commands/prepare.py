@@ -47,7 +47,7 @@ def main(argv: list[str] | None = None) -> int:
 def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", metavar="OUT", help="the folder of the store: new, or one to be continued")
-    parser.add_argument("--cfg", metavar="YAML", required=True)
+    parser.add_argument("--cfg", metavar="YAML", required=True, help="a config file or a recipe")
     parser.add_argument("--splits", nargs="+", default=["train", "val", "test"], help="whose videos are prepared (all)")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (one per core)")
     parser.add_argument("--num-devices", type=int, help="devices of a machine; default: NUM_GPUS")

@@ -203,7 +203,7 @@ class VideoDataset(torch.utils.data.Dataset):
         if self.split == "train":
             raise UserError(
                 f"{len(bad)} videos drawn one after the other cannot be read; the last is {last}. Check "
-                "DATA.PATH_PREFIX, and the files with tools/check_videos.py"
+                "DATA.PATH_PREFIX, and the files with `slowfast check`"
             )
         if not self.skip_bad:
             raise UserError(

@@ -21,7 +21,7 @@ FEWER = "lower DATA_LOADER.NUM_WORKERS (0: no worker processes)"
 CURES = {
     TIMED_OUT: (
         "the workers hang, as happens where a disk or a network does not answer, or videos take long to read: see "
-        "whether tools/check_videos.py can read them, or raise DATA_LOADER.TIMEOUT_SEC (0: no limit)"
+        "whether `slowfast check` can read them, or raise DATA_LOADER.TIMEOUT_SEC (0: no limit)"
     ),
     r"Too many open files|ancdata": (
         f"too few files may be open at once: raise the limit with `ulimit -n 65536`, or {FEWER}"

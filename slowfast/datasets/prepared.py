@@ -80,8 +80,7 @@ def read_index(folder: str) -> Iterator[Entry]:
     path = os.path.join(folder, INDEX)
     if not os.path.isfile(path):
         raise UserError(
-            f"{folder!r} is not a store of prepared videos, as it has no {INDEX}: use the OUT of "
-            "tools/prepare_videos.py"
+            f"{folder!r} is not a store of prepared videos, as it has no {INDEX}: use the OUT of `slowfast prepare`"
         )
     with open(path, encoding="ascii") as lines:
         for number, line in enumerate(lines, start=1):
@@ -181,6 +180,6 @@ def _warn_of_damage(folder: str, problem: str) -> None:
         _damaged.add(folder)
         logger.warning(
             "DATA.PREPARED_DIR: a prepared video cannot be read, and its own file is read instead. %s. "
-            "Run tools/prepare_videos.py again; more of them are not reported",
+            "Run `slowfast prepare` again; more of them are not reported",
             one_line(problem),
         )

@@ -19,7 +19,7 @@ BAD_VIDEOS = "bad_videos.csv"
 HEADER = ("path", "error")
 CHECKED_HEADERS = "checked_headers.json"  # in OUTPUT_DIR
 NAMED = 3  # bad videos that a message names
-FIX = "Check DATA.PATH_PREFIX; repair the files or remove them from the list. tools/check_videos.py lists all"
+FIX = "Check DATA.PATH_PREFIX; repair the files or remove them from the list. `slowfast check` lists all"
 
 
 def append_bad_videos(output_dir: str | Path, lines: Sequence[str]) -> None:

@@ -1,12 +1,13 @@
-"""The command line that the tools share, and the configuration it describes.
+"""The command line that the commands share, and the configuration it describes.
 
-tools/run_net.py --cfg FILE [FILE ...] [--opts] [KEY VALUE ...] [--shard_id I --num_shards N --init_method URL]
+slowfast run --cfg FILE [FILE ...] [--opts] [KEY VALUE ...] [--shard_id I --num_shards N --init_method URL]
 """
 
 import argparse
 import contextlib
 import os
 import re
+import select
 import sys
 import time
 import traceback
@@ -22,19 +23,29 @@ LOWER_KEY = re.compile(r"\w+(\.\w+)+:?(?<!\.yaml)(?<!\.yml)")
 SECTIONS = {name for name, value in get_cfg().items() if isinstance(value, CfgNode)}
 YAML_SUFFIXES = (".yaml", ".yml")
 EXIT_USER_ERROR = 2
+STDOUT = 1  # the number of the file
+EXIT_BROKEN_PIPE = 141  # as of a program that SIGPIPE ends
 LINGER_SEC = 3.0
 ALLOW_UNKNOWN = "--allow-unknown-keys"
 
 
 def argument_parser(description: str | None = None) -> argparse.ArgumentParser:
-    """Return a parser of the options that all tools have. A tool adds its own and passes the parser to `parse_args`."""
+    """Return a parser of the options that all commands have.
+
+    A command adds its own and passes the parser to `parse_args`.
+    """
     parser = argparse.ArgumentParser(
         description=description,
         epilog="KEY VALUE pairs after the options change single keys of the configuration, e.g. TRAIN.BATCH_SIZE 16; "
         "of several values for a key the last one counts",
     )
     parser.add_argument(
-        "--cfg", dest="cfg_files", metavar="FILE", nargs="+", required=True, help="config files, run one after another"
+        "--cfg",
+        dest="cfg_files",
+        metavar="FILE",
+        nargs="+",
+        required=True,
+        help="config files or recipes, run one after another",
     )
     parser.add_argument("--opts", metavar="KEY VALUE", nargs="*", help="keys to change; --opts itself is optional")
     parser.add_argument(ALLOW_UNKNOWN, action="store_true", help="keep keys that this project does not know")
@@ -119,8 +130,19 @@ def fail_cleanly():
     try:
         yield
     except (UserError, OSError) as error:
+        if isinstance(error, BrokenPipeError):
+            _exit_if_nobody_reads()
         traceback.clear_frames(error.__traceback__)  # frees the loaders, which then end their workers
         if os.environ.get("RANK", "0") != "0":
             time.sleep(LINGER_SEC)  # torchrun ends this process once rank 0 has reported the same mistake
         print(wrapped(f"error: {user_message(error)}", sys.stderr), file=sys.stderr, flush=True)
         sys.exit(EXIT_USER_ERROR)
+
+
+def _exit_if_nobody_reads() -> None:
+    """Exit without a message if the program that reads the output, such as `head`, has ended."""
+    output = select.poll()
+    output.register(STDOUT, 0)  # reports POLLERR and POLLHUP only
+    if output.poll(0):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), STDOUT)  # for the flush at the exit
+        sys.exit(EXIT_BROKEN_PIPE)
