@@ -8,7 +8,7 @@ import torch
 
 from slowfast.commands import show_clips
 from slowfast.config.load import load_cfg
-from slowfast.datasets.build import build_dataset
+from slowfast.datasets.build import DATASET_REGISTRY, build_dataset
 from slowfast.datasets.loader import construct_loader
 from slowfast.datasets.pathways import PackPathways
 from slowfast.engine.seen_clips import network_order, seen_clips, shown_names
@@ -155,3 +155,32 @@ def test_mistakes_on_the_command_line_are_reported(tmp_path, capsys):
         show_clips.main(["--cfg", str(config), "--videos", "0"])
     assert end.value.code == 2
     assert "--videos: 0 is out of range" in capsys.readouterr().err
+
+
+class Pathways(torch.utils.data.Dataset):
+    """A data set in the published form, whose frames are normalized and split into pathways."""
+
+    def __init__(self, cfg, mode, num_retries=10):
+        self.mean, self.std = cfg.DATA.MEAN[0], cfg.DATA.STD[0]
+
+    def __len__(self):
+        return 12
+
+    def __getitem__(self, index):
+        fast = torch.full((3, 8, 32, 32), (index / 255 - self.mean) / self.std)
+        return [fast[:, ::4], fast], index % 3, index, {}
+
+
+if "Pathways" not in DATASET_REGISTRY:
+    DATASET_REGISTRY.register(Pathways)
+
+
+@pytest.mark.parametrize(("dataset", "split"), [("pathways", "train"), ("synthetic", "val"), ("synthetic", "test")])
+def test_data_sets_of_other_kinds_are_shown_without_the_numbers_of_frames(tmp_path, dataset, split):
+    (clip, *_), _ = seen(tmp_path, split, [ClipIndex(7, 0, 8, 32) if split == "train" else 5], TRAIN__DATASET=dataset)
+    assert [(pathway.name, len(pathway.pictures)) for pathway in clip.pathways] == [("slow", 2), ("fast", 8)]
+    assert clip.pathways[1].frames is None
+    if dataset == "pathways":
+        assert (clip.pathways[0].pictures == 7).all()
+    assert clip.details[0] in ("video 7", "video 5")
+    contact_sheet("title", [clip])
