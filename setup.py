@@ -7,6 +7,7 @@ extras = {
     "tensorboard": ["tensorboard>=2.12"],
     "plot": ["matplotlib>=3.6"],
     "completion": ["argcomplete>=3"],
+    "onnx": ["onnx>=1.16", "onnxscript>=0.3", "onnxruntime>=1.18"],
 }
 docs = ["sphinx>=7", "myst-parser>=3", "furo>=2024.1"]
 test_only = [

@@ -17,7 +17,7 @@ import yaml
 from slowfast.commands import demo_data
 from slowfast.config.load import load_cfg
 from slowfast.models import build_model
-from tests.engine.tiny import CLASSES, moving_stripes, write_dataset
+from tests.engine.tiny import CLASSES, moving_stripes, tiny_cfg, write_dataset
 from tests.videos import write_video
 
 ROOT = Path(__file__).parents[1]
@@ -72,7 +72,19 @@ def make_scratch(folder: Path) -> Path:
     for name in ("Kinetics/SLOWFAST_8x8_R50", "SSv2/SLOWFAST_16x8_R50"):
         cfg = load_cfg(folder / "configs" / f"{name}.yaml")
         torch.save({"model_state": build_model(cfg).state_dict()}, folder / f"{Path(name).name}.pkl")
+    make_run(folder)
     return folder
+
+
+def make_run(folder: Path) -> None:
+    """Make the folder of a run, with a checkpoint of random weights, and videos to use it on."""
+    cfg = tiny_cfg(folder / "my_data", Path("runs/mine"))
+    content = {"model_state": build_model(cfg).state_dict(), "cfg": cfg.dump(), "epoch": 0}
+    content["class_names"] = ["archery", "bowling", "climbing"]
+    (folder / "runs/mine/checkpoints").mkdir(parents=True)
+    torch.save(content, folder / "runs/mine/checkpoints/checkpoint_epoch_00001.pyth")
+    write_video(folder / "video.mp4", frames=moving_stripes(0))
+    write_video(folder / "long.mp4", num_frames=100)
 
 
 def shrink(recipe: dict) -> dict:

@@ -19,7 +19,8 @@ BELOW = {  # what a package may import
     "visualization": BASE | {"visualization"},
     "engine": BASE | {"datasets", "models", "optim", "visualization", "engine"},
     "benchmark": BASE | {"datasets", "models", "optim", "visualization", "engine", "benchmark"},
-    "commands": BASE | {"datasets", "models", "optim", "visualization", "engine", "benchmark", "commands"},
+    "inference": BASE | {"datasets", "models", "optim", "visualization", "engine", "inference"},
+    "commands": BASE | {"datasets", "models", "optim", "visualization", "engine", "benchmark", "inference", "commands"},
     "compat": BASE | {"datasets", "models", "optim", "visualization", "engine", "compat"},
 }
 PUBLISHED_PLACES = {  # modules that only re-export from compat

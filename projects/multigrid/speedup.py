@@ -25,6 +25,7 @@ import torch
 
 from slowfast.benchmark.batches import Batch, count_iterations, random_batch
 from slowfast.engine.learner import Learner
+from slowfast.engine.memory import OutOfMemory
 from slowfast.engine.schedule import build_baseline, build_schedule
 from slowfast.utils.device import clear_memory, peak_gib, synchronize
 from slowfast.utils.machine import machine_name
@@ -113,7 +114,7 @@ class Bench:
         try:
             clips = random_batch(self.cfg, batch.shape, device)
             times = [self._step(clips) for _ in range(self.warmup + self.iterations)]
-        except torch.OutOfMemoryError:
+        except (OutOfMemory, torch.OutOfMemoryError):  # of a step, and of the batch
             self.learner.optimizer.zero_grad(set_to_none=True)
             return None
         return Timing(median(times[self.warmup :]), peak_gib(device))

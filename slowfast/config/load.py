@@ -7,6 +7,7 @@ from itertools import chain
 
 from slowfast.config.checks import check_cfg, check_names
 from slowfast.config.defaults import get_cfg
+from slowfast.config.limits import check_choices, check_limits
 from slowfast.config.node import CfgNode, flatten
 from slowfast.config.recipes import read_layers
 from slowfast.errors import errors_name
@@ -21,10 +22,22 @@ def load_cfg(path=None, overrides: Sequence = (), allow_unknown_keys: bool = Fal
     OUTPUT_DIR is `./runs/<name of the YAML file>` unless the file or the pairs give another.
     With `allow_unknown_keys`, keys without a default are logged and kept; otherwise they are errors.
     """
+    return load_layers([] if path is None else read_layers(path), overrides, allow_unknown_keys, path)
+
+
+def load_layers(
+    layers: Sequence[tuple[str | pathlib.PurePath, dict]],
+    overrides: Sequence = (),
+    allow_unknown_keys: bool = False,
+    path=None,
+) -> CfgNode:
+    """Return the defaults with layers of (name, nested values), then `[KEY, value, ...]`, merged; checked and frozen.
+
+    Errors in a layer have its name, others `path`. See `load_cfg` for the rest.
+    """
     cfg = get_cfg()
     if allow_unknown_keys:
         cfg.set_new_allowed(True)
-    layers = [] if path is None else read_layers(path)
     pairs = zip(overrides[0::2], overrides[1::2], strict=False)
     with errors_name(path):
         given = dict(chain(*(flatten(values) for _, values in layers), pairs))
@@ -42,11 +55,15 @@ def load_cfg(path=None, overrides: Sequence = (), allow_unknown_keys: bool = Fal
     return cfg
 
 
-def changed_cfg(cfg: CfgNode, *pairs: object) -> CfgNode:
-    """Return a frozen copy of a config in which the pairs `KEY, value, KEY, value, ...` have changed."""
+def with_keys(cfg: CfgNode, overrides: Sequence) -> CfgNode:
+    """Return a copy of a config with `[KEY, value, ...]`, which must be known keys; checked and frozen."""
     changed = cfg.clone()
     changed.defrost()
-    changed.merge_from_list(list(pairs))
+    changed.set_new_allowed(False)
+    changed.merge_from_list(list(overrides))
+    values = dict(flatten(changed))
+    check_choices(values)
+    check_limits(values)
     changed.freeze()
     return changed
 

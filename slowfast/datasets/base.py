@@ -3,6 +3,7 @@
 Legend: V views of a video, T frames, H x W pixels, C channels.
 """
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -15,9 +16,9 @@ from slowfast.datasets.draws import rng_for
 from slowfast.datasets.files import one_line
 from slowfast.datasets.grid import SamplingGrid
 from slowfast.datasets.interfaces import FrameChooser, Frames, Medium, Targets
-from slowfast.datasets.media import use_store
+from slowfast.datasets.media import VideoFiles, use_store
 from slowfast.datasets.spatial import SpatialChoice, Window, apply_crop_flip, resized_size, window_of
-from slowfast.datasets.targets import check_labels, check_multi_label, warn_of_unused_classes
+from slowfast.datasets.targets import NoLabels, check_labels, check_multi_label, warn_of_unused_classes
 from slowfast.datasets.temporal import TimedSpan
 from slowfast.datasets.video import DEFAULT_LIMITS, Limits, VideoError
 from slowfast.errors import UserError, check_call
@@ -108,6 +109,16 @@ class VideoDataset(torch.utils.data.Dataset):
         check_multi_label(listing.targets, cfg.DATA.MULTI_LABEL)
         if split == "train":
             warn_of_unused_classes(listing.targets, cfg.MODEL.NUM_CLASSES)
+        return cls.of_listing(cfg, split, listing)
+
+    @classmethod
+    def of_files(cls, cfg: CfgNode, paths: Sequence[str]) -> "VideoDataset":
+        """Return the views of any video files, which are sampled as in a test of this data set."""
+        return cls.of_listing(cfg, "test", cls.list_files(paths))
+
+    @classmethod
+    def of_listing(cls, cfg: CfgNode, split: str, listing: Listing) -> "VideoDataset":
+        """Return the clips of a listing."""
         time = listing.time or TimedSpan(cfg.DATA.TARGET_FPS, cfg.DATA.USE_OFFSET_SAMPLING)
         grid = SamplingGrid.from_cfg(cfg, listing.fit_crop)
         limits = Limits(cfg.DATA.MAX_DECODE_SEC, cfg.DATA.MAX_PIXELS)
@@ -119,6 +130,11 @@ class VideoDataset(torch.utils.data.Dataset):
     @classmethod
     def parse(cls, cfg: CfgNode, split: str) -> Listing:
         raise UserError(f"{cls.__name__} has no parse(cfg, split), which reads the lists of a data set: define it")
+
+    @classmethod
+    def list_files(cls, paths: Sequence[str]) -> Listing:
+        """Return a listing of video files without labels, with the rules of this data set for frames and crops."""
+        return Listing(VideoFiles(paths), NoLabels(len(paths)))
 
     def __len__(self) -> int:
         return len(self.media)

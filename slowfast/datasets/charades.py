@@ -4,6 +4,7 @@ import csv
 import io
 import os
 import re
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from slowfast.datasets.layouts import wrong_folder
 from slowfast.datasets.lists.frame_list import FrameList
 from slowfast.datasets.lists.text import read_text
 from slowfast.datasets.media import CountAtRate, VideoFiles
-from slowfast.datasets.targets import ClassSets, check_range
+from slowfast.datasets.targets import ClassSets, NoLabels, check_range
 from slowfast.datasets.temporal import FrameSpan
 from slowfast.errors import UserError
 
@@ -49,6 +50,15 @@ class Charades(VideoDataset):
             raise wrong_folder(f"neither {os.path.abspath(path)} nor {os.path.basename(official)} exists", data_dir)
         return Listing(media, targets, FrameSpan(), fit_crop=True)
 
+    @classmethod
+    def list_files(cls, paths: Sequence[str]) -> Listing:
+        return Listing(_extracted(paths), NoLabels(len(paths)), FrameSpan(), fit_crop=True)
+
+
+def _extracted(paths: Sequence[str]) -> VideoFiles:
+    """Return video files, in the form of the frames that were extracted from them for the published lists."""
+    return VideoFiles(paths, bgr=True, count=CountAtRate(EXTRACTED_FPS))
+
 
 def _read_official(path: str, folder: str, num_classes: int) -> tuple[VideoFiles, ClassSets]:
     """Read the columns `id` and `actions` ("c092 11.90 21.20;c147 0.00 12.60", in seconds)."""
@@ -66,8 +76,7 @@ def _read_official(path: str, folder: str, num_classes: int) -> tuple[VideoFiles
     begin, end = flat[:, 1] * EXTRACTED_FPS, flat[:, 2] * EXTRACTED_FPS
     files = find_videos(folder)
     paths = [files.get(name, os.path.join(folder, f"{name}.mp4")) for name in names]
-    media = VideoFiles(paths, bgr=True, count=CountAtRate(EXTRACTED_FPS))
-    return media, ClassSets(offsets, flat[:, 0], num_classes, begin, end)
+    return _extracted(paths), ClassSets(offsets, flat[:, 0], num_classes, begin, end)
 
 
 def _actions(text: str, num_classes: int, where: str) -> list[tuple[int, float, float]]:

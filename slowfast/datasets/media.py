@@ -10,7 +10,7 @@ from slowfast.datasets.interfaces import Indices, Medium
 from slowfast.datasets.packed_strings import PackedStrings
 from slowfast.datasets.prepared import Store, VideoFile
 from slowfast.datasets.spatial import Window
-from slowfast.datasets.video import Limits, check_header, check_video, open_video
+from slowfast.datasets.video import Limits, Video, check_header, check_video, open_video
 from slowfast.errors import UserError
 
 
@@ -88,8 +88,16 @@ class VideoFrames:
         return self._file.height, self._file.width
 
     def read(self, frames: Indices, size: tuple[int, int], window: Window) -> np.ndarray:
-        places = np.asarray(frames) * self._file.num_frames // self.num_frames
-        return self._file.read(places.tolist(), size[::-1], window)
+        return self._file.read(self.places(frames).tolist(), size[::-1], window)
+
+    def places(self, frames: Indices) -> np.ndarray:
+        """Return the numbers of frames in the file, which may have more or fewer of them."""
+        return np.asarray(frames) * self._file.num_frames // self.num_frames
+
+    def pictures(self) -> Iterator[np.ndarray]:
+        """Yield all frames of the file, in order and as they are; see `video.Video.pictures`."""
+        assert isinstance(self._file, Video), "prepared copies are read by the index of their source"
+        return self._file.pictures()
 
 
 class ListedCount:

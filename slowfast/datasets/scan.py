@@ -15,6 +15,8 @@ from slowfast.datasets.media import VideoFiles
 from slowfast.datasets.video import DEFAULT_LIMITS, Limits
 from slowfast.errors import UserError
 
+PLAIN_OR_BARE = Format(labels=Labels.ANY)
+
 
 class Videos:
     """The videos of several media, one after the other, each once."""
@@ -49,10 +51,11 @@ def videos_of_list(
     source: str, separator: str = " ", prefix: str = "", skip_rows: int = 0, limits: Limits = DEFAULT_LIMITS
 ) -> Videos:
     """Return the video files of a list (with lines `path label` or `path`), or of a folder."""
-    return Videos([VideoFiles(_listed_paths(source, Format(separator, skip_rows, Labels.ANY), prefix))], limits)
+    return Videos([VideoFiles(listed_paths(source, Format(separator, skip_rows, Labels.ANY), prefix))], limits)
 
 
-def _listed_paths(source: str, form: Format, prefix: str) -> Iterable[str]:
+def listed_paths(source: str, form: Format = PLAIN_OR_BARE, prefix: str = "") -> Iterable[str]:
+    """Return the paths of a list in its order, or of the video files in a folder. Raises UserError for none."""
     if os.path.isdir(source):
         paths = walk_videos(source)
         if not paths:

@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from slowfast.datasets.lists.class_names import in_order
 from slowfast.datasets.lists.frame_list import FrameList
 from slowfast.datasets.lists.text import read_text
 from slowfast.datasets.media import VideoFiles
-from slowfast.datasets.targets import ClassNumbers, check_range
+from slowfast.datasets.targets import ClassNumbers, NoLabels, check_range
 from slowfast.datasets.temporal import Segments
 from slowfast.errors import UserError
 
@@ -52,6 +53,10 @@ class Ssv2(VideoDataset):
             media, found = _video_files(cfg.DATA.PATH_PREFIX or data_dir, ids, path)
         targets = ClassNumbers(numbers[found])
         return Listing(media, targets, Segments(), fit_crop=True, class_names=in_order(classes))
+
+    @classmethod
+    def list_files(cls, paths: Sequence[str]) -> Listing:
+        return Listing(VideoFiles(paths, bgr=True), NoLabels(len(paths)), Segments(), fit_crop=True)
 
 
 def _listed(frames: FrameList, ids: list[str], prefix: str) -> tuple[Medium, np.ndarray]:

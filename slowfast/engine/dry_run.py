@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any
 
-from slowfast.config.load import changed_cfg
+from slowfast.config.load import with_keys
 from slowfast.config.node import CfgNode
 from slowfast.datasets.interfaces import SizedDataset
 from slowfast.datasets.loader import construct_loader
@@ -47,7 +47,7 @@ def dry_run(*cfgs: CfgNode, names: Sequence[str] = (), init_method: str | None =
             with errors_name(name), tempfile.TemporaryDirectory(prefix="slowfast_dry_run_") as folder:
                 if not cfg.TRAIN.ENABLE:
                     raise UserError("TRAIN.ENABLE: False leaves nothing for a dry run; set it to True")
-                rehearsed = changed_cfg(cfg, "OUTPUT_DIR", folder)
+                rehearsed = with_keys(cfg, ["OUTPUT_DIR", folder])
                 check(rehearsed)
                 warn_of_missing_gpus(cfg)
                 start(rehearse, rehearsed, init_method)

@@ -143,7 +143,8 @@ class Learner:
     @contextmanager
     def averaged_statistics(self) -> Iterator[Tensor]:
         """Average the running statistics over ranks within this context. Yield those of every rank, W x S."""
-        own = torch.cat([statistic.flatten() for statistic in running_statistics(self.model)] or [torch.zeros(0)])
+        none = torch.zeros(0, device=self.device)  # NCCL takes tensors of the GPU only
+        own = torch.cat([none, *(statistic.flatten() for statistic in running_statistics(self.model))])
         average_statistics(self.model)
         of_ranks = all_gather([own[None]])[0]
         yield of_ranks

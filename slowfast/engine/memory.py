@@ -12,18 +12,23 @@ from torch import Tensor
 from slowfast.datasets.pathways import Clips
 from slowfast.errors import UserError
 
-MESSAGES = ("out of memory", "can't allocate memory", "ALLOC_FAILED")  # of CUDA and its libraries, and of the CPU
+# of CUDA, its libraries and the CPU
+MESSAGES = ("out of memory", "can't allocate memory", "ALLOC_FAILED", "ALLOCATION_FAILED")
+
+
+class OutOfMemory(UserError):
+    """A batch did not fit into memory."""
 
 
 @contextmanager
 def memory_errors_name(clips: Clips, cures: str) -> Iterator[None]:
-    """Turn an error of memory into a UserError that names the shape of `clips` and the cures."""
+    """Turn an error of memory into an OutOfMemory that names the shape of `clips` and the cures."""
     try:
         yield
     except (RuntimeError, MemoryError) as error:  # torch.OutOfMemoryError is a RuntimeError
         if isinstance(error, RuntimeError) and not any(text in str(error) for text in MESSAGES):
             raise
-        raise UserError(f"out of memory on {shape_text(clips)}: {cures}") from error
+        raise OutOfMemory(f"out of memory on {shape_text(clips)}: {cures}") from error
 
 
 def shape_text(clips: Clips) -> str:

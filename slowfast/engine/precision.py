@@ -41,8 +41,15 @@ class Precision:
         return torch.amp.GradScaler(self.device.type, enabled=self.mixed and self.dtype == torch.float16)
 
     def place(self, model: torch.nn.Module) -> torch.nn.Module:
-        """Move `model` to the device and the memory format, and return it."""
-        return model.to(self.device, memory_format=self.memory_format)  # type: ignore[call-overload]  # torch's stubs
+        """Move `model` to the device, and the weights of its 3-D convolutions to the memory format; return it.
+
+        Weights of fewer dimensions, such as those of a 2-D convolution, cannot have `channels_last_3d`.
+        """
+        model = model.to(self.device)
+        for parameter in model.parameters():
+            if parameter.ndim == 5:
+                parameter.data = parameter.data.to(memory_format=self.memory_format)
+        return model
 
     def pack(self, cfg: CfgNode) -> PackPathways:
         """Return the function from uint8 clips on the device to the input of the model of `cfg`."""

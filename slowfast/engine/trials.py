@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from slowfast.config.load import changed_cfg, load_cfg
+from slowfast.config.load import load_cfg, with_keys
 from slowfast.config.node import CfgNode
 from slowfast.datasets.loader import construct_loader
 from slowfast.datasets.media import VideoFiles
@@ -75,7 +75,7 @@ def build(cfg: CfgNode) -> tuple[Finding, Training]:
     """Build the training of a config without its validation set. Raises what the builders raise."""
     with tempfile.TemporaryDirectory() as folder:
         training = Training.from_cfg(
-            changed_cfg(cfg, "OUTPUT_DIR", folder, "TRAIN.EVAL_PERIOD", 0),
+            with_keys(cfg, ["OUTPUT_DIR", folder, "TRAIN.EVAL_PERIOD", 0]),
             *(device_for_rank(cfg.NUM_GPUS), World.from_cfg(cfg).size),
         )
     progress, shapes = training.progress, training.schedule.shapes

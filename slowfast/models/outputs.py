@@ -22,7 +22,7 @@ def require_scores(model: nn.Module, cfg: CfgNode) -> nn.Module:
 def _check(name: str, classes: int, model: nn.Module, inputs: tuple, scores: Any) -> None:
     if torch.jit.is_tracing():
         return
-    clips = len(inputs[0][0])  # of the first pathway
+    clips = inputs[0][0].shape[0]  # of the first pathway; len() would be a constant in exported programs
     if not isinstance(scores, Tensor) or scores.shape != (clips, classes):
         kind = (
             f"a tensor of {'x'.join(map(str, scores.shape))}" if isinstance(scores, Tensor) else type(scores).__name__

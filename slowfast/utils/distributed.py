@@ -4,6 +4,7 @@
 """
 
 import functools
+import gc
 import warnings
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
@@ -184,6 +185,14 @@ def all_gather_object(value: Any) -> list:
 def all_gather_lists(values: Iterable) -> list:
     """Return the items of all ranks' lists in one list."""
     return [item for part in all_gather_object(list(values)) for item in part]
+
+
+def leave_process_group() -> None:
+    """End the process group of a run. A later run of the same program joins another one and makes its own groups."""
+    gc.collect()  # a DDP wrapper that outlives its process group can block the interpreter's exit
+    dist.destroy_process_group()
+    sync_group.cache_clear()
+    _host_group.cache_clear()
 
 
 @functools.cache

@@ -1,7 +1,6 @@
 """Start the processes of a run, or join those that torchrun or srun started; report the first error, end stuck runs."""
 
 import functools
-import gc
 import itertools
 import logging
 import os
@@ -21,7 +20,7 @@ import torch.multiprocessing as mp
 from torch.multiprocessing import _prctl_pr_set_pdeathsig  # type: ignore[attr-defined]
 
 from slowfast.errors import UserError, user_message
-from slowfast.utils.distributed import TIMEOUT, backend_for, use_device, uses_cuda
+from slowfast.utils.distributed import TIMEOUT, backend_for, leave_process_group, use_device, uses_cuda
 from slowfast.utils.placement import Place, launched_by
 from slowfast.utils.rendezvous import Meeting, check_port, host_and_port, wait_for_host
 from slowfast.utils.stop import EXIT_CODES, INTERRUPTED, REQUEUE, Interrupted, handled, print_now, stop_at_once
@@ -121,8 +120,7 @@ def _work(run: Callable, args: tuple, place: Place, gpus: bool, backend: str, st
         device_id=device,
     )
     run(*args)
-    gc.collect()  # a DDP wrapper that outlives its process group can block the interpreter's exit
-    dist.destroy_process_group()
+    leave_process_group()
 
 
 # Stores ---------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from slowfast.commands import run
-from slowfast.config.load import changed_cfg
+from slowfast.config.load import with_keys
 from slowfast.engine.dry_run import Cost, dry_run
 from slowfast.errors import UserError
 from tests.engine.tiny import BOTH_CYCLES, SYNTHETIC, finish, start, tiny_cfg, write_dataset
@@ -57,7 +57,7 @@ def test_a_dry_run_needs_a_training(tmp_path):
 def test_mistakes_are_found_as_in_a_training(tmp_path):
     cfg = tiny_cfg(tmp_path, tmp_path / "out", **SYNTHETIC)
     with pytest.raises(UserError, match="TRAIN.CHECKPOINT_FILE_PATH .*no such file"):
-        dry_run(changed_cfg(cfg, "TRAIN.CHECKPOINT_FILE_PATH", str(tmp_path / "missing.pyth")))
+        dry_run(with_keys(cfg, ["TRAIN.CHECKPOINT_FILE_PATH", str(tmp_path / "missing.pyth")]))
 
 
 @pytest.mark.parametrize(

@@ -99,6 +99,20 @@ def test_a_compiled_learner_takes_the_same_steps_with_one_graph_for_each_shape_a
     torch.testing.assert_close(learner.model.state_dict(), plain.model.state_dict(), atol=0, rtol=0)
 
 
+def test_the_statistics_that_ranks_exchange_are_on_the_device_of_the_model_also_where_there_are_none():
+    for model in (Tiny(), Normalized()):
+        learner = Learner(
+            model.to("meta"),
+            nn.CrossEntropyLoss(),
+            torch.optim.SGD(model.parameters(), 0.1),
+            pack,
+            Precision(torch.device("meta"), mixed=False),
+        )
+        with learner.averaged_statistics() as of_ranks:
+            assert of_ranks.device.type == "meta"
+            assert of_ranks.shape == (1, 4 if isinstance(model, Normalized) else 0)
+
+
 class HalfPrecision(Precision):
     """bfloat16 and a scaler on the CPU, as float16 on a GPU without bfloat16."""
 
@@ -144,6 +158,7 @@ MEMORY_ERRORS = [
     torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
     RuntimeError("[enforce fail at alloc_cpu.cpp:121] err == 0. DefaultCPUAllocator: can't allocate memory: 9 bytes"),
     RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+    RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED"),
     MemoryError(),
 ]
 

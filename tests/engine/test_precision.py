@@ -1,9 +1,13 @@
-"""Mixed precision stays off on CPUs whose bfloat16 convolutions are wrong (see `benchmarks/bfloat16.py`)."""
+"""Where mixed precision is on, and how models are placed for it.
+
+It stays off on CPUs whose bfloat16 convolutions are wrong (see `benchmarks/bfloat16.py`).
+"""
 
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 
 import torch
+from torch import nn
 
 from benchmarks import bfloat16
 from slowfast.engine.precision import Precision
@@ -19,3 +23,15 @@ def test_mixed_precision_is_off_on_a_cpu_with_wrong_weight_gradients_in_bfloat16
     assert all(row[name] < ROUNDING_PERCENT for row in enough for name in bfloat16.LAYOUTS)
     wrong = any(not error < ROUNDING_PERCENT for pair in errors for error in pair)
     assert not (wrong and Precision(torch.device("cpu"), mixed=True).mixed)
+
+
+def test_a_model_with_weights_of_fewer_dimensions_is_placed_in_channels_last():
+    model = nn.ModuleList([nn.Conv3d(4, 4, 3), nn.Conv3d(4, 4, 1), nn.Conv2d(4, 4, 3), nn.Conv1d(4, 4, 3)])
+    parameters, before = list(model.parameters()), [parameter.clone() for parameter in model.parameters()]
+    precision = Precision(torch.device("cpu"), mixed=False)
+    precision.memory_format = torch.channels_last_3d
+    assert precision.place(model) is model
+    assert all(a is b for a, b in zip(model.parameters(), parameters, strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(parameters, before, strict=True))
+    assert all(p.is_contiguous(memory_format=torch.channels_last_3d) for p in parameters if p.ndim == 5)
+    assert all(p.is_contiguous() for p in parameters if p.ndim != 5)

@@ -5,6 +5,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+import torch
 
 from projects.multigrid import speedup
 from slowfast.config.load import load_cfg
@@ -81,6 +82,28 @@ def test_a_batch_that_does_not_fit_is_timed_in_parts_that_do(monkeypatch):
     batch = speedup.Batch(Shape(32, 8, 64), 4)
     assert bench.time(batch, may_split=False) is None
     assert bench.time(batch, may_split=True) == speedup.Timing(2.0, 1.0, parts=4)
+
+
+@pytest.mark.parametrize("fails", ["clips", "step"])
+def test_a_batch_is_split_where_its_clips_or_its_step_run_out_of_memory(fails, monkeypatch):
+    cfg = load_cfg(speedup.CONFIGS / speedup.R50, [word for pair in TINY.items() for word in map(str, pair)])
+    bench, full = speedup.Bench(cfg, torch.device("cpu"), iterations=1, warmup=0), Shape(4, 8, 64)
+    make, forward = speedup.random_batch, bench.learner.model.forward
+
+    def random_batch(cfg, shape, device):
+        if fails == "clips" and shape.batch_size > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return make(cfg, shape, device)
+
+    def of_model(clips):
+        if fails == "step" and len(clips[0]) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return forward(clips)
+
+    monkeypatch.setattr(speedup, "random_batch", random_batch)
+    monkeypatch.setattr(bench.learner.model, "forward", of_model)
+    assert bench.time(speedup.Batch(full, 1), may_split=False) is None
+    assert bench.time(speedup.Batch(full, 1), may_split=True).parts == 2
 
 
 def test_the_papers_recipes_stand_next_to_its_numbers():

@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = sorted(path for top in ("tools", "projects") for path in (ROOT / top).rglob("*.py"))
-SCRIPTS += sorted(path for path in (ROOT / "benchmarks").glob("*.py") if "__main__" in path.read_text())
+SCRIPTS += sorted(path for path in (ROOT / "benchmarks").rglob("*.py") if "__main__" in path.read_text())
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.relative_to(ROOT).as_posix())

@@ -43,6 +43,23 @@ def test_four_processes_communicate_and_learn_of_a_request_one_call_later(tmp_pa
     assert len(list(tmp_path.iterdir())) == 4
 
 
+def _two_runs(rank, folder):
+    groups = []
+    for run in range(2):
+        torch.distributed.init_process_group("gloo", f"file://{folder / str(run)}", rank=rank, world_size=2)
+        groups.append(du.sync_group(2))
+        assert groups[-1].size() == 2
+        assert du.Agreement().settle(rank) == 1
+        du.leave_process_group()
+    assert groups[0] is not groups[1]
+    (folder / f"done{rank}").touch()
+
+
+def test_a_second_run_of_a_program_does_not_use_the_groups_that_the_first_one_has_ended(tmp_path):
+    torch.multiprocessing.start_processes(_two_runs, (tmp_path,), nprocs=2, start_method="fork")
+    assert len(list(tmp_path.glob("done*"))) == 2
+
+
 def _fail(kind):
     if du.get_rank() == 1:
         raise kind("the reason of rank 1")
