@@ -33,6 +33,11 @@ class VideoFiles:
     def __len__(self) -> int:
         return len(self._paths)
 
+    @property
+    def channels(self) -> str:
+        """The order of the color channels of its frames."""
+        return "BGR" if self._bgr else "RGB"
+
     def path_of(self, video: int) -> str:
         return self._paths[video]
 

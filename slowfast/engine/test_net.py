@@ -4,9 +4,9 @@ Legend: N videos, V views, K classes.
 """
 
 import logging
-from collections.abc import Callable, Sized
+from collections.abc import Callable, Mapping, Sized
 from dataclasses import asdict, dataclass
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,7 @@ from slowfast.datasets.loader import construct_loader
 from slowfast.datasets.loader_errors import loader_errors
 from slowfast.datasets.pathways import Clips
 from slowfast.engine.bad_videos import with_checked_headers
+from slowfast.engine.board import Board
 from slowfast.engine.class_results import save_class_results
 from slowfast.engine.evaluation import predict_views, predictor, score_videos
 from slowfast.engine.precision import Precision
@@ -79,6 +80,7 @@ def run_test(cfg: CfgNode) -> dict[str, float]:
     saved = load_for_test(cfg, testing.model, class_names_of(dataset))
     write_config(cfg, replace=False)
     log_start(cfg, device, {"test_videos": len(cast(Sized, dataset)), "processes": get_world_size()})
+    board = Board(cfg, dataset)
     combine = ENSEMBLES[cfg.DATA.ENSEMBLE_METHOD]
 
     def score(clips: Clips) -> Tensor:
@@ -90,7 +92,16 @@ def run_test(cfg: CfgNode) -> dict[str, float]:
     figures = report(cfg.OUTPUT_DIR, scores, protocol, device)
     save_results(cfg, scores, dataset, names)
     save_class_results(cfg.OUTPUT_DIR, scores, names, protocol)
+    board.results("test", scores, figures, clips_of(saved), f"Test on {protocol}.")
     return figures
+
+
+def clips_of(saved: Mapping[str, Any]) -> int:
+    """Return how many clips the training had seen when it wrote a checkpoint; 0 if it does not know."""
+    if "plan" not in saved:
+        return 0
+    _, _, iterations, clips = saved["plan"]
+    return round(clips * saved["iteration"] / iterations)
 
 
 def report(output_dir: str, scores: Scores, protocol: Protocol, device: torch.device) -> dict[str, float]:

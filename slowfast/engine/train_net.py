@@ -7,6 +7,7 @@ from pathlib import Path
 
 from slowfast.config.node import CfgNode
 from slowfast.datasets.loader_errors import loader_errors
+from slowfast.engine.board import Board
 from slowfast.engine.chance import ChanceGuard
 from slowfast.engine.early_stop import until_early_stop
 from slowfast.engine.evaluation import score_videos
@@ -45,7 +46,7 @@ def train(cfg: CfgNode) -> None:
     if position.rank_statistics is not None:
         learner.take_statistics(position.rank_statistics)
     batches = TimedIterator(training.batches(legs))
-    journal = Journal(cfg, training.progress, learner.device, batches, position.done, position.epoch_sums)
+    journal = start_journal(training, position, batches)
     guard, chance = LossGuard(), ChanceGuard(training.progress.legs, cfg.DATA.MULTI_LABEL)
     if position.evaluation_due and training.val_set is not None:
         evaluate_epoch(training, position, journal, training.progress.last_leg(position.done))
@@ -62,7 +63,7 @@ def train(cfg: CfgNode) -> None:
                 step = learner.step(batch, training.learning_rate(leg.position(i)))
                 guard.watch(step.loss, position.done)
                 chance.watch(leg, i, step)
-                journal.iteration(leg, i, step, batch["bad"])
+                journal.iteration(leg, i, step, batch)
                 position.done += 1
             if leg.ends_epoch:
                 guard.check()
@@ -82,6 +83,15 @@ def start_records(training: Training, position: Position) -> None:
     if cfg.TRAIN.AUTO_RESUME and is_master():
         rewind_json_log(cfg.OUTPUT_DIR, training.progress.position(position.done), position.evaluation_due)
     log_start(cfg, training.learner.device, training.size)
+
+
+def start_journal(training: Training, position: Position, batches: TimedIterator) -> Journal:
+    """Return the journal of the training from its position on. TensorBoard shows the config there."""
+    cfg, progress, learner = training.cfg, training.progress, training.learner
+    clips = progress.clips_after(position.done)
+    board = Board(cfg, training.train_set, learner.model, resumed_at=clips if position.done else None)
+    board.config(cfg, clips)
+    return Journal(cfg, progress, learner.device, batches, board, position.done, position.epoch_sums)
 
 
 def end_epoch(training: Training, position: Position, journal: Journal, leg: Leg) -> None:
@@ -122,7 +132,7 @@ def evaluate_epoch(training: Training, position: Position, journal: Journal, leg
     scores = score_videos(training.learner.predictor(), training.val_batches(), training.cfg.OUTPUT_DIR, on_batch)
     accuracies = scores.accuracy()
     is_best = position.keep_best(accuracies, leg.epoch + 1)
-    journal.evaluation(leg, accuracies, position.best, len(scores.errors), time.perf_counter() - start)
+    journal.evaluation(leg, scores, accuracies, position.best, time.perf_counter() - start)
     position.evaluation_due = False
     path = save_epoch(training, position, journal, leg)
     if is_best:

@@ -15,12 +15,13 @@ from slowfast.datasets.interfaces import SizedDataset
 from slowfast.datasets.loader import construct_loader
 from slowfast.engine.bad_videos import with_checked_headers
 from slowfast.engine.early_stop import check_early_stop
+from slowfast.engine.first_aid import unusual_batch_norm
 from slowfast.engine.learner import Learner
 from slowfast.engine.precise_bn import fresh_batches
 from slowfast.engine.progress import Progress
 from slowfast.engine.schedule import build_schedule
 from slowfast.models.summary import log_model_info
-from slowfast.multigrid import Leg, Schedule, ShortCycleBatchSampler, build_plan, plan_warnings
+from slowfast.multigrid import Leg, Schedule, ShortCycleBatchSampler, build_plan, plan_warnings, running_statistics
 from slowfast.multigrid.build import default_groups
 from slowfast.optim.lr_policy import learning_rate
 from slowfast.optim.rates import log_rates
@@ -119,7 +120,8 @@ class Training:
             *(self.schedule.total_epochs, progress.total_iterations, f"{progress.total_clips:,}"),
         )
         log_rates(self.cfg, self.schedule, self.learning_rate)
-        for warning in plan_warnings(self.schedule, progress.legs):
+        advice = unusual_batch_norm(self.cfg, self.schedule) if running_statistics(self.learner.model) else []
+        for warning in [*plan_warnings(self.schedule, progress.legs), *advice]:
             logger.warning(warning)
         if empty := progress.total_epochs - len(progress.iterations_of_epoch):
             logger.warning(

@@ -11,6 +11,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, ParamSpec, TypeVar
 
+import numpy as np
+
 from slowfast.errors import UserError
 
 if TYPE_CHECKING:
@@ -97,6 +99,16 @@ def save_figure(figure: "Figure", file: "Path | IO[bytes]", kind: str | None = N
     """Write a figure to a file. The `kind` is "png" or "svg"; by default that of the file's suffix."""
     is_svg = kind == "svg" or (kind is None and isinstance(file, Path) and file.suffix == ".svg")
     figure.savefig(file, format=kind, metadata={"Date": None} if is_svg else None)
+
+
+@styled
+def figure_picture(figure: "Figure") -> "np.ndarray":
+    """Return a figure as an RGB picture, uint8 (H, W, 3)."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    drawing = FigureCanvasAgg(figure)
+    drawing.draw()
+    return np.array(drawing.buffer_rgba())[..., :3]
 
 
 def look(number: int) -> dict[str, Any]:
