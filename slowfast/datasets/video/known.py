@@ -9,7 +9,7 @@ again for files of equal parameters.
 import os
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from io import FileIO
 from typing import Any, Protocol, cast
@@ -21,7 +21,7 @@ from av.video.codeccontext import VideoCodecContext
 
 from slowfast.datasets.files import Stamp, stamp_of
 from slowfast.datasets.video.container import Budget, OpenFile, set_up_decoder
-from slowfast.datasets.video.frames import CountedFrames, IndexedFrames
+from slowfast.datasets.video.frames import IndexedFrames
 from slowfast.datasets.video.index import FrameIndex
 from slowfast.datasets.video.packets import Packets, Part, may_start
 
@@ -33,6 +33,7 @@ BLOCK_HEAD = 64  # bytes at most between where a packet begins for FFmpeg, and i
 KEY, UNREFERENCED = 1, 2  # flags of a packet: decoding may start at it; no other frame refers to its frame
 MAX_TIME = 2**31 - 1  # times and places are kept in 4 bytes
 MAX_PLACE = 2**32 - 1
+COLUMNS = (np.int32, np.uint32, np.uint32, np.uint8)  # of `times`, `offsets`, `lengths` and `flags`
 
 # All that a decoder depends on before it decodes the first packet: attributes of the codec context.
 PARAMETERS = (
@@ -52,9 +53,9 @@ class KnownVideo:
         seconds: from the first frame to the last.
         size: (width, height) of the frames; (0, 0): not known.
         is_plain: whether the stream is of the kind that needs no proof, and whose decoders may be used again.
-        times: when the frames are shown, int32.
-        offsets, lengths: the places of the packets in the file, uint32.
-        flags: KEY and UNREFERENCED, uint8.
+        times: when the frames are shown.
+        offsets, lengths: the places of the packets in the file.
+        flags: KEY and UNREFERENCED.
     """
 
     codec: str
@@ -73,8 +74,7 @@ class KnownVideo:
         """The order of the frames, and for each packet whether no other frame refers to its frame."""
         order = np.argsort(self.times, kind="stable")
         keys = np.flatnonzero(self.flags & KEY)
-        positions, key_positions = memoryview(order), keys.tolist()
-        index = FrameIndex(memoryview(self.times[order]), positions, key_positions, self.times[keys].tolist())
+        index = FrameIndex(self.times[order].data, order.data, keys.tolist(), self.times[keys].tolist())
         return index, (self.flags & UNREFERENCED).tobytes()
 
 
@@ -91,7 +91,7 @@ class KnownFile:
     def __init__(self, path: str, video: KnownVideo, budget: Budget):
         self.path, self.budget, self.rate = path, budget, video.rate
         self._kind = (video.codec, video.parameters, budget.limits.pixels) if video.is_plain else None
-        self._times, self._offsets, self._lengths = map(memoryview, (video.times, video.offsets, video.lengths))
+        self._times, self._offsets, self._lengths = video.times.data, video.offsets.data, video.lengths.data
         self._file = FileIO(path)
         spare = _decoders(self._kind) if self._kind else []
         self.decoder = spare.pop() if spare else _make_decoder(video, budget)
@@ -150,30 +150,32 @@ def open_known(path: str, video: KnownVideo, budget: Budget) -> tuple[KnownFile,
 def remember(stamp: Stamp, file: OpenFile, packets: Packets, frames: IndexedFrames) -> None:
     """Keep in memory what was learned at the opening of a file, if it needs no proof."""
     if stamp and packets.kept is not None and frames.size is not None and _may_be_plain(file):
-        video = learn(file, packets.kept, frames)
+        video = learn(file, packets.kept)
         if video and video.is_plain:
-            _remembered(file.path, tuple(stamp))[:] = [video]
+            _remembered(file.path, tuple(stamp))[:] = [replace(video, seconds=frames.seconds, size=frames.size)]
 
 
-def learn(file: OpenFile, packets: Iterable[Packet], frames: IndexedFrames | CountedFrames) -> KnownVideo | None:
-    """Return what the packets of a file show, or None where they cannot be read without FFmpeg's demuxer."""
-    rows, units, is_plain = [], file.units, _may_be_plain(file)
+def learn(file: OpenFile, packets: Iterable[Packet]) -> KnownVideo | None:
+    """Return what all packets of a file show, without `seconds` and `size`.
+
+    None where they cannot be read without FFmpeg's demuxer.
+    """
+    rows = []
+    is_plain = _may_be_plain(file)
     with open(file.path, "rb", buffering=0) as content:
         for packet in packets:
             place = _place_of(packet, content.fileno())
             if place is None:
                 return None
-            unreferenced = units.is_unreferenced(packet) if file.decoder.name == "h264" else None
+            unreferenced = file.units.is_unreferenced(packet) if file.decoder.name == "h264" else None
             is_plain &= unreferenced is not None
             flags = KEY * may_start(file, packet) + UNREFERENCED * bool(unreferenced)
             rows.append((packet.pts, place, packet.size, flags))
-    times, offsets, lengths, flags = zip(*rows, strict=True)
-    return KnownVideo(
-        *(file.decoder.name, tuple(getattr(file.decoder, name) for name in PARAMETERS)),
-        *(file.rate, frames.seconds, frames.size or (0, 0), is_plain),
-        *(np.array(times, np.int32), np.array(offsets, np.uint32)),
-        *(np.array(lengths, np.uint32), np.array(flags, np.uint8)),
-    )
+    if not rows:
+        return None
+    arrays = (np.array(column, kind) for column, kind in zip(zip(*rows, strict=True), COLUMNS, strict=True))
+    parameters = tuple(getattr(file.decoder, name) for name in PARAMETERS)
+    return KnownVideo(file.decoder.name, parameters, file.rate, 0.0, (0, 0), is_plain, *arrays)
 
 
 def _may_be_plain(file: OpenFile) -> bool:

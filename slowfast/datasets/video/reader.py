@@ -98,10 +98,11 @@ def _open(
 ) -> tuple[OpenFile | KnownFile, CountedFrames | IndexedFrames]:
     stamp = settled_stamp(path)
     known = find_known(path, stamp, index)
-    return open_known(path, known, budget) if known else _open_unknown(path, budget, stamp)
+    return open_known(path, known, budget) if known else open_unknown(path, budget, stamp)
 
 
-def _open_unknown(path: str, budget: Budget, stamp: Stamp) -> tuple[OpenFile, CountedFrames | IndexedFrames]:
+def open_unknown(path: str, budget: Budget, stamp: Stamp) -> tuple[OpenFile, CountedFrames | IndexedFrames]:
+    """Open a file with FFmpeg; keep what is learned under `stamp`, unless that is empty."""
     quick = can_open_quickly(path)
     with ExitStack() as on_error:
         file = on_error.enter_context(closing(open_file(path, budget, quick)))
@@ -133,9 +134,7 @@ def _knows_reordering(file: OpenFile, packets: ListedPackets | Packets | None) -
 class Video:
     """An open video file: its properties, and `read`. Raises VideoError."""
 
-    def __init__(
-        self, path: str, limits: Limits = DEFAULT_LIMITS, bgr: bool = False, index: VideoIndex | None = None
-    ):
+    def __init__(self, path: str, limits: Limits = DEFAULT_LIMITS, bgr: bool = False, index: VideoIndex | None = None):
         self._budget = Budget(limits)
         with video_errors():
             self._file, self._frames = _open(path, self._budget, index)
