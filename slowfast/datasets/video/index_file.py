@@ -21,7 +21,7 @@ import struct
 import sys
 import zlib
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from itertools import accumulate
@@ -35,6 +35,7 @@ from slowfast.datasets.files import Stamp
 from slowfast.datasets.video.container import MAX_PACKET_BYTES
 from slowfast.datasets.video.index import ONE_FRAME_PER_PACKET
 from slowfast.datasets.video.known import COLUMNS, KEY, PARAMETERS, KnownVideo
+from slowfast.errors import errors_name_output
 
 NAME = "video_index.bin"
 FORMAT = 1  # raise it when the file, or what is proven, changes
@@ -197,7 +198,8 @@ def index_writer(folder: str) -> Iterator["IndexWriter"]:
     """
     beside, cache = index_paths(folder)
     path = beside if os.access(folder, os.W_OK) else cache
-    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with errors_name_output(path, "the index of the videos"):
+        os.makedirs(os.path.dirname(path), exist_ok=True)
     part = f"{path}.{socket.gethostname()}.{os.getpid()}"
     try:
         with open(part, "wb") as file:
@@ -226,7 +228,7 @@ class IndexWriter:
     def __len__(self) -> int:
         return len(self._rows)
 
-    def add(self, path: str, stamp: Stamp, video: KnownVideo) -> None:
+    def add(self, path: str, stamp: Sequence[int], video: KnownVideo) -> None:
         extradata, *others = video.parameters
         decoder = json.dumps([video.codec, extradata and extradata.hex(), *others]).encode()
         packets = b"".join(column.tobytes() for column in (video.times, video.offsets, video.lengths, video.flags))

@@ -10,7 +10,7 @@ import os
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from io import FileIO
 from typing import Any, Protocol, cast
 
@@ -69,9 +69,8 @@ class KnownVideo:
     lengths: np.ndarray
     flags: np.ndarray
 
-    @cached_property
-    def part(self) -> tuple[FrameIndex, bytes]:
-        """The order of the frames, and for each packet whether no other frame refers to its frame."""
+    def order(self) -> tuple[FrameIndex, bytes]:
+        """Return the order of the frames, and for each packet whether no other frame refers to its frame."""
         order = np.argsort(self.times, kind="stable")
         keys = np.flatnonzero(self.flags & KEY)
         index = FrameIndex(self.times[order].data, order.data, keys.tolist(), self.times[keys].tolist())
@@ -143,7 +142,7 @@ def open_known(path: str, video: KnownVideo, budget: Budget) -> tuple[KnownFile,
     """Open a known video."""
     budget.limits.check_size(*video.size)
     file = KnownFile(path, video, budget)
-    index, unreferenced = video.part
+    index, unreferenced = video.order()
     return file, IndexedFrames(file, Packets(Part(0, index, file.read, unreferenced)), video.seconds, video.size)
 
 

@@ -1,16 +1,16 @@
 """Proving by decoding what the packets of a file show, so that readers can rely on it."""
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from itertools import groupby
+from typing import NamedTuple
 
 import numpy as np
 from av import VideoFrame
 from av.error import FFmpegError
 
-from slowfast.datasets.files import Stamp
 from slowfast.datasets.video.container import DEFAULT_LIMITS, Budget, Limits, VideoError, decode_all, open_file
 from slowfast.datasets.video.frames import Disorder, IndexedFrames, decode_needed
 from slowfast.datasets.video.index import FrameIndex
@@ -22,10 +22,18 @@ from slowfast.datasets.video.reader import check_video, open_unknown, video_erro
 Picture = tuple[int, int, int]  # width, height and checksum of the pixels
 
 
-def examine_video(path: str, limits: Limits = DEFAULT_LIMITS) -> tuple[str, Stamp, KnownVideo | None]:
-    """Read all frames of a file as `check_video` does; return its error, and the stamp and what is proven of the file.
+class Examined(NamedTuple):
+    """What reading a file has shown: its error, "" for none; and where it is proven, what its index needs."""
 
-    Nothing is proven of a file whose packets do not show its frames, or not the right ones.
+    error: str
+    video: KnownVideo | None = None
+    stamp: Sequence[int] = ()  # of the file
+
+
+def examine_video(path: str, limits: Limits = DEFAULT_LIMITS) -> Examined:
+    """Read all frames of a file as `check_video` does, and prove what its packets show of them.
+
+    Nothing is proven of a file that has just been written, or whose packets do not show its frames.
     """
     stamp = settled_stamp(path)
     try:
@@ -33,15 +41,15 @@ def examine_video(path: str, limits: Limits = DEFAULT_LIMITS) -> tuple[str, Stam
             video = _proven(path, Budget(limits)) if stamp else None
     except VideoError:
         video = None  # the check gives the reason
-    if video is None:
-        return check_video(path, limits), [], None
-    return "", stamp, video if settled_stamp(path) == stamp else None
+    if video and settled_stamp(path) == stamp:
+        return Examined("", video, stamp)
+    return Examined(check_video(path, limits))
 
 
 def _proven(path: str, budget: Budget) -> KnownVideo | None:
     video = _learn(path, budget)
     plain = _plain_pictures(path, budget) if video else None
-    if video is None or plain is None or list(plain) != list(video.part[0].times):
+    if video is None or plain is None or list(plain) != list(video.order()[0].times):
         return None
     video = replace(video, size=next(iter(plain.values()))[:2])
     with closing(KnownFile(path, video, budget)) as file:
@@ -81,7 +89,7 @@ def _pictures_read(file: KnownFile, video: KnownVideo) -> Iterator[tuple[int, Pi
 
     What may be left out is left out in turns: first one half of it, then the other.
     """
-    index, unreferenced = video.part
+    index, unreferenced = video.order()
     converter = Converter()
     for wanted in _clips(index, [unreferenced[position] for position in index.positions], video.codec):
         file.budget.restart()
