@@ -16,7 +16,7 @@ from contextlib import nullcontext
 
 from slowfast.datasets.files import one_line
 from slowfast.datasets.scan import Videos, scan, videos_of_config, videos_of_list, write_report
-from slowfast.datasets.video import IndexWriter, Limits, index_writer
+from slowfast.datasets.video import IndexWriter, Limits, index_writer, open_index
 from slowfast.utils.logging import with_bar
 from slowfast.utils.parser import fail_cleanly, load_config, parse_args
 
@@ -37,8 +37,8 @@ def main(argv: list[str] | None = None) -> int:
     with nullcontext() if args.no_index else index_writer(videos.folder) as index:
         bad = find_bad(videos if args.again or args.no_index else videos.resumed(), args.workers, index)
     write_report(args.output, bad)
-    if index:
-        print(f"{len(index)} videos are in the index {index.path}")
+    if index is not None and (built := open_index(videos.folder)):
+        print(f"{len(built)} videos are in the index {built.path}")
     print(f"{len(videos) - len(bad)} of {len(videos)} videos are fine; {len(bad)} are listed in {args.output}")
     return 1 if bad else 0
 

@@ -33,8 +33,7 @@ import numpy as np
 
 from slowfast.datasets.files import Stamp
 from slowfast.datasets.video.container import MAX_PACKET_BYTES
-from slowfast.datasets.video.index import ONE_FRAME_PER_PACKET
-from slowfast.datasets.video.known import COLUMNS, KEY, PARAMETERS, KnownVideo
+from slowfast.datasets.video.known import CODECS, COLUMNS, KEY, PARAMETERS, KnownVideo
 from slowfast.errors import errors_name_output
 
 NAME = "video_index.bin"
@@ -71,7 +70,7 @@ class IndexFile:
     """The index at `path` of the videos in and around `folder`. Raises OSError and ValueError."""
 
     def __init__(self, path: str, folder: str):
-        self._place = path, folder
+        self.path, self._folder = path, folder
         with open(path, "rb") as file:
             self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         if len(self._map) < HEADER.size:
@@ -85,14 +84,14 @@ class IndexFile:
         self._keys = memoryview(self._map)[keys_at : self._rows_at].cast("Q")
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _open, self._place  # a process that is started anew maps it again
+        return _open, (self.path, self._folder)  # a process that is started anew maps it again
 
     def __len__(self) -> int:
         return self._count
 
     def find(self, path: str, stamp: Stamp) -> KnownVideo | None:
         """See `known.VideoIndex`."""
-        key = key_of(path, self._place[1])
+        key = key_of(path, self._folder)
         place = bisect_left(self._keys, key)
         if place == self._count or self._keys[place] != key:
             return None
@@ -102,7 +101,7 @@ class IndexFile:
         try:
             return _video(row, *self._content(row))
         except (ValueError, TypeError) as error:
-            _warn_of_damage(self._place[0], str(error))
+            _warn_of_damage(self.path, str(error))
             return None
 
     def entries(self) -> Iterator[tuple[int, Row, bytes, bytes]]:
@@ -180,7 +179,7 @@ def _decoder_of(text: bytes) -> tuple[str, tuple[Any, ...]]:
     codec, extradata, *others = json.loads(text)
     parameters = (extradata and bytes.fromhex(extradata), *others)
     depth = dict(zip(PARAMETERS, parameters, strict=True))["reorder_depth"]
-    if codec not in ONE_FRAME_PER_PACKET or not 0 <= depth <= MAX_REORDER_DEPTH:
+    if codec not in CODECS or not 0 <= depth <= MAX_REORDER_DEPTH:
         raise ValueError("there is no such decoder")
     return codec, parameters
 

@@ -29,6 +29,7 @@ MAX_VIDEOS = 2048  # kept in memory, 4 KB for each video of 300 frames
 MAX_PARAMETERS = 16  # kinds of files that decoders are kept for
 SETTLED_SECONDS = 2.0  # since a file's last change: the clocks of file systems may not tell two closer ones apart
 PROFILES = {"Constrained Baseline", "Baseline", "Main", "High"}  # of H.264: 8 bits, no lossless coding
+CODECS = {"h264", "hevc", "vp9", "av1", "libdav1d"}  # others, as MPEG-4, may decode differently after a jump
 BLOCK_HEAD = 64  # bytes at most between where a packet begins for FFmpeg, and its data
 KEY, UNREFERENCED = 1, 2  # flags of a packet: decoding may start at it; no other frame refers to its frame
 MAX_TIME = 2**31 - 1  # times and places are kept in 4 bytes

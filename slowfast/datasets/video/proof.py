@@ -14,7 +14,7 @@ from av.error import FFmpegError
 from slowfast.datasets.video.container import DEFAULT_LIMITS, Budget, Limits, VideoError, decode_all, open_file
 from slowfast.datasets.video.frames import Disorder, IndexedFrames, decode_needed
 from slowfast.datasets.video.index import FrameIndex
-from slowfast.datasets.video.known import KnownFile, KnownVideo, learn, settled_stamp
+from slowfast.datasets.video.known import CODECS, KnownFile, KnownVideo, learn, settled_stamp
 from slowfast.datasets.video.packets import Part, has_timed_frames
 from slowfast.datasets.video.picture import Converter
 from slowfast.datasets.video.reader import check_video, open_unknown, video_errors
@@ -63,7 +63,8 @@ def _proven(path: str, budget: Budget) -> KnownVideo | None:
 def _learn(path: str, budget: Budget) -> KnownVideo | None:
     """Return what the packets of a file show, if they show its frames."""
     with closing(open_file(path, budget)) as file:
-        video = learn(file, file.demux()) if has_timed_frames(file) else None
+        is_provable = file.decoder.name in CODECS and has_timed_frames(file)
+        video = learn(file, file.demux()) if is_provable else None
     if video is None:
         return None
     opened, frames = open_unknown(path, budget, [])
