@@ -161,7 +161,8 @@ def _runs(part: Part, wanted: list[int]) -> list[tuple[int, list[int]]]:
     end = -1
     for frame in wanted:
         start = part.frames.start_of(frame)
-        if start > end:
+        between = part.unreferenced[end + 1 : start]
+        if not runs or start - end - 1 > sum(map(bool, between)):  # else nothing that is needed lies between
             runs.append((start, []))
         runs[-1][1].append(frame)
         end = max(end, part.frames.positions[frame])
