@@ -3,6 +3,7 @@
 Legend: T frames of a clip, H x W pixels.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -87,8 +88,8 @@ class Part:
 def parts(video: Frames, seconds: float, step: float) -> Iterator[Part]:
     """Yield parts of `seconds` that begin every `step` seconds; the last one ends with the video."""
     for name, value in (("window", seconds), ("step", step)):
-        if value * video.fps < 1:
-            raise UserError(f"{name}: {value:g} s is shorter than a frame, {1 / video.fps:.3g} s; give more seconds")
+        if not 1 <= value * video.fps < math.inf:
+            raise UserError(f"{name}: {value:g} s is not a time of at least a frame, {1 / video.fps:.3g} s")
     length = min(round(seconds * video.fps), video.num_frames)
     last = video.num_frames - length
     count = int((last / video.fps + ROUNDING_SEC) / step) + 1
