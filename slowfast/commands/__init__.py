@@ -34,7 +34,7 @@ COMMANDS = {
     "demo-data": ("slowfast.commands.demo_data", "write a small data set of moving shapes to try things with"),
 }
 # Package: the extra that installs it.
-EXTRAS = {"matplotlib": "plot", "onnx": "onnx", "tensorboard": "tensorboard", "tqdm": "progress"}
+EXTRAS = {"jinja2": "plot", "matplotlib": "plot", "onnx": "onnx", "tensorboard": "tensorboard", "tqdm": "progress"}
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130
 
