@@ -28,7 +28,7 @@ MISSING_NAMES = {
 # (Key, value) of the switches of published features that this project does not have.
 MISSING_FEATURES = {
     ("AUG.ENABLE", True): "strong augmentation",
-    ("MIXUP.ENABLE", True): "mixing of clips",
+    ("MIXUP.ENABLE", True): "mixing of clips (its label smoothing alone is MODEL.LABEL_SMOOTHING)",
     ("DETECTION.ENABLE", True): "detection",
     ("DEMO.ENABLE", True): "the demo on videos and cameras",
     ("MASK.ENABLE", True): "masked pretraining",
@@ -38,7 +38,7 @@ MISSING_FEATURES = {
 
 # Keys that must have their default, and the reason.
 NO_EFFECT = {
-    "BN.FREEZE": "batch norms always train",
+    "BN.FREEZE": "MODEL.FREEZE ['*bn'] stops all batch norms",
     "TRAIN.CHECKPOINT_IN_INIT": "self-supervised training is not part of this project",
     "TRAIN.KILL_LOSS_EXPLOSION_FACTOR": "a loss that is not finite always stops the training",
     "TEST.NUM_TEMPORAL_CLIPS": "run one test for each TEST.NUM_ENSEMBLE_VIEWS",
@@ -46,7 +46,7 @@ NO_EFFECT = {
     "MODEL.SINGLE_PATHWAY_ARCH": "architectures that are not in MODEL.MULTI_PATHWAY_ARCH have one pathway",
     "MODEL.DROPCONNECT_RATE": "only MODEL.DROPOUT_RATE is supported",
     "MODEL.DETACH_FINAL_FC": "all layers get gradients",
-    "MODEL.FROZEN_BN": "batch norms always train",
+    "MODEL.FROZEN_BN": "MODEL.FREEZE ['*bn'] stops all batch norms",
     "MODEL.ACT_CHECKPOINT": "activations are always stored",
     "MODEL.FP16_ALLREDUCE": "gradients are always reduced in their own precision",
     "RESNET.ZERO_INIT_FINAL_CONV": "use RESNET.ZERO_INIT_FINAL_BN",

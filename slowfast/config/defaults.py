@@ -15,7 +15,8 @@ _C.NUM_GPUS = 1  # Processes on this machine, one device each; 0: one process on
 _C.NUM_SHARDS = 1  # Machines that train together
 _C.SHARD_ID = 0  # Number of this machine, from 0
 _C.DIST_BACKEND = "nccl"  # Communication between processes: nccl, gloo; on CPUs always gloo
-_C.DIST_TIMEOUT_MIN = 30.0  # Minutes that a machine waits at the start for those that are missing
+_C.DIST_TIMEOUT_MIN = 40.0  # Minutes to wait for machines at the start, and for a rank that does not answer. More than
+# DATA_LOADER.TIMEOUT_SEC: a loader that hangs reports more than the ranks that wait for it
 _C.OUTPUT_DIR = "."  # Folder of the results, created if missing; load_config: ./runs/<config> unless it is given
 _C.RNG_SEED = 1  # Seed of initial weights, order of videos, sampling of clips and dropout
 _C.LOG_PERIOD = 10  # Iterations between two log lines
@@ -41,6 +42,7 @@ _C.TRAIN.CHECKPOINT_CLEAR_NAME_PATTERN = []  # Text to remove from the names of 
 _C.TRAIN.CHECKPOINT_IN_INIT = False  # no effect
 _C.TRAIN.MIXED_PRECISION = False  # On GPUs: bfloat16 if the device supports it, else float16 with a loss scaler
 _C.TRAIN.COMPILE = False  # Compile the training step with torch.compile, once for each shape of the schedule
+_C.TRAIN.EARLY_STOP = 0  # End after this many evaluations without a better one; 0: train to the end
 _C.TRAIN.KILL_LOSS_EXPLOSION_FACTOR = 0.0  # no effect
 
 # Testing ------------------------------------------------------------------------------------------
@@ -49,7 +51,7 @@ _C.TEST = CfgNode()
 _C.TEST.ENABLE = True  # Test on all views, after training if that is enabled
 _C.TEST.DATASET = "kinetics"  # As TRAIN.DATASET
 _C.TEST.BATCH_SIZE = 8  # Clips per iteration on one machine, rounded down to complete videos, at least one per device
-_C.TEST.CHECKPOINT_FILE_PATH = ""  # Weights to test; if empty the last checkpoint in OUTPUT_DIR, else TRAIN's file
+_C.TEST.CHECKPOINT_FILE_PATH = ""  # To test: a file, or best: that of OUTPUT_DIR; if empty its last, else TRAIN's file
 _C.TEST.CHECKPOINT_TYPE = "pytorch"  # pytorch or caffe2, without effect: the format is detected
 _C.TEST.NUM_ENSEMBLE_VIEWS = 10  # Clips per video, spaced equally in time
 _C.TEST.NUM_SPATIAL_CROPS = 3  # Crops per clip: 1 (center), 3 (along the longer side)
@@ -104,6 +106,8 @@ _C.MODEL.HEAD_ACT = "softmax"  # Activation in evaluation: softmax, sigmoid, non
 # rows and columns, the size of a training clip's map where the strides make 32.
 _C.MODEL.GLOBAL_POOL = False
 _C.MODEL.DROPOUT_RATE = 0.5  # Dropout before the last linear layer
+_C.MODEL.FREEZE = []  # Modules and parameters not to train, by names or patterns: s1, s2, "*bn"; batch norms stop too
+_C.MODEL.LABEL_SMOOTHING = 0.0  # Share of the target that is spread evenly over all classes; 0: none
 _C.MODEL.FC_INIT_STD = 0.01  # Standard deviation of the initial weights of the last linear layer
 _C.MODEL.SINGLE_PATHWAY_ARCH = ["2d", "c2d", "i3d", "slow", "x3d", "mvit", "maskmvit"]  # no effect
 _C.MODEL.MULTI_PATHWAY_ARCH = ["slowfast"]  # Values of ARCH with a slow and a fast input; others have one input
@@ -153,6 +157,7 @@ _C.DATA.PATH_PREFIX = ""  # Folder before every path of a list
 _C.DATA.PREPARED_DIR = ""  # Store of `slowfast prepare` that videos are read from; "": their own files
 _C.DATA.PATH_LABEL_SEPARATOR = " "  # Separator of path and label in a line of a list
 _C.DATA.SKIP_ROWS = 0  # Lines to skip at the start of a list
+_C.DATA.CLASS_BALANCED = False  # Training: draw videos so that all classes are equally frequent
 _C.DATA.MULTI_LABEL = False  # Videos have sets of labels
 _C.DATA.MAX_BAD_FRACTION = 0.1  # Fraction of an epoch's videos that may fail to decode before training stops
 _C.DATA.MAX_DECODE_SEC = 60.0  # Seconds that opening one video may take, and reading each clip of it; 0: no limit
@@ -224,6 +229,8 @@ _C.SOLVER.NESTEROV = True  # sgd: Nesterov momentum
 _C.SOLVER.BETAS = [0.9, 0.999]  # adam, adamw: decay of the averages of the gradient and its square
 _C.SOLVER.CLIP_GRAD_VAL = None  # Clip every element of the gradient to this size; None: off
 _C.SOLVER.CLIP_GRAD_L2NORM = None  # Clip the norm of the gradient to this; None: off
+_C.SOLVER.ACCUMULATE = 1  # Parts in which a batch is trained, one after the other; their gradients are averaged
+_C.SOLVER.EMA_DECAY = 0.0  # Average the weights with this decay per iteration, and evaluate the average; 0: off
 _C.SOLVER.LAYER_DECAY = 1.0  # no effect
 _C.SOLVER.LARS_ON = False  # no effect
 

@@ -33,6 +33,7 @@ OPTIONAL_KEYS = {"SOLVER.CLIP_GRAD_VAL", "SOLVER.CLIP_GRAD_L2NORM"}
 # Lists of text. Text in other lists must be numbers.
 TEXT_LIST_KEYS = {
     "TRAIN.CHECKPOINT_CLEAR_NAME_PATTERN",
+    "MODEL.FREEZE",
     "MODEL.SINGLE_PATHWAY_ARCH",
     "MODEL.MULTI_PATHWAY_ARCH",
     "TENSORBOARD.MODEL_VIS.LAYER_LIST",
@@ -153,7 +154,7 @@ def coerce(key: str, value, default):
 
 
 def _coerce_list(key: str, value, default) -> list:
-    example = default or [1, 2]
+    example = default or (["s1", "s2"] if key in TEXT_LIST_KEYS else [1, 2])
     _require(key, value, isinstance(value, (list, tuple)), f"a list such as {example}")
     if key in TEXT_LIST_KEYS:
         return _require(key, list(value), all(isinstance(item, str) for item in value), "text in its list")

@@ -67,6 +67,11 @@ class PublishedDataset(Dataset):
             )
         return adapted
 
+    @property
+    def labels(self) -> Any:
+        """The labels of all items, where the published data set has them."""
+        return getattr(self.dataset, "labels", None)
+
     def __len__(self) -> int:
         return len(self.dataset) // self.views
 

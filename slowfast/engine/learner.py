@@ -4,32 +4,43 @@ Legend: N clips, T frames, H x W pixels, C channels, K classes.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from slowfast.config.node import CfgNode
-from slowfast.datasets.pathways import Clips
+from slowfast.datasets.pathways import Clips, each
 from slowfast.engine.compilation import compiled
 from slowfast.engine.evaluation import predictor, to_device
 from slowfast.engine.memory import memory_errors_name
-from slowfast.engine.precise_bn import update_statistics
+from slowfast.engine.precise_bn import in_groups, update_statistics
 from slowfast.engine.precision import Precision
 from slowfast.engine.step_time import Moment, moment
+from slowfast.engine.weight_average import WeightAverage
 from slowfast.errors import UserError
 from slowfast.models import build_model
+from slowfast.models.freeze import freeze
 from slowfast.models.losses import build_loss
 from slowfast.models.outputs import require_scores
 from slowfast.multigrid import average_statistics, regroup, running_statistics
 from slowfast.optim.build import clip_gradients, construct_optimizer
 from slowfast.optim.lr_policy import set_lr
-from slowfast.utils.distributed import all_gather, average_gradients, get_rank, get_world_size, sync_group, wrap
+from slowfast.utils.distributed import (
+    all_gather,
+    average_gradients,
+    get_rank,
+    get_world_size,
+    sync_group,
+    without_averaging,
+    wrap,
+)
 
 TRAINING_CURES = (
-    "lower TRAIN.BATCH_SIZE and SOLVER.BASE_LR with it, use more GPUs (NUM_GPUS), set TRAIN.MIXED_PRECISION True, or "
-    "lower DATA.NUM_FRAMES or DATA.TRAIN_CROP_SIZE"
+    "lower TRAIN.BATCH_SIZE and SOLVER.BASE_LR with it, raise SOLVER.ACCUMULATE (a batch in that many parts), use more "
+    "GPUs (NUM_GPUS), set TRAIN.MIXED_PRECISION True, or lower DATA.NUM_FRAMES or DATA.TRAIN_CROP_SIZE"
 )
 STATISTICS_CURES = "lower TRAIN.BATCH_SIZE and SOLVER.BASE_LR with it, or set BN.USE_PRECISE_STATS False"
 
@@ -57,6 +68,8 @@ class Learner:
         pack: maps uint8 clips on the device, N x T x H x W x C, to the input of the model.
         precision: number format and device; default: full precision on the CPU.
         clip_value, clip_l2norm: clip the gradients, each number or their norm; None or 0: not.
+        parts: a batch is trained in so many parts, one after the other, before the parameters change.
+        ema_decay: average the weights with this decay, for evaluation (see WeightAverage); 0: not.
     """
 
     def __init__(
@@ -69,11 +82,14 @@ class Learner:
         *,
         clip_value: float | None = None,
         clip_l2norm: float | None = None,
+        parts: int = 1,
+        ema_decay: float = 0.0,
     ):
         self.model, self.loss, self.optimizer, self.pack = model, loss, optimizer, pack
         self.precision = precision or Precision(torch.device("cpu"), mixed=False)
         self.scaler = self.precision.scaler()
-        self.clip_value, self.clip_l2norm = clip_value, clip_l2norm
+        self.clip_value, self.clip_l2norm, self.parts = clip_value, clip_l2norm, parts
+        self.average = WeightAverage(model, ema_decay)
         self._net = model
         if self.scaler.is_enabled():
             _zero_momenta(optimizer)
@@ -83,6 +99,7 @@ class Learner:
         """Build the model, the loss and the optimizer of `cfg`."""
         precision = Precision(device, cfg.TRAIN.MIXED_PRECISION)
         model = precision.place(require_scores(build_model(cfg), cfg))
+        freeze(model, cfg.MODEL.FREEZE)
         return cls(
             model,
             build_loss(cfg),
@@ -91,6 +108,8 @@ class Learner:
             precision,
             clip_value=cfg.SOLVER.CLIP_GRAD_VAL,
             clip_l2norm=cfg.SOLVER.CLIP_GRAD_L2NORM,
+            parts=cfg.SOLVER.ACCUMULATE,
+            ema_decay=cfg.SOLVER.EMA_DECAY,
         )
 
     @property
@@ -101,6 +120,7 @@ class Learner:
     def join_ranks(self, compile: bool = False) -> None:
         """Take the weights of rank 0. With `compile`, the training step is compiled for each shape of clips."""
         self._net = compiled(wrap(self.model), compile)
+        self.average.start()
 
     def start_phase(self, bn_groups: int, bn_sync_ranks: int = 1) -> None:
         """Enter training mode, with batch norm in groups of clips or over several ranks."""
@@ -115,37 +135,69 @@ class Learner:
     def _step(self, batch: Mapping[str, Any], lr: float) -> Step:
         set_lr(self.optimizer, lr)
         start = moment(self.device)
-        clips = to_device(batch["clip"], self.device)
-        labels = batch["label"].to(self.device, non_blocking=True)
+        clips, labels = self._on_device(batch)
         transferred = moment(self.device)
-        with self.precision.autocast():
-            scores = self._net(self.pack(clips))
-        loss = self.loss(scores.float(), labels)
-        self.optimizer.zero_grad(set_to_none=True)
-        self.scaler.scale(loss).backward()
+        loss, scores, labels = self._backward(clips, labels)
         average_gradients(self.model)
         differentiated = moment(self.device)
         self.scaler.unscale_(self.optimizer)
         clip_gradients(self.model.parameters(), self.clip_value, self.clip_l2norm)
         self.scaler.step(self.optimizer)
         self.scaler.update()
+        self.average.update()
         moments = (start, transferred, differentiated, moment(self.device))
-        return Step(loss.detach(), scores.detach(), labels, lr, moments)
+        return Step(loss, scores, labels, lr, moments)
+
+    def _on_device(self, batch: Mapping[str, Any]) -> tuple[Clips, Tensor]:
+        return to_device(batch["clip"], self.device), batch["label"].to(self.device, non_blocking=True)
+
+    def backward(self, batch: Mapping[str, Any]) -> None:
+        """Compute the gradients of the mean loss of a batch."""
+        self._backward(*self._on_device(batch))
+
+    def _backward(self, clips: Clips, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Compute the gradients of the mean loss, part by part. Return the loss, the scores and their labels.
+
+        Part p of k has the clips p, p + k, ... A group of batch norm then has the same clips as without parts, if the
+        groups of the parts together are as many.
+        """
+        self.optimizer.zero_grad(set_to_none=True)
+        total = len(labels)
+        count = min(self.parts, total)
+        results = []
+        for part in range(count):
+            is_last = part == count - 1
+            with nullcontext() if is_last else without_averaging(self._net):
+                some = each(itemgetter(slice(part, None, count)), clips)
+                results.append(self._backward_part(some, labels[part::count], total))
+        losses, *columns = (list(column) for column in zip(*results, strict=True))
+        scores, labels = map(torch.cat, columns)
+        return torch.stack(losses).sum(), scores, labels
+
+    def _backward_part(self, clips: Clips, labels: Tensor, total: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Add the gradients of a part of a batch of `total` clips. Return its share of the loss, scores and labels."""
+        with memory_errors_name(clips, TRAINING_CURES):
+            with self.precision.autocast():
+                scores = self._net(self.pack(clips))
+            loss = self.loss(scores.float(), labels) * (len(labels) / total)
+            self.scaler.scale(loss).backward()
+        return loss.detach(), scores.detach(), labels
 
     def predictor(self) -> Callable[[Clips], Tensor]:
         """Enter evaluation mode, and return a function from clips on the host to scores."""
-        return predictor(self.model.eval(), self.precision, self.pack)
+        return predictor(self.average.averaged.eval(), self.precision, self.pack)
 
     def average_statistics(self) -> None:
         """Average the running statistics of batch norm over ranks."""
         average_statistics(self.model)
+        self.average.take_buffers()
 
     @contextmanager
     def averaged_statistics(self) -> Iterator[Tensor]:
         """Average the running statistics over ranks within this context. Yield those of every rank, W x S."""
         none = torch.zeros(0, device=self.device)  # NCCL takes tensors of the GPU only
         own = torch.cat([none, *(statistic.flatten() for statistic in running_statistics(self.model))])
-        average_statistics(self.model)
+        self.average_statistics()
         of_ranks = all_gather([own[None]])[0]
         yield of_ranks
         self.take_statistics(of_ranks)
@@ -162,14 +214,18 @@ class Learner:
         for statistic, values in zip(statistics, row.split([s.numel() for s in statistics]), strict=True):
             statistic.copy_(values)
 
-    def recompute_statistics(self, clips: Iterable[Clips]) -> None:
-        """Compute the running statistics of batch norm anew over batches of clips, without groups."""
-        regroup(self.model, 1)
-        update_statistics(self.model, clips, self._forward)
+    def recompute_statistics(self, clips: Iterable[Clips], bn_groups: int = 1, bn_sync_ranks: int = 1) -> None:
+        """Compute the running statistics of batch norm anew over batches of clips, in the groups of the training.
+
+        With a decay they are those of the averaged weights, which are evaluated.
+        """
+        self.average_statistics()
+        regroup(self.average.averaged, 1, sync_group(bn_sync_ranks))
+        update_statistics(self.average.averaged, in_groups(clips, bn_groups), self._forward)
 
     def _forward(self, clips: Clips) -> Tensor:
         with memory_errors_name(clips, STATISTICS_CURES), self.precision.autocast():
-            return self.model(self.pack(to_device(clips, self.device)))
+            return self.average.averaged(self.pack(to_device(clips, self.device)))
 
 
 def _zero_momenta(optimizer: torch.optim.Optimizer) -> None:

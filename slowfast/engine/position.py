@@ -24,6 +24,7 @@ class Position:
     Attributes:
         done: iterations so far.
         best: the best accuracy so far, by name, and its `epoch`.
+        without_gain: the number of evaluations since.
         evaluation_due: whether the epoch that has just ended still has to be evaluated.
         epoch_sums: the sums of the meter, as loaded, if the training stopped inside an epoch.
         rank_statistics: the running statistics of batch norm of every rank, W x S, likewise.
@@ -31,6 +32,7 @@ class Position:
 
     done: int = 0
     best: dict[str, float] = field(default_factory=dict)
+    without_gain: int = 0
     evaluation_due: bool = False
     epoch_sums: list[float] | None = None
     rank_statistics: Tensor | None = None
@@ -40,6 +42,7 @@ class Position:
         first, value = next(iter(accuracies.items()))
         before = self.best.get(first, math.nan)
         is_best = math.isnan(before) or value > before
+        self.without_gain = 0 if is_best else self.without_gain + 1
         if is_best:
             self.best = {first: value, "epoch": epoch}
         return is_best
@@ -49,7 +52,8 @@ def resume(training: Training) -> Position:
     """Load the last checkpoint or the initial weights into the learner, and return the position."""
     learner, progress = training.learner, training.progress
     saved = load_for_training(training.cfg, learner.model, learner.optimizer, learner.scaler, training.class_names)
-    position = Position(best=saved.get("best", {}))
+    learner.average.load(saved)
+    position = Position(best=saved.get("best", {}), without_gain=saved.get("without_gain", 0))
     if saved.get("plan") == training.plan_key:
         position.done, position.epoch_sums = saved["iteration"], saved.get("epoch_sums")
         position.rank_statistics = saved.get("rank_statistics")
@@ -76,13 +80,13 @@ def _plan_text(key: list[int] | None) -> str:
 
 def _log_finished(training: Training, saved: Mapping) -> None:
     """Log that nothing is left to train; as a warning if the config has changed, since the change has no effect."""
-    changes = of_training(changes_since(saved, training.cfg))
+    has_changed = bool(of_training(changes_since(saved, training.cfg)))
     logger.log(
-        logging.WARNING if changes else logging.INFO,
+        logging.WARNING if has_changed else logging.INFO,
         "nothing is left to train: all %d iterations are done%s. To start anew, choose another OUTPUT_DIR or set "
         "TRAIN.AUTO_RESUME False",
         training.progress.total_iterations,
-        f", and these changes have no effect: {'; '.join(map(str, changes))}" if changes else "",
+        ", and the changes of the config have no effect" if has_changed else "",
     )
 
 
@@ -98,26 +102,28 @@ def save(
     The training waits until the file is on the disk. A SlowFast R50 with momenta, 277 MB, takes 1.2 s on two shared
     cores. A thread would first have to copy these tensors, so that it would save little of that.
     """
-    learner = training.learner
+    learner, cfg = training.learner, training.cfg
     extra = {
         "iteration": position.done,
         "position": exact_epoch,
         "plan": training.plan_key,
         "best": position.best,
+        "without_gain": position.without_gain,
         "evaluation_due": position.evaluation_due,
         "class_names": training.class_names,
     }
     path = save_checkpoint(
-        training.cfg.OUTPUT_DIR,
-        learner.model,
+        cfg.OUTPUT_DIR,
+        learner.average.averaged,
         learner.optimizer,
         learner.scaler,
         finished_epoch,
-        training.cfg.dump(),
-        extra | dict(inside),
+        cfg.dump(),
+        extra | learner.average.state() | dict(inside),
         INTERRUPTED if inside else "",
     )
-    remove_old(training.cfg.OUTPUT_DIR, finished_epoch, training.cfg.TRAIN.CHECKPOINT_KEEP)
+    needed = [cfg.TRAIN.CHECKPOINT_FILE_PATH, cfg.TEST.CHECKPOINT_FILE_PATH]
+    remove_old(cfg.OUTPUT_DIR, finished_epoch, cfg.TRAIN.CHECKPOINT_KEEP, needed)
     logger.info("saved %s", path)
     barrier()
     return path

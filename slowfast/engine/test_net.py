@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader
 from slowfast.config.node import CfgNode
 from slowfast.datasets.build import build_dataset
 from slowfast.datasets.loader import construct_loader
+from slowfast.datasets.loader_errors import loader_errors
 from slowfast.datasets.pathways import Clips
 from slowfast.engine.bad_videos import with_checked_headers
 from slowfast.engine.board import Board
@@ -64,6 +65,7 @@ class Testing:
         return cls(model, loader, predictor(model, precision, precision.pack(cfg), max_clips))
 
 
+@loader_errors(about="DataLoader worker")
 @holds_output_dir
 def run_test(cfg: CfgNode) -> dict[str, float]:
     """Test the model of `cfg` on all views of every video; log and return its accuracy.
@@ -89,8 +91,8 @@ def run_test(cfg: CfgNode) -> dict[str, float]:
     protocol = Protocol.from_cfg(cfg, dataset, len(scores.rows) - len(scores.errors), len(scores.errors))
     figures = report(cfg.OUTPUT_DIR, scores, protocol, device)
     board.results("test", scores, figures, clips_of(saved), f"Test on {protocol}.")
-    save_class_results(cfg.OUTPUT_DIR, scores, names, protocol)
     save_results(cfg, scores, dataset, names)
+    save_class_results(cfg.OUTPUT_DIR, scores, names, protocol)
     return figures
 
 

@@ -6,8 +6,10 @@ from functools import partial
 from pathlib import Path
 
 from slowfast.config.node import CfgNode
+from slowfast.datasets.loader_errors import loader_errors
 from slowfast.engine.board import Board
 from slowfast.engine.chance import ChanceGuard
+from slowfast.engine.early_stop import until_early_stop
 from slowfast.engine.evaluation import score_videos
 from slowfast.engine.guards import LossGuard, require_finite_weights
 from slowfast.engine.journal import Journal
@@ -27,6 +29,7 @@ from slowfast.utils.training_meters import TimedIterator
 logger = logging.getLogger(__name__)
 
 
+@loader_errors(about="DataLoader worker")  # torch reports the death of a worker at any moment
 @holds_output_dir
 def train(cfg: CfgNode) -> None:
     """Train the model of `cfg`, from the last checkpoint on if there is one."""
@@ -49,7 +52,7 @@ def train(cfg: CfgNode) -> None:
         evaluate_epoch(training, position, journal, training.progress.last_leg(position.done))
 
     with GracefulStop(cfg.TRAIN.CHECKPOINT_MINUTES) as stop:
-        for leg in legs:  # the part of a phase in one epoch
+        for leg in until_early_stop(legs, cfg.TRAIN.EARLY_STOP, position):  # the part of a phase in one epoch
             learner.start_phase(leg.phase.bn_groups, leg.phase.bn_sync_ranks)
             for i in range(leg.first_iteration, leg.iterations):
                 if request := stop.request():
@@ -110,7 +113,8 @@ def end_epoch(training: Training, position: Position, journal: Journal, leg: Leg
 def settle_statistics(training: Training, epoch: int) -> None:
     """Give all ranks the same statistics of batch norm: precise ones, or the average of theirs."""
     if training.cfg.BN.USE_PRECISE_STATS:
-        training.learner.recompute_statistics(batch["clip"] for batch in training.fresh_batches(epoch))
+        clips = (batch["clip"] for batch in training.fresh_batches(epoch))
+        training.learner.recompute_statistics(clips, *training.default_groups)
     else:
         training.learner.average_statistics()
 

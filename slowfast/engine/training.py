@@ -9,10 +9,12 @@ import torch
 from torch.utils.data import DataLoader
 
 from slowfast.config.node import CfgNode
+from slowfast.datasets.balance import classes_to_balance
 from slowfast.datasets.build import build_dataset
 from slowfast.datasets.interfaces import SizedDataset
 from slowfast.datasets.loader import construct_loader
 from slowfast.engine.bad_videos import with_checked_headers
+from slowfast.engine.early_stop import check_early_stop
 from slowfast.engine.first_aid import unusual_batch_norm
 from slowfast.engine.learner import Learner
 from slowfast.engine.precise_bn import fresh_batches
@@ -20,10 +22,12 @@ from slowfast.engine.progress import Progress
 from slowfast.engine.schedule import build_schedule
 from slowfast.models.summary import log_model_info
 from slowfast.multigrid import Leg, Schedule, ShortCycleBatchSampler, build_plan, plan_warnings, running_statistics
+from slowfast.multigrid.build import default_groups
 from slowfast.optim.lr_policy import learning_rate
 from slowfast.optim.rates import log_rates
 from slowfast.utils.distributed import get_rank, is_master
 from slowfast.utils.label_order import class_names_of
+from slowfast.utils.world import process_batch
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +36,8 @@ logger = logging.getLogger(__name__)
 class Training:
     """The learner, the data sets and the plan of a training.
 
-    `learning_rate` is a function of the epoch. With TRAIN.EVAL_PERIOD 0, `val_set` is None.
+    `learning_rate` is a function of the epoch. With TRAIN.EVAL_PERIOD 0, `val_set` is None. `classes` are those of the
+    training videos if they are to be balanced, else None.
     """
 
     cfg: CfgNode
@@ -42,10 +47,12 @@ class Training:
     schedule: Schedule
     progress: Progress
     learning_rate: Callable[[float], float]
+    classes: np.ndarray | None = None
 
     @classmethod
     def from_cfg(cls, cfg: CfgNode, device: torch.device, world_size: int) -> "Training":
         """Build the training of `cfg` on one of `world_size` processes, at its start."""
+        check_early_stop(cfg)
         schedule = build_schedule(cfg)
         train_set = build_dataset(cfg.TRAIN.DATASET, cfg, "train")
         val_set = (
@@ -59,6 +66,7 @@ class Training:
             schedule,
             Progress(build_plan(schedule, len(train_set), world_size), world_size),
             learning_rate(cfg, schedule),
+            classes_to_balance(cfg, train_set),
         )
 
     @property
@@ -83,8 +91,8 @@ class Training:
 
     def batches(self, legs: Sequence[Leg]) -> DataLoader:
         """Return the batches of all `legs` from one loader, so that it loads ahead across epochs and phases."""
-        world_size = self.progress.world_size
-        sampler = ShortCycleBatchSampler(legs, len(self.train_set), self.cfg.RNG_SEED, get_rank(), world_size)
+        seed, world_size = self.cfg.RNG_SEED, self.progress.world_size
+        sampler = ShortCycleBatchSampler(legs, len(self.train_set), seed, get_rank(), world_size, self.classes)
         return construct_loader(self.cfg, "train", self.train_set, sampler)
 
     def val_batches(self) -> DataLoader:
@@ -94,6 +102,11 @@ class Training:
     def fresh_batches(self, epoch: int) -> DataLoader:
         """Return batches for precise batch norm after `epoch`."""
         return fresh_batches(self.cfg, self.train_set, self.schedule.total_epochs, epoch)
+
+    @property
+    def default_groups(self) -> tuple[int, int]:
+        """The groups of batch norm in a batch of the default grid, and the ranks that share one."""
+        return default_groups(self.cfg, process_batch(self.cfg, "TRAIN"), self.progress.world_size)
 
     def log_summary(self) -> None:
         """Log the config, the size of the model if LOG_MODEL_INFO is set, the length and the learning rates."""

@@ -28,6 +28,22 @@ class SoftCrossEntropyLoss(nn.Module):
         return loss if self.reduction == "none" else getattr(loss, self.reduction)()
 
 
+class SmoothedLoss(nn.Module):
+    """A loss with the gradient of smoothed labels and the value without smoothing, comparable with any other run.
+
+    The target has 1 - s + s / K on the class and s / K elsewhere, as in published code. `loss` is a cross-entropy.
+    """
+
+    def __init__(self, loss: nn.Module, smoothing: float):
+        super().__init__()
+        self.loss, self.smoothing = loss, smoothing
+
+    def forward(self, scores: Tensor, target: Tensor) -> Tensor:
+        value = self.loss(scores, target)
+        uniform = -scores.log_softmax(dim=-1).mean()  # the cross-entropy with 1 / K for every class
+        return value + self.smoothing * ((uniform - value) - (uniform - value).detach())
+
+
 LOSSES = {
     "cross_entropy": nn.CrossEntropyLoss,
     "soft_cross_entropy": SoftCrossEntropyLoss,
@@ -57,7 +73,13 @@ def build_loss(cfg) -> nn.Module:
             f"MODEL.LOSS_FUNC: {name!r} is for videos with sets of labels; use 'cross_entropy', or set "
             "DATA.MULTI_LABEL True"
         )
-    return loss
+    smoothing = cfg.MODEL.LABEL_SMOOTHING
+    if smoothing and multi_label:
+        raise UserError(
+            f"MODEL.LABEL_SMOOTHING: {smoothing} is for videos of one class each, and DATA.MULTI_LABEL is True; set "
+            "it to 0"
+        )
+    return SmoothedLoss(loss, smoothing) if smoothing else loss
 
 
 def check_scores(cfg) -> None:

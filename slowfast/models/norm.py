@@ -14,10 +14,11 @@ def norm_groups(cfg, world: World) -> tuple[int, int]:
     """Return (groups of a process's clips, processes that share statistics), as BN.NORM_TYPE has it."""
     bn = cfg.BN
     if bn.NORM_TYPE == "sub_batchnorm":
-        if process_batch(cfg, "TRAIN") % bn.NUM_SPLITS:
+        clips = process_batch(cfg, "TRAIN") // cfg.SOLVER.ACCUMULATE
+        if clips % bn.NUM_SPLITS:
             raise UserError(
-                f"BN.NUM_SPLITS: {bn.NUM_SPLITS} does not divide the {process_batch(cfg, 'TRAIN')} clips of a process "
-                "(TRAIN.BATCH_SIZE over NUM_GPUS); use a divisor"
+                f"BN.NUM_SPLITS: {bn.NUM_SPLITS} does not divide the {clips} clips of a process "
+                "(TRAIN.BATCH_SIZE over NUM_GPUS and SOLVER.ACCUMULATE); use a divisor"
             )
         return bn.NUM_SPLITS, 1
     if bn.NORM_TYPE != "sync_batchnorm":

@@ -7,7 +7,14 @@ from contextlib import contextmanager
 
 from slowfast.errors import UserError
 from slowfast.multigrid.plan import Leg, Phase, Schedule, Shape, iterations_until
-from slowfast.multigrid.schedule import Multigrid, Recipe, baseline_schedule, multigrid_schedule
+from slowfast.multigrid.schedule import (
+    Multigrid,
+    Recipe,
+    baseline_schedule,
+    bn_groups,
+    bn_sync_ranks,
+    multigrid_schedule,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -24,6 +31,7 @@ KEYS = {
     "steps": "SOLVER.STEPS",
     "rates": "SOLVER.LRS",
     "max_epoch": "SOLVER.MAX_EPOCH",
+    "parts": "SOLVER.ACCUMULATE",
     "epoch_factor": "MULTIGRID.EPOCH_FACTOR",
     "long_cycle": "MULTIGRID.LONG_CYCLE_FACTORS",
     "short_cycle": "MULTIGRID.SHORT_CYCLE_FACTORS",
@@ -85,6 +93,17 @@ def plan_warnings(schedule: Schedule, legs: Sequence[Leg]) -> list[str]:
     return warnings
 
 
+def default_groups(cfg, batch_size: int, world_size: int) -> tuple[int, int]:
+    """Return `bn_groups` and `bn_sync_ranks` for `batch_size` clips of a process at the default shape.
+
+    Without a cycle these are 1 and 1.
+    """
+    if not has_cycle(cfg):
+        return 1, 1
+    base_size = cfg.MULTIGRID.BN_BASE_SIZE
+    return bn_groups(batch_size, base_size), bn_sync_ranks(batch_size, base_size, world_size)
+
+
 def has_cycle(cfg) -> bool:
     """Return whether the config asks for multigrid training."""
     return cfg.MULTIGRID.LONG_CYCLE or cfg.MULTIGRID.SHORT_CYCLE
@@ -103,7 +122,8 @@ def build_recipe(cfg, batch_size: int | None = None, cosine_borders: tuple[float
         steps = _steps(cfg)
         rates = tuple(solver.LRS or (solver.GAMMA**i for i in range(len(steps))))
     shape, stride = default_shape(cfg, batch_size), cfg.DATA.SAMPLING_RATE
-    return Recipe(shape, stride, solver.MAX_EPOCH, steps, rates, max(solver.WARMUP_EPOCHS, 0.0))
+    warmup_epochs = max(solver.WARMUP_EPOCHS, 0.0)
+    return Recipe(shape, stride, solver.MAX_EPOCH, steps, rates, warmup_epochs, solver.ACCUMULATE)
 
 
 def multigrid_options(cfg) -> Multigrid:
@@ -159,10 +179,11 @@ def errors_name_keys() -> Iterator[None]:
 
 
 def _log_small_groups(phases: Iterable[Phase], base_size: int, world_size: int) -> None:
-    clips = min(phase.shapes[0].batch_size for phase in phases) * world_size
+    clips = min(phase.shapes[0].batch_size // phase.parts for phase in phases) * world_size
     if clips < base_size:
         logger.info(
-            "batch norm: statistics over %d clips, not MULTIGRID.BN_BASE_SIZE %d: a batch of all devices has no more",
+            "batch norm: statistics over %d clips, not MULTIGRID.BN_BASE_SIZE %d: a batch of all devices, or its part "
+            "under SOLVER.ACCUMULATE, has no more",
             *(clips, base_size),
         )
 

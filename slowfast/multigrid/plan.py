@@ -34,8 +34,9 @@ class ShapeCycle:
     """A base shape with its short cycle, and the settings that go with it.
 
     Iteration i has the shape `shapes[i % len(shapes)]`, the base shape first. `lr_factor` is the long cycle's linear
-    scaling of the learning rate. A clip's temporal stride is drawn from the integers `stride[0]..stride[1]`. Batch norm
-    uses `bn_groups` groups of a device's clips, and `bn_sync_ranks` ranks share its statistics.
+    scaling of the learning rate. A clip's temporal stride is drawn from the integers `stride[0]..stride[1]`. A batch is
+    trained in `parts` parts, one after the other, whose gradients are averaged. In a part, batch norm uses `bn_groups`
+    groups of a device's clips, and `bn_sync_ranks` ranks share its statistics.
     """
 
     shapes: tuple[Shape, ...]
@@ -43,6 +44,7 @@ class ShapeCycle:
     stride: tuple[int, int] = (1, 1)
     bn_groups: int = 1
     bn_sync_ranks: int = 1
+    parts: int = 1
 
     @property
     def mean_batch(self) -> float:

@@ -33,7 +33,8 @@ class Recipe:
     """A training recipe without multigrid.
 
     `stride` is the temporal stride in frames. `steps` are the epochs at which a learning-rate stage begins (0 first),
-    and `rates` the stages' learning rates over the base rate. Raises UserError where they do not fit together.
+    and `rates` the stages' learning rates over the base rate. A batch is trained in `parts` parts (see ShapeCycle).
+    Raises UserError where they do not fit together.
     """
 
     shape: Shape
@@ -42,8 +43,14 @@ class Recipe:
     steps: tuple[float, ...] = (0,)
     rates: tuple[float, ...] = (1.0,)
     warmup_epochs: float = 0.0
+    parts: int = 1
 
     def __post_init__(self):
+        if self.shape.batch_size % self.parts:
+            raise UserError(
+                f"`parts`: {self.parts} does not divide the {self.shape.batch_size} clips of a device's batch; use a "
+                "divisor, or another `batch_size`"
+            )
         borders = [*self.steps, self.max_epoch]
         if borders[0] != 0 or borders != sorted({*borders}):
             raise UserError(
@@ -83,7 +90,7 @@ def _is_fraction(factor) -> bool:
 
 def baseline_schedule(recipe: Recipe, bn_groups: int = 1, bn_sync_ranks: int = 1) -> Schedule:
     """Return the schedule of the recipe without multigrid: one phase per learning-rate stage, all of one shape."""
-    cycle = ShapeCycle((recipe.shape,), 1.0, (recipe.stride, recipe.stride), bn_groups, bn_sync_ranks)
+    cycle = ShapeCycle((recipe.shape,), 1.0, (recipe.stride, recipe.stride), bn_groups, bn_sync_ranks, recipe.parts)
     borders = pairwise((*recipe.steps, recipe.max_epoch))
     phases = tuple(
         Phase(**vars(cycle), stage=stage, start_epoch=start, end_epoch=end, step_rate=recipe.rates[stage])
@@ -128,16 +135,18 @@ def multigrid_schedule(recipe: Recipe, multigrid: Multigrid, world_size: int = 1
 def shape_cycle(recipe: Recipe, multigrid: Multigrid, factor: Sequence[float], world_size: int) -> ShapeCycle:
     """Return the base shape of the long cycle's `factor` (time, space) with its short cycle and its settings."""
     time, space = factor
-    base = scaled_shape(recipe.shape, time, space)
-    groups = bn_groups(base.batch_size, multigrid.bn_base_size)
+    base = scaled_shape(recipe.shape, time, space, multiple=recipe.parts)
+    part = base.batch_size // recipe.parts
+    groups = bn_groups(part, multigrid.bn_base_size)
     sizes = [min(space, size) for size in (1.0, *reversed(multigrid.short_cycle))]
-    shapes = [scaled_shape(recipe.shape, time, size, multiple=groups) for size in sizes]
+    shapes = [scaled_shape(recipe.shape, time, size, multiple=groups * recipe.parts) for size in sizes]
     return ShapeCycle(
         shapes=tuple(shapes),
         lr_factor=_tidy(1.0 / (time * space * space)),
         stride=stride_range(recipe.stride, recipe.shape.frames, base.frames),
         bn_groups=groups,
-        bn_sync_ranks=bn_sync_ranks(base.batch_size, multigrid.bn_base_size, world_size),
+        bn_sync_ranks=bn_sync_ranks(part, multigrid.bn_base_size, world_size),
+        parts=recipe.parts,
     )
 
 

@@ -53,6 +53,12 @@ def policy_rate(cfg, schedule: Schedule) -> Callable[[float, Phase], float]:
     return policy
 
 
+def rate_factor(cfg, phase: Phase) -> float:
+    """Return the highest learning rate of the batch of a phase over SOLVER.BASE_LR."""
+    first = cfg.SOLVER.LRS[0] if cfg.SOLVER.LRS and cfg.SOLVER.LR_POLICY != "cosine" else 1.0
+    return phase.lr_factor * first * _machines(cfg)
+
+
 def _machines(cfg) -> int:
     """Return the factor between the learning rates of the config and those of all machines."""
     return cfg.NUM_SHARDS if cfg.SOLVER.BASE_LR_SCALE_NUM_SHARDS else 1

@@ -57,6 +57,12 @@ FIELDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "position": (lambda value: _is_number(value) and 0 <= value < MOST_EPOCHS, "a finite number from 0"),
     "plan": (lambda value: _is_list(value, _is_count) and len(value) == 4, "a list of four whole numbers"),
     "best": (lambda value: isinstance(value, dict) and all(map(_is_number, value.values())), "a mapping to numbers"),
+    "without_gain": (_is_count, "a whole number from 0"),
+    "average_updates": (_is_count, "a whole number from 0"),
+    "trained_state": (
+        lambda value: isinstance(value, dict) and all(isinstance(tensor, Tensor) for tensor in value.values()),
+        "a mapping to tensors",
+    ),
     "evaluation_due": (lambda value: isinstance(value, bool), "True or False"),
     "epoch_sums": (lambda value: _is_list(value, _is_number), "a list of finite numbers"),
     "rank_statistics": (

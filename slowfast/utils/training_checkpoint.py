@@ -2,7 +2,8 @@
 
 A checkpoint is a dict of `model_state`, `optimizer_state`, `scaler_state`, `epoch` (0-based, the last one finished),
 `cfg` (the user's config as YAML), `class_names` (the classes in the order of their labels, or None) and entries of the
-engine, such as `iteration`, the iterations done since the start of training.
+engine, such as `iteration`, the iterations done since the start of training. With an average of the weights (EMA),
+`model_state` has the averaged weights, which are for use, and `trained_state` those that the training continues with.
 """
 
 import logging
@@ -17,7 +18,7 @@ from slowfast.config.node import CfgNode
 from slowfast.errors import UserError
 from slowfast.utils.checkpoint_checks import check_fields, require_finite
 from slowfast.utils.checkpoint_file import read_checkpoint
-from slowfast.utils.checkpoint_folder import FOLDER, last_checkpoint, last_intact, save_checkpoint, unwrap
+from slowfast.utils.checkpoint_folder import BEST, FOLDER, last_checkpoint, last_intact, save_checkpoint, unwrap
 from slowfast.utils.distributed import all_gather_object
 from slowfast.utils.label_order import compare_names, head_of, names_text, reorder_head, same_form, without_head
 from slowfast.utils.optimizer_state import WEIGHTS_ONLY, load_optimizer
@@ -38,7 +39,8 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 
-STATES = ("model_state", "optimizer_state", "scaler_state", "caffe2")
+STATES = ("model_state", "trained_state", "optimizer_state", "scaler_state", "caffe2")
+BEST_WEIGHTS = "best"  # a value of TEST.CHECKPOINT_FILE_PATH
 NOT_STARTED = {"epoch": -1}
 NO_WEIGHTS = (
     "there are no weights to test: set TEST.CHECKPOINT_FILE_PATH (or TRAIN.CHECKPOINT_FILE_PATH) to a checkpoint, "
@@ -125,7 +127,7 @@ def load_for_test(cfg: CfgNode, model: nn.Module, class_names: Sequence[str] | N
 
 def check_files(cfg: CfgNode, with_training: bool, with_test: bool) -> None:
     """Raise UserError if a checkpoint that the run will load is missing, and its own training will not write it."""
-    train_path, test_path = cfg.TRAIN.CHECKPOINT_FILE_PATH, cfg.TEST.CHECKPOINT_FILE_PATH
+    train_path, test_path = cfg.TRAIN.CHECKPOINT_FILE_PATH, _test_path(cfg)
     last = last_checkpoint(cfg.OUTPUT_DIR)
     if with_training and train_path and not (cfg.TRAIN.AUTO_RESUME and last):
         _check_exists("TRAIN.CHECKPOINT_FILE_PATH", train_path)
@@ -155,6 +157,7 @@ def _resume(
             "TRAIN.CHECKPOINT_FILE_PATH to start from these weights)"
         )
     _log_changes(path, cfg, content)
+    content = _to_continue(content)
     _load_weights(path, model, _named_for(model, path, content, ()), False, complete=True)
     return _load_progress(path, content, optimizer, scaler, False)
 
@@ -170,6 +173,8 @@ def _start_from(
     train, path = cfg.TRAIN, cfg.TRAIN.CHECKPOINT_FILE_PATH
     _check_exists("TRAIN.CHECKPOINT_FILE_PATH", path)
     content = read_checkpoint(path)
+    if not (train.CHECKPOINT_EPOCH_RESET or train.CHECKPOINT_INFLATE):
+        content = _to_continue(content)
     _warn_of_another_output(path, cfg, content)
     state = _named_for(model, path, content, train.CHECKPOINT_CLEAR_NAME_PATTERN)
     state, same_classes = _for_classes_of_training(path, content, state, class_names)
@@ -184,8 +189,21 @@ def _start_from(
     return result
 
 
+def _test_path(cfg: CfgNode) -> str:
+    """Return the path of TEST.CHECKPOINT_FILE_PATH, which may be the best checkpoint of OUTPUT_DIR, or ""."""
+    path = cfg.TEST.CHECKPOINT_FILE_PATH
+    return str(Path(cfg.OUTPUT_DIR) / FOLDER / BEST) if path == BEST_WEIGHTS else path
+
+
+def _to_continue(content: dict) -> dict:
+    """Return a checkpoint with the weights that its training continues with, and with averaged ones besides."""
+    if "trained_state" not in content:
+        return content
+    return content | {"model_state": content["trained_state"], "averaged_state": content["model_state"]}
+
+
 def _weights_to_test(cfg: CfgNode) -> tuple[str | Path, dict] | None:
-    for key, path in (("TEST", cfg.TEST.CHECKPOINT_FILE_PATH), ("TRAIN", cfg.TRAIN.CHECKPOINT_FILE_PATH)):
+    for key, path in (("TEST", _test_path(cfg)), ("TRAIN", cfg.TRAIN.CHECKPOINT_FILE_PATH)):
         found = last_intact(cfg.OUTPUT_DIR) if key == "TRAIN" else None
         if found is not None:
             return found

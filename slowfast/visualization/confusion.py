@@ -96,7 +96,7 @@ def _draw_matrix(axes: "Axes", shown: Confusion) -> None:
     bar = axes.figure.colorbar(image, ax=axes, shrink=0.7, pad=0.02, ticks=[0, 5, 20, 50, 100])
     bar.set_label("videos of the label (%)")
     if classes <= MOST_NAMED:
-        names = [shorten(name, 24) for name in shown.names]
+        names = [shorten(name, 28) for name in shown.names]
         axes.set_xticks(range(classes), names, rotation=90)
         axes.set_yticks(range(classes), names)
     if classes <= MOST_COUNTED:

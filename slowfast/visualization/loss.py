@@ -22,7 +22,7 @@ def draw_loss(run: Run) -> "Figure | None":
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=[3, 2])
     shade_phases([above, below], found)
     above.plot(x, loss, ".", markersize=2.5, color=BLUE, label="logged iteration", rasterized=True)
-    above.plot(ended, mean, color=ORANGE, label="mean of an epoch")
+    above.plot(ended, mean, color=ORANGE, label="mean of an epoch" if len(ended) else "_")
     above.set(ylabel="loss", ylim=(0, None))
     below.plot(x, rate, color=BLUE)
     below.set(ylabel="learning rate", xlabel="iterations", xlim=(0, max([*x, *ended])), yscale="log")

@@ -46,11 +46,11 @@ def draw_class_results(results: ClassResults) -> "Figure":
     if not few:
         panels[0].fill_between(range(1, len(results.rows) + 1), [row[1] for row in results.rows], color=BLUE)
         panels[0].set(xlabel="classes, the best first", ylabel=results.measure, ylim=(0, 100), xlim=(1, None))
-        panels[1].set_title(f"the {WORST} worst classes", loc="left")
     bars = panels[-1].barh(range(len(named)), [row[1] for row in named], color=BLUE)
-    panels[-1].bar_label(bars, [f"{row[1]:.0f} % of {row[2]:,}" for row in named], padding=2)
-    panels[-1].set_yticks(range(len(named)), [shorten(row[0], 26) for row in named])
+    panels[-1].bar_label(bars, [f"{row[1]:.0f} %" for row in named], padding=2)
+    panels[-1].set_yticks(range(len(named)), [f"{shorten(row[0], 26)} ({row[2]:,})" for row in named])
+    panels[-1].set_title("classes (videos)" if few else f"the {WORST} worst classes (videos)", loc="left")
     panels[-1].invert_yaxis()
-    panels[-1].set(xlabel=results.measure, xlim=(0, 135), xticks=[0, 25, 50, 75, 100])
+    panels[-1].set(xlabel=results.measure, xlim=(0, 140), xticks=[0, 25, 50, 75, 100])
     figure.suptitle(fill(results.protocol, 52), x=0.02, ha="left")
     return figure

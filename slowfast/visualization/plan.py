@@ -48,6 +48,7 @@ def _row(phase: Phase, rate: Callable[[float, Phase], float], iterations: int, w
         "lr_factor": phase.lr_factor,
         "bn_groups": phase.bn_groups,
         "bn_sync_ranks": phase.bn_sync_ranks,
+        "parts": phase.parts,
         "stride": list(phase.stride),
         "short_cycle": [{"batch_size": s.batch_size * world, "crop": s.crop} for s in phase.shapes],
         "iterations": iterations,
@@ -95,7 +96,8 @@ def _compute(row: dict) -> float:
 
 def _cells(number: int, row: dict, share: float, num_devices: int) -> tuple[str, ...]:
     shapes = [f"{s['batch_size']}x{row['frames']}x{s['crop']}" for s in row["short_cycle"]]
-    clips = [s["batch_size"] // num_devices * row["bn_sync_ranks"] // row["bn_groups"] for s in row["short_cycle"]]
+    groups = num_devices * row["parts"] * row["bn_groups"]
+    clips = [s["batch_size"] * row["bn_sync_ranks"] // groups for s in row["short_cycle"]]
     ranks = f", {row['bn_sync_ranks']} ranks" if row["bn_sync_ranks"] > 1 else ""
     low, high = row["stride"]
     return (

@@ -169,6 +169,8 @@ def results(run: Run) -> Table | None:
         "training, last epoch": epochs[-1] if epochs else None,
     }
     known = {what: record for what, record in chosen.items() if record}
+    if not known:
+        return None
     names = [name for name in HEADS if any(record.get(name) is not None for record in known.values())]
     rows = [
         [what, *(_percent(name, record.get(name)) for name in names), _where(run, record)]

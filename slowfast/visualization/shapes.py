@@ -20,6 +20,7 @@ from slowfast.visualization.style import (
 from slowfast.visualization.style import plain_numbers as plain
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 PANELS = ("clips in a batch", "frames", "size (px)")
@@ -40,25 +41,34 @@ def draw_shapes(run: Run) -> "Figure | None":
         return None
     figure = new_figure(COLUMN_IN, 4.1)
     panels = figure.subplots(len(PANELS), 1, sharex=True)
-    bases = base_shapes(run)
-    for number, (axes, name, values) in enumerate(zip(panels, PANELS, shapes.T, strict=True)):
-        if bases:
-            borders = [bases[0][0].start, *(span.end for span, _ in bases)]
-            steps = [shape[number] for _, shape in bases]
-            axes.stairs(steps, borders, baseline=None, color=SKY, linewidth=3, label="base shape of the phase")
-        axes.plot(iterations, values, ".", markersize=3, color=BLUE, label="logged iteration", rasterized=True)
-        if run.cfg is not None:
-            line = axes.axhline(default_shape(run)[number], color=BLACK, linestyle="--", linewidth=0.8)
-            line.set_label("the recipe without multigrid")
-        axes.set(ylabel=name, yscale="log")
-        ticks_at(axes.yaxis, spread_ticks(values))
-        axes.set_ylim(min(values) / 1.35, max(values) * 1.35)
+    for number, (axes, name) in enumerate(zip(panels, PANELS, strict=True)):
+        drawn = [*shapes[:, number], *_draw_known(axes, run, number)]
+        axes.plot(
+            iterations, shapes[:, number], ".", markersize=3, color=BLUE, rasterized=True, label="logged iteration"
+        )
+        axes.set(ylabel=name, yscale="log", ylim=(min(drawn) / 1.35, max(drawn) * 1.35))
+        ticks_at(axes.yaxis, spread_ticks(drawn))
         axes.grid(axis="y")
     panels[-1].set(xlabel="iterations", xlim=(0, max(iterations)))
     plain(panels[-1].xaxis)
     figure.align_ylabels(panels)
     legend_below(figure, panels[0], columns=1)
     return figure
+
+
+def _draw_known(axes: "Axes", run: Run, number: int) -> list[float]:
+    """Draw what the config says about one of PANELS: the base shapes, and the recipe without multigrid. Return it."""
+    bases = base_shapes(run)
+    steps = [shape[number] for _, shape in bases]
+    if bases:
+        borders = [bases[0][0].start, *(span.end for span, _ in bases)]
+        axes.stairs(steps, borders, baseline=None, color=SKY, linewidth=3, label="base shape of the phase")
+    if run.cfg is None:
+        return []
+    default = default_shape(run)[number]
+    line = axes.axhline(default, color=BLACK, linestyle="--", linewidth=0.8)
+    line.set_label("the recipe without multigrid")
+    return [*steps, default]
 
 
 def base_shapes(run: Run) -> list[tuple[Span, tuple[int, int, int]]]:

@@ -132,9 +132,11 @@ def number_text(value: float, _position: object = None) -> str:
 
 
 def plain_numbers(axis: Any) -> None:
-    """Write the ticks of an axis as `number_text` does."""
-    from matplotlib.ticker import FuncFormatter, NullFormatter
+    """Write the ticks of an axis as `number_text` does; of a linear one, few enough for a column."""
+    from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
+    if axis.get_scale() == "linear":
+        axis.set_major_locator(MaxNLocator(5))
     axis.set_major_formatter(FuncFormatter(number_text))
     axis.set_minor_formatter(NullFormatter())
 

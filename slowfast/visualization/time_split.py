@@ -89,7 +89,7 @@ def draw_time_split(run: Run) -> "Figure | None":
     axes.set_yticks(places, [split.label for split in splits])
     axes.invert_yaxis()
     axes.set_xlabel("time of an iteration (ms)")
-    axes.set_ylabel("phase and base shape" if run.phases else "")
+    axes.set_title("phase: clips x frames x size" if run.phases else "", loc="left")
     plain_numbers(axes.xaxis)
     legend_below(figure, axes)
     return figure

@@ -74,7 +74,7 @@ def test_keys_that_change_no_result_give_a_warning(tmp_path, caplog, text, warni
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("BN: {FREEZE: True}", "BN.FREEZE: True has no effect here .*batch norms always train"),
+        ("BN: {FREEZE: True}", "BN.FREEZE: True has no effect here .*MODEL.FREEZE .* stops all batch norms"),
         ("DEMO: {ENABLE: True}", "DEMO.ENABLE: True asks for the demo .*not part of this project"),
         ("AUG: {ENABLE: True}", "AUG.ENABLE: True asks for strong augmentation, .*not part of this project"),
         ("MIXUP: {ENABLE: True}", "MIXUP.ENABLE: True .*not part of this project"),

@@ -139,7 +139,8 @@ OLD_TEST = {"_type": "test_epoch", "top1_acc": 1.0, "videos": 2, "failed": 0, "v
 SETS = TEST | {"map": 0.25, "top1_acc": None, "top5_acc": None}
 KINDS = {  # records, changes of the config or None without one, words of the page
     "still going": (records(epochs=3, test=False), {}, "not finished (still going, or interrupted): 12 of 32 iter"),
-    "just started": ([records()[0], iteration(1)], {}, "1 of 32 iterations, epoch 1/8, 2 s"),
+    "just started": ([records()[0], iteration(1)], {}, "1 of 32 iterations, epoch 1/8, 2 s."),
+    "no results yet": ([iteration(1) | {"top1_acc": 5.0}], {}, "There is no accuracy in the log"),
     "no validation": ([iteration(1), end_of_epoch("train_epoch", 8, loss=1.0)], {}, "There is no accuracy in the log"),
     "a test alone": ([TEST], {}, "a test without a training"),
     "sets of labels": ([iteration(1), SETS], MULTI_LABEL, "mAP measured on test 25.00 % 6 videos (1 failed)"),

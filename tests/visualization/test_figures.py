@@ -92,9 +92,14 @@ def test_the_loss_and_the_rate_have_the_phases_behind_them(tmp_path):
 
 def test_the_shapes_are_those_of_the_log_beside_those_without_multigrid(tmp_path):
     figure = draw_shapes(a_run(tmp_path, SOLVER__MAX_EPOCH=8))
-    assert [axes.lines[0].get_ydata().tolist()[:3] for axes in figure.axes] == [[8, 4, 2], [8] * 3, [64] * 3]
-    assert [axes.lines[1].get_ydata()[0] for axes in figure.axes] == [2, 8, 64]
-    assert words(figure) == ["base shape of the phase", "logged iteration", "the recipe without multigrid"]
+    assert [axes.lines[1].get_ydata().tolist()[:3] for axes in figure.axes] == [[8, 4, 2], [8] * 3, [64] * 3]
+    assert [axes.lines[0].get_ydata()[0] for axes in figure.axes] == [2, 8, 64]
+    assert [axes.patches[0].get_data().values.tolist()[:3] for axes in figure.axes] == [
+        [8, 2, 8],
+        [4, 8, 4],
+        [45, 64, 45],
+    ]
+    assert {*words(figure)} == {"base shape of the phase", "logged iteration", "the recipe without multigrid"}
 
 
 def test_the_time_of_an_iteration_is_split_for_each_phase(tmp_path):
@@ -125,9 +130,11 @@ def write_classes(folder, accuracies):
 def test_few_classes_are_bars_with_names_and_of_many_the_worst_have_names(tmp_path):
     few = draw_class_results(write_classes(tmp_path, [50, 75])).axes[0]
     assert [bar.get_width() for bar in few.patches] == [75, 50]
-    assert [label.get_text() for label in few.get_yticklabels()] == ["class 1", "class 0"]
+    assert [label.get_text() for label in few.get_yticklabels()] == ["class 1 (4)", "class 0 (4)"]
     many = draw_class_results(write_classes(tmp_path, range(100)))
-    assert [label.get_text() for label in many.axes[1].get_yticklabels()] == [f"class {k}" for k in range(14, -1, -1)]
+    assert [label.get_text() for label in many.axes[1].get_yticklabels()] == [
+        f"class {k} (4)" for k in range(14, -1, -1)
+    ]
 
 
 def test_a_run_without_a_part_has_no_figure_of_it_and_the_reason_is_known(tmp_path):
