@@ -166,6 +166,7 @@ def test_the_causes_of_chance_are_commands(tmp_path):
     [
         ({"TRAIN__BATCH_SIZE": 4}, None),
         ({"TRAIN__BATCH_SIZE": 2}, "over 2 clip.* raise TRAIN.BATCH_SIZE to 4 and SOLVER.BASE_LR"),
+        ({"TRAIN__BATCH_SIZE": 8, "SOLVER__ACCUMULATE": 4}, "over 2 clip"),
         ({"TRAIN__BATCH_SIZE": 8, "NUM_GPUS": 8}, "over 1 clip.* BN.NORM_TYPE sync_batchnorm"),
         (
             BOTH_CYCLES | {"TRAIN__BATCH_SIZE": 31, "MULTIGRID__BN_BASE_SIZE": 4},
