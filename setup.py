@@ -5,7 +5,7 @@ from setuptools import find_packages, setup
 extras = {
     "progress": ["tqdm>=4.60"],
     "tensorboard": ["tensorboard>=2.12"],
-    "plot": ["matplotlib>=3.6"],
+    "plot": ["matplotlib>=3.6", "jinja2>=3"],
     "completion": ["argcomplete>=3"],
     "onnx": ["onnx>=1.16", "onnxscript>=0.3", "onnxruntime>=1.18"],
 }
@@ -15,6 +15,8 @@ test_only = [
     "pytest-xdist>=3",
     "scikit-learn>=1.2",
     "setuptools>=70.1",
+    "nbclient>=0.10",
+    "ipykernel>=6",
     "ruff>=0.6",
     "mypy>=1.11",
     "types-PyYAML",

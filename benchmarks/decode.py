@@ -6,9 +6,10 @@ decode.py FILE [FILE ...]      on your own MP4 files of H.264
 
 Two tables. The first has the CPU milliseconds of a clip on one thread, from the file to uint8 pixels: with
 `dataset[index]` of this project and with the others, as the median over the clips, and each over this project's on the
-same clip. `floor` is decoding the packets that the frames need, without making pixels. The second has the clips per
-second of loaders with two workers: this project's, with uint8 clips, and the usual one, which normalizes to float32 in
-the worker.
+same clip. `here` reads by an index, as tools/check_videos.py builds it; `first` opens the file for the first time,
+without an index, and `known` again in the same process. `floor` is decoding the packets that the frames need, without
+making pixels. The second has the clips per second of loaders with two workers: this project's, with uint8 clips, and
+the usual one, which normalizes to float32 in the worker.
 """
 
 import argparse
@@ -29,8 +30,11 @@ from slowfast.config.load import load_cfg
 from slowfast.config.node import CfgNode
 from slowfast.datasets.base import VideoDataset, Views
 from slowfast.datasets.build import build_dataset
-from slowfast.datasets.loader import construct_loader, prepare_worker
+from slowfast.datasets.loader import construct_loader, keep_freed_memory, prepare_worker
+from slowfast.datasets.scan import scan, videos_of_config
 from slowfast.datasets.spatial import SpatialChoice, apply_crop_flip, resized_size
+from slowfast.datasets.video import SETTLED_SECONDS, index_writer
+from slowfast.datasets.video.known import forget, settled_stamp
 from slowfast.multigrid.sampler import ClipIndex
 from slowfast.utils.parser import fail_cleanly
 
@@ -46,16 +50,16 @@ GRIDS = {"32x2 at 224 px": (32, 224, 8), "8 frames at 112 px": (8, 112, 32)}  # 
 WORKERS = 2
 
 
-def benchmark_clips(dataset: VideoDataset, clips: int) -> list[Row]:
-    """Return the CPU time of a clip with every reader, for every file and grid."""
+def benchmark_clips(dataset: VideoDataset, plain: VideoDataset, clips: int) -> list[Row]:
+    """Return the CPU time of a clip with every reader, for every file and grid; `plain` has no index."""
     return [
-        {"file": Path(dataset.path_of(video)).stem, "clip": name, **time_clips(dataset, video, grid, clips)}
+        {"file": Path(dataset.path_of(video)).stem, "clip": name, **time_clips(dataset, plain, video, grid, clips)}
         for video in range(len(dataset))
         for name, grid in GRIDS.items()
     ]
 
 
-def time_clips(dataset: VideoDataset, video: int, grid: tuple[int, int, int], clips: int) -> Row:
+def time_clips(dataset: VideoDataset, plain: VideoDataset, video: int, grid: tuple[int, int, int], clips: int) -> Row:
     """Let the readers take turns on clips, and return the medians."""
     frames, crop, _ = grid
     readers = peers()
@@ -64,10 +68,14 @@ def time_clips(dataset: VideoDataset, video: int, grid: tuple[int, int, int], cl
         index = ClipIndex(video, epoch, frames, crop)
         path, views = dataset.path_of(video), choose(dataset, index)
         row = {"here_ms": cpu_ms(dataset.__getitem__, index)}
+        forget()
+        row |= {"first": cpu_ms(plain.__getitem__, index), "known": cpu_ms(plain.__getitem__, index)}
         row |= {name: cpu_ms(read_clip, reader, path, views) for name, reader in readers.items()}
         times.append(row | {"floor": cpu_ms(decode_needed, path, np.unique(views.frames))})
     times = times[1:]  # the first warms up
-    ratios = {name: median(row[name] / row["here_ms"] for row in times) for name in (*readers, "floor")}
+    ratios = {
+        name: median(row[name] / row["here_ms"] for row in times) for name in ("first", "known", *readers, "floor")
+    }
     return {"here_ms": median(row["here_ms"] for row in times)} | {
         f"{name}/here": ratio for name, ratio in ratios.items()
     }
@@ -145,14 +153,19 @@ def clips_per_s(loader: DataLoader, size: int) -> float:
     return timed * size / (time.perf_counter() - start)
 
 
-def build(files: Sequence[str], folder: str) -> tuple[CfgNode, VideoDataset]:
-    """Return the recipe's config and its data set of `files`."""
+def build(files: Sequence[str], folder: str) -> tuple[CfgNode, VideoDataset, VideoDataset]:
+    """Return the recipe's config and its data set of `files`, with an index and without."""
     lines = [f'"{Path(file).resolve()}",0\n' for file in files]
     Path(folder, "train.csv").write_text("".join(lines))
     overrides = ["DATA.PATH_TO_DATA_DIR", folder, "DATA.PATH_LABEL_SEPARATOR", ",", "OUTPUT_DIR", folder]
     overrides += [word for key, value in GRID.items() for word in (f"DATA.{key}", value)]
     cfg = load_cfg(RECIPE, [*overrides, "NUM_GPUS", 0, "DATA_LOADER.NUM_WORKERS", WORKERS])
-    return cfg, build_dataset("kinetics", cfg, "train")
+    plain = build_dataset("kinetics", cfg, "train")
+    if not all(map(settled_stamp, files)):
+        time.sleep(SETTLED_SECONDS)  # a file that has just been written is not indexed
+    with index_writer(folder) as index:
+        list(scan(videos_of_config(cfg, ["train"]), index=index))
+    return cfg, build_dataset("kinetics", cfg, "train"), plain
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -164,10 +177,11 @@ def main(argv: list[str] | None = None) -> None:
     args = parser.parse_args(argv)
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
+    keep_freed_memory()
     print(", ".join(f"{name} {value}" for name, value in environment().items()))
     with tempfile.TemporaryDirectory() as folder:
-        cfg, dataset = build(args.files or encode(folder), folder)
-        print(f"\nCPU time of a clip\n\n{table(benchmark_clips(dataset, args.clips))}", flush=True)
+        cfg, dataset, plain = build(args.files or encode(folder), folder)
+        print(f"\nCPU time of a clip\n\n{table(benchmark_clips(dataset, plain, args.clips))}", flush=True)
         if args.repeats:
             rows = benchmark_loaders(cfg, dataset, args.batches, args.repeats)
             print(f"\nClips per second of a loader with {WORKERS} workers\n\n{table(rows)}")

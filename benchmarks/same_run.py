@@ -54,12 +54,12 @@ def table(processes: list[int], logs: list[list[dict]], legs: tuple[Leg, ...]) -
         curves = [losses(log, first, last) for log in logs]
         cells = [f"{curves[0][0]:.4f} to {curves[0][-1]:.4f}", *(f"{difference(curves[0], c):.1e}" for c in curves[1:])]
         lines.append(f"| loss, {name} | " + " | ".join(cells) + " |")
-    for kind in ("val_epoch", "test_epoch"):
+    for kind, title in (("val_epoch", "validation"), ("test_epoch", "test")):
         for number, records in enumerate(
             zip(*([r for r in log if r.get("_type") == kind] for log in logs), strict=True)
         ):
             texts = [", ".join(f"{key} {r[key]:.4g}" for key in ACCURACIES if key in r) for r in records]
-            lines.append(f"| {kind} {number + 1} | " + " | ".join(texts) + " |")
+            lines.append(f"| {title} {number + 1} | " + " | ".join(texts) + " |")
     return lines
 
 
@@ -69,7 +69,8 @@ def phase_ranges(legs: tuple[Leg, ...]) -> dict[str, tuple[int, int]]:
     done = 0
     for leg in legs:
         phase, shape = leg.phase, leg.phase.shapes[-1]
-        name = f"epoch {phase.start_epoch:g} to {phase.end_epoch:g}, {shape}"
+        name = f"epoch {phase.start_epoch:.2f} to {phase.end_epoch:.2f}, "
+        name += f"{shape.batch_size} x {shape.frames} x {shape.crop} px"
         ranges[name] = ranges.get(name, (done,))[0], done + leg.iterations
         done += leg.iterations
     return ranges

@@ -8,7 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import nbformat
 import pytest
+from nbclient import NotebookClient
 
 from slowfast.commands import plan
 from slowfast.config.defaults import get_cfg
@@ -108,6 +110,15 @@ def test_the_site_builds_without_a_warning(tmp_path):
     assert "many small clips early" in reference
     pages = [path.read_text() for path in tmp_path.rglob("*.html")]
     assert not [link for page in pages for link in re.findall(r'<(?:script|link|img)[^>]*"(https?://[^"]+)"', page)]
+
+
+def test_the_notebook_runs(monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    notebook = nbformat.read(ROOT / "docs" / "tutorial.ipynb", as_version=4)
+    NotebookClient(notebook, timeout=HANGS_SEC).execute()
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", ())]
+    assert sum("image/png" in output.get("data", {}) for output in outputs) == 2
+    assert "%" in outputs[-1]["text"]  # a prediction
 
 
 def test_every_document_is_a_page_of_the_site():

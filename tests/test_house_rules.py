@@ -22,7 +22,6 @@ BELOW = {  # what a package may import
     "inference": BASE | {"datasets", "models", "optim", "visualization", "engine", "inference"},
     "commands": BASE | {"datasets", "models", "optim", "visualization", "engine", "benchmark", "inference", "commands"},
     "compat": BASE | {"datasets", "models", "optim", "visualization", "engine", "compat"},
-    "commands": BASE | {"datasets", "models", "optim", "visualization", "engine", "benchmark", "commands"},
 }
 PUBLISHED_PLACES = {  # modules that only re-export from compat
     "slowfast/datasets/utils.py",

@@ -19,8 +19,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from slowfast.benchmark.device import synchronize
 from slowfast.benchmark.report import Figure, Row, table
+from slowfast.utils.device import synchronize
 from slowfast.utils.machine import machine_name
 
 Triple = tuple[int, int, int]

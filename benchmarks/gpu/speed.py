@@ -8,9 +8,9 @@ from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.gpu.checking import Settings
 from benchmarks.gpu.steps import DEMO, LR, R50, demo_cfg, make_batch, make_learner, sizes
-from slowfast.benchmark.device import clear_memory, peak_gib, synchronize
 from slowfast.config.load import load_cfg
 from slowfast.engine.learner import Learner
+from slowfast.utils.device import clear_memory, peak_gib, synchronize
 from slowfast.utils.machine import machine_name
 
 MODELS = {"demo": (DEMO, (4, 16, 64)), "R50": (R50, (8, 32, 224))}  # clips, frames and px

@@ -18,10 +18,14 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import mean, stdev
 
+from slowfast.visualization import accuracy
+from slowfast.visualization.style import has_matplotlib, save_figure
+
 REPO = Path(__file__).resolve().parents[2]
 JSON_PREFIX = "json_stats: "
 THREADS = {"OMP_NUM_THREADS": "1"}  # one core trains, the other decodes: a second thread would slow both down
 RESULT = "result.json"
+CHANCE = 100 / 12  # percent, of the twelve motions of the demo
 
 
 @dataclass(frozen=True)
@@ -149,23 +153,20 @@ def spread(values: Sequence[float]) -> str:
 
 
 def plot(groups: Sequence[Sequence[Result]], path: Path) -> bool:
-    """Draw validation accuracy over training time, one line per run. Return False if matplotlib is not installed."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
+    """Draw accuracy over training time, a curve for each recipe. Return False if matplotlib is not installed.
+
+    A recipe with several seeds has a mean and a band.
+    """
+    if not has_matplotlib():
         return False
-    figure = Figure(figsize=(7, 4), layout="constrained")
-    axes = figure.subplots()
-    for number, group in enumerate(groups):
-        for i, result in enumerate(group):
-            seconds, _, accuracies = zip(*result.curve, strict=True)
-            axes.plot(seconds, accuracies, f"C{number}o-", markersize=4, label=None if i else result.name)
-    axes.set(xlabel="seconds of training, evaluations included", ylabel="validation top-1 (%)", ylim=(0, 100))
-    axes.set_xlim(left=0)
-    axes.grid(alpha=0.3)
-    axes.legend(loc="lower right")
-    figure.savefig(path, dpi=120)
+    recipes = [accuracy.Recipe(group[0].name, [_curve(result) for result in group]) for group in groups]
+    save_figure(accuracy.draw_accuracy(recipes, "seconds", "validation top-1 accuracy (%)", CHANCE), path)
     return True
+
+
+def _curve(result: Result) -> accuracy.Curve:
+    seconds, epochs, values = zip(*result.curve, strict=True)
+    return accuracy.Curve(epochs, seconds, values, result.test_acc)
 
 
 def finished(folders: Sequence[Path]) -> list[list[Result]]:

@@ -24,10 +24,10 @@ from typing import Any, NamedTuple
 import torch
 
 from slowfast.benchmark.batches import Batch, count_iterations, random_batch
-from slowfast.benchmark.device import clear_memory, peak_gib, synchronize
 from slowfast.engine.learner import Learner
 from slowfast.engine.memory import OutOfMemory
 from slowfast.engine.schedule import build_baseline, build_schedule
+from slowfast.utils.device import clear_memory, peak_gib, synchronize
 from slowfast.utils.machine import machine_name
 from slowfast.utils.parser import argument_parser, change_devices, fail_cleanly, load_config, parse_args
 from slowfast.utils.world import World

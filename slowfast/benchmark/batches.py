@@ -8,7 +8,7 @@ import torch
 from slowfast.benchmark.report import Row, shape_columns
 from slowfast.config.node import CfgNode
 from slowfast.engine.schedule import build_schedule
-from slowfast.multigrid import Schedule, Shape, build_plan
+from slowfast.multigrid import Schedule, Shape, build_plan, kind_iterations
 from slowfast.utils.world import World
 
 
@@ -30,10 +30,8 @@ class Batch:
 def count_iterations(schedule: Schedule, num_videos: int, world: int) -> Counter[Batch]:
     """Return the number of iterations of every batch in the training. The short cycle restarts with every leg."""
     counts: Counter[Batch] = Counter()
-    for leg in build_plan(schedule, num_videos, world):
-        shapes = leg.phase.shapes
-        for k, shape in enumerate(shapes):
-            counts[Batch(shape, leg.phase.bn_groups)] += len(range(k, leg.iterations, len(shapes)))
+    for kind, iterations in kind_iterations(build_plan(schedule, num_videos, world)).items():
+        counts[Batch(kind.shape, kind.bn_groups)] += iterations
     return counts
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 import torch
 
 from slowfast.benchmark.batches import random_batch
-from slowfast.benchmark.device import clear_memory, peak_gib
 from slowfast.benchmark.report import Row
 from slowfast.config.node import CfgNode
 from slowfast.engine.learner import Learner
@@ -17,6 +16,7 @@ from slowfast.errors import UserError
 from slowfast.multigrid import Phase, Schedule, Shape
 from slowfast.multigrid.build import has_cycle
 from slowfast.multigrid.schedule import bn_groups
+from slowfast.utils.device import clear_memory, peak_gib
 from slowfast.utils.training_meters import GIB
 from slowfast.utils.world import World, process_batch
 

@@ -6,11 +6,11 @@ import torch
 from torch import Tensor
 
 from slowfast.benchmark.batches import Batch, batches_of, random_batch
-from slowfast.benchmark.device import clear_memory, peak_gib, synchronize
 from slowfast.benchmark.report import Row, medians
 from slowfast.config.node import CfgNode
 from slowfast.engine.learner import Learner
 from slowfast.models.summary import summarize
+from slowfast.utils.device import clear_memory, peak_gib, synchronize
 
 
 def measure(cfg: CfgNode, device: torch.device, repeats: int) -> list[Row]:

@@ -7,7 +7,6 @@ from typing import cast
 
 import torch
 
-from slowfast.benchmark.device import synchronize
 from slowfast.benchmark.report import Row, medians, shape_columns
 from slowfast.config.node import CfgNode
 from slowfast.datasets.interfaces import SizedDataset
@@ -15,6 +14,7 @@ from slowfast.datasets.loader import construct_loader
 from slowfast.engine.evaluation import predict_views
 from slowfast.engine.test_net import Testing
 from slowfast.multigrid import Shape
+from slowfast.utils.device import synchronize
 from slowfast.utils.training_meters import TimedIterator
 
 

@@ -6,13 +6,13 @@ import torch
 
 from slowfast.benchmark.batches import Batch, batches_of
 from slowfast.benchmark.data import index_batches
-from slowfast.benchmark.device import synchronize
 from slowfast.benchmark.report import Row, medians
 from slowfast.config.node import CfgNode
 from slowfast.datasets.build import build_dataset
 from slowfast.datasets.interfaces import SizedDataset
 from slowfast.datasets.loader import construct_loader
 from slowfast.engine.learner import Learner
+from slowfast.utils.device import synchronize
 from slowfast.utils.training_meters import TimedIterator
 
 LR = 1e-6  # the rate does not change the time, and must not make the loss diverge

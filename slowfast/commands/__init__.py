@@ -20,21 +20,21 @@ COMMANDS = {
     "run": ("slowfast.commands.run", "train, then test, as TRAIN.ENABLE and TEST.ENABLE of the config say"),
     "plan": ("slowfast.commands.plan", "print the schedule of a config: shapes, learning rates, iterations"),
     "check": ("slowfast.commands.check", "decode every video of a data set, and list those that cannot be used"),
+    "tune": ("slowfast.commands.tune", "find a learning rate, and the largest batch that fits"),
     "prepare": ("slowfast.commands.prepare", "write small copies of the videos that are fast to decode"),
+    "plot": ("slowfast.commands.plot", "draw runs: accuracy, loss, times, batch shapes, confusion matrix"),
+    "report": ("slowfast.commands.report", "write a run as one HTML page"),
+    "show-clips": ("slowfast.commands.show_clips", "draw the clips that a network receives"),
+    "doctor": ("slowfast.commands.doctor", "examine the installation, the machine and the needs of a config"),
     "predict": ("slowfast.commands.predict", "label videos, over time, as a video, and where a class is seen"),
     "features": ("slowfast.commands.extract_features", "write the features of the videos of a list"),
     "export": ("slowfast.commands.export", "write a model as a torch.export or ONNX program"),
     "benchmark": ("slowfast.commands.benchmark", "measure the speed of a config on this machine"),
-    "tune": ("slowfast.commands.tune", "find a learning rate and the largest batch for a config"),
     "recipes": ("slowfast.commands.recipes", "list the recipes that --cfg takes by name"),
     "demo-data": ("slowfast.commands.demo_data", "write a small data set of moving shapes to try things with"),
 }
-EXTRAS = {
-    "matplotlib": "plot",
-    "onnx": "onnx",
-    "tensorboard": "tensorboard",
-    "tqdm": "progress",
-}  # the extra that installs a package
+# Package: the extra that installs it.
+EXTRAS = {"jinja2": "plot", "matplotlib": "plot", "onnx": "onnx", "tensorboard": "tensorboard", "tqdm": "progress"}
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130
 

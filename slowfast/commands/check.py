@@ -4,15 +4,18 @@
 %(prog)s --cfg YAML [KEY VALUE ...]  the data sets of a config, lists of images included
 
 The report has a line `path,error` for each bad video. Exit status: 1 if there is one, 2 for a mistake in the command.
+It also builds the index of the videos, video_index.bin beside the lists, with which training opens them faster. Videos
+that are in it and have not changed are not decoded again, so the same command resumes after an interruption.
 """
 
 import argparse
 import os
 import sys
+from contextlib import nullcontext
 
 from slowfast.datasets.files import one_line
 from slowfast.datasets.scan import Videos, scan, videos_of_config, videos_of_list, write_report
-from slowfast.datasets.video import Limits
+from slowfast.datasets.video import IndexWriter, Limits, index_writer, open_index
 from slowfast.utils.logging import with_bar
 from slowfast.utils.parser import fail_cleanly, load_config, parse_args
 
@@ -31,8 +34,11 @@ def main(argv: list[str] | None = None) -> int:
         videos = videos_of_list(
             args.list, args.separator, args.prefix, args.skip_rows, Limits(args.max_seconds, args.max_pixels)
         )
-    bad = find_bad(videos, args.workers)
+    with nullcontext() if args.no_index else index_writer(videos.folder) as index:
+        bad = find_bad(videos if args.again or args.no_index else videos.resumed(), args.workers, index)
     write_report(args.output, bad)
+    if index is not None and (built := open_index(videos.folder)):
+        print(f"{len(built)} videos are in the index {built.path}")
     print(f"{len(videos) - len(bad)} of {len(videos)} videos are fine; {len(bad)} are listed in {args.output}")
     return 1 if bad else 0
 
@@ -49,13 +55,15 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--splits", nargs="+", default=["train", "val", "test"], help="of the config's data sets")
     parser.add_argument("--output", default="bad_videos.csv", help="the report (bad_videos.csv)")
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="processes (one per core)")
+    parser.add_argument("--again", action="store_true", help="decode also videos that are in the index already")
+    parser.add_argument("--no-index", action="store_true", help="check only: it takes less than half the time")
     return parser
 
 
-def find_bad(videos: Videos, workers: int) -> list[tuple[str, str]]:
-    """Return (path, error) of the bad videos."""
+def find_bad(videos: Videos, workers: int, index: IndexWriter | None) -> list[tuple[str, str]]:
+    """Return (path, error) of the bad videos, and add the others to the index."""
     bad: list[tuple[str, str]] = []
-    for done, (path, error) in enumerate(with_bar(scan(videos, workers), len(videos), "video"), start=1):
+    for done, (path, error) in enumerate(with_bar(scan(videos, workers, index), len(videos), "video"), start=1):
         if error:
             bad.append((path, error))
             print(one_line(f"{path}: {error}"), flush=True)

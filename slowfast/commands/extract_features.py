@@ -21,7 +21,7 @@ from slowfast.datasets.files import one_line, stamp_of
 from slowfast.datasets.lists.rows import Format, Labels
 from slowfast.datasets.scan import listed_paths
 from slowfast.inference import VideoModel
-from slowfast.inference.feature_store import FeatureStore
+from slowfast.inference.feature_store import ERRORS, FeatureStore
 from slowfast.inference.options import add_model_options, add_view_options, load_model, num_workers
 from slowfast.utils.logging import with_bar
 from slowfast.utils.parser import fail_cleanly
@@ -49,7 +49,7 @@ def main(argv: list[str] | None = None) -> int:
         path = store.finish()
     print(f"{len(paths) - bad} of {len(paths)} videos are in {path}" if path else "no video can be read")
     if bad:
-        print(f"{bad} videos cannot be read: see {Path(args.out, 'errors.csv')}")
+        print(f"{bad} videos cannot be read: see {Path(args.out, ERRORS)}")
     return 1 if bad else 0
 
 

@@ -9,7 +9,8 @@ from slowfast.errors import errors_name
 from slowfast.optim.lr_policy import learning_rate, policy_rate
 from slowfast.utils.parser import argument_parser, change_devices, fail_cleanly, load_config, parse_args
 from slowfast.utils.world import World
-from slowfast.visualization.plan import describe_plan, plan_table, plot_plan
+from slowfast.visualization.plan import describe_plan, plan_table
+from slowfast.visualization.plan_figure import plot_plan
 
 
 @fail_cleanly()
@@ -47,4 +48,4 @@ def show(cfg, path: str, args: argparse.Namespace) -> None:
         with open(args.json, "w") as file:
             json.dump(plan, file, indent=1)
     if args.plot:
-        plot_plan(plan, learning_rate(cfg, schedule), args.plot)
+        plot_plan(plan, learning_rate(cfg, schedule), args.plot, learning_rate(cfg, baseline))

@@ -44,7 +44,8 @@ def main(argv: list[str] | None = None) -> int:
     rows = report(model, paths, args)
     if any(row.error for row in rows):
         return 1
-    draw(model, rows, label, args)
+    if len(paths) == 1:
+        draw(model, rows, label, args)
     return 0
 
 
@@ -98,17 +99,21 @@ def check_outputs(args: argparse.Namespace) -> None:
 
 
 def report(model: VideoModel, paths: Sequence[str], args: argparse.Namespace) -> list[Row]:
-    """Predict the videos, and print or write each result when it is known. Return all results."""
-    rows = []
+    """Predict the videos, and print or write each result when it is known.
+
+    Return the results with errors, and all results of a single video, which can be drawn.
+    """
+    kept = []
     with ExitStack() as stack:
         reports = open_reports(model, paths, args, stack)
         for row in predictions(model, paths, args):
-            rows.append(row)
+            if row.error or len(paths) == 1:
+                kept.append(row)
             for one in reports:
                 one.add(row)
         for one in reports:
             one.close()
-    return rows
+    return kept
 
 
 def open_reports(model: VideoModel, paths: Sequence[str], args: argparse.Namespace, stack: ExitStack) -> list[Report]:

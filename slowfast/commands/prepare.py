@@ -11,13 +11,13 @@ import sys
 import time
 from collections.abc import Iterator
 
-from slowfast.datasets.files import one_line
+from slowfast.datasets.files import one_line, walk_videos
 from slowfast.datasets.grid import SamplingGrid
 from slowfast.datasets.ladder import choose_levels, level_shares, short_side_shares
 from slowfast.datasets.media import VideoFiles
 from slowfast.datasets.prepare import Outcome, Preparation, prepare_all, prepared_entries, start_store
-from slowfast.datasets.scan import media_of_config, write_report
-from slowfast.datasets.video import Limits
+from slowfast.datasets.scan import Videos, media_of_config, scan, write_report
+from slowfast.datasets.video import DEFAULT_LIMITS, SETTLED_SECONDS, Limits, index_writer
 from slowfast.engine.schedule import build_schedule
 from slowfast.errors import UserError
 from slowfast.utils.logging import with_bar
@@ -86,7 +86,19 @@ def run(paths: list[str], prepare: Preparation, args: argparse.Namespace) -> int
         print_estimate(progress, len(rest), args)
     if not args.estimate:
         progress.follow(prepare_all(rest, prepare, args.workers))
+        if progress.done:
+            time.sleep(SETTLED_SECONDS)  # a file that has just been written may still change
+        index_copies(args.out, args.workers)
     return progress.report(args.out)
+
+
+def index_copies(out: str, workers: int) -> None:
+    """Build the index of the copies, of those that it does not have yet."""
+    copies = Videos([VideoFiles(walk_videos(out))], DEFAULT_LIMITS, out)
+    with index_writer(out) as index:
+        for path, error in with_bar(scan(copies.resumed(), workers, index), len(copies), "copy to index"):
+            if error:
+                print(one_line(f"{path}: {error}"), flush=True)
 
 
 class Progress:

@@ -7,6 +7,7 @@ import sys
 import traceback
 from argparse import ArgumentParser
 
+from slowfast.engine.dry_run import DRY_RUN, dry_run
 from slowfast.engine.launch import run
 from slowfast.utils.launch import RankError
 from slowfast.utils.logging import setup_logging
@@ -27,6 +28,8 @@ def main(
             args = parse_args(argv, parser or make_parser())
             cfgs = [load_config(args, path) for path in args.cfg_files]
             names = args.cfg_files if len(cfgs) > 1 else ()
+            if getattr(args, "dry_run", False):
+                return dry_run(*cfgs, names=names, init_method=args.init_method)
             run(*cfgs, names=names, init_method=args.init_method, with_training=with_training, with_test=with_test)
     except RankError as error:  # the message holds the traceback
         sys.exit(str(error))
@@ -36,5 +39,8 @@ def main(
         sys.exit(INTERRUPTED)
 
 
-def make_parser() -> ArgumentParser:
-    return argument_parser(__doc__)
+def make_parser(description: str | None = __doc__) -> ArgumentParser:
+    """Return the parser of a command that trains."""
+    parser = argument_parser(description)
+    parser.add_argument("--dry-run", action="store_true", help=DRY_RUN)
+    return parser

@@ -3,7 +3,6 @@
 from argparse import ArgumentParser
 
 from slowfast.commands import run
-from slowfast.utils.parser import argument_parser
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -11,4 +10,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def make_parser() -> ArgumentParser:
-    return argument_parser(__doc__)
+    return run.make_parser(__doc__)

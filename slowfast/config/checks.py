@@ -76,12 +76,14 @@ NO_EFFECT = {
 IGNORED = {
     "TASK": "only classification is part of this project",
     "DATA_LOADER.ENABLE_MULTI_THREAD_DECODE": "raise DATA_LOADER.NUM_WORKERS to decode faster",
-    "TENSORBOARD.CATEGORIES_PATH": "TensorBoard shows curves only",
-    "TENSORBOARD.PREDICTIONS_PATH": "TensorBoard shows curves only",
-    "TENSORBOARD.CONFUSION_MATRIX": "TensorBoard shows curves only",
-    "TENSORBOARD.HISTOGRAM": "TensorBoard shows curves only",
-    "TENSORBOARD.MODEL_VIS": "TensorBoard shows curves only",
-    "TENSORBOARD.WRONG_PRED_VIS": "TensorBoard shows curves only",
+    "TENSORBOARD.CATEGORIES_PATH": "classes have no groups here",
+    "TENSORBOARD.PREDICTIONS_PATH": "TensorBoard shows the evaluations and the test of the run itself",
+    "TENSORBOARD.MODEL_VIS.ACTIVATIONS": "TensorBoard shows weights and gradients",
+    "TENSORBOARD.MODEL_VIS.COLORMAP": "TensorBoard shows weights and gradients as histograms",
+    "TENSORBOARD.MODEL_VIS.INPUT_VIDEO": "TensorBoard always shows clips of every shape",
+    "TENSORBOARD.MODEL_VIS.TOPK_PREDS": "TensorBoard shows weights and gradients",
+    "TENSORBOARD.MODEL_VIS.GRAD_CAM": "TensorBoard shows weights and gradients",
+    "TENSORBOARD.WRONG_PRED_VIS": "the table of a test has all wrong predictions",
 }
 
 # Keys that have an effect only where another key has one of these values; elsewhere they give a warning.
@@ -99,6 +101,16 @@ NEEDED = {
     "SOLVER.DAMPENING": ("SOLVER.OPTIMIZING_METHOD", ("sgd",)),
     "TEST.SAVE_RESULTS_PATH": ("TEST.ENABLE", (True,)),
     "TENSORBOARD.LOG_DIR": ("TENSORBOARD.ENABLE", (True,)),
+    "TENSORBOARD.CONFUSION_MATRIX.ENABLE": ("TENSORBOARD.ENABLE", (True,)),
+    "TENSORBOARD.CONFUSION_MATRIX.FIGSIZE": ("TENSORBOARD.CONFUSION_MATRIX.ENABLE", (True,)),
+    "TENSORBOARD.CONFUSION_MATRIX.SUBSET_PATH": ("TENSORBOARD.CONFUSION_MATRIX.ENABLE", (True,)),
+    "TENSORBOARD.HISTOGRAM.ENABLE": ("TENSORBOARD.ENABLE", (True,)),
+    "TENSORBOARD.HISTOGRAM.FIGSIZE": ("TENSORBOARD.HISTOGRAM.ENABLE", (True,)),
+    "TENSORBOARD.HISTOGRAM.SUBSET_PATH": ("TENSORBOARD.HISTOGRAM.ENABLE", (True,)),
+    "TENSORBOARD.HISTOGRAM.TOPK": ("TENSORBOARD.HISTOGRAM.ENABLE", (True,)),
+    "TENSORBOARD.MODEL_VIS.ENABLE": ("TENSORBOARD.ENABLE", (True,)),
+    "TENSORBOARD.MODEL_VIS.MODEL_WEIGHTS": ("TENSORBOARD.MODEL_VIS.ENABLE", (True,)),
+    "TENSORBOARD.MODEL_VIS.LAYER_LIST": ("TENSORBOARD.MODEL_VIS.MODEL_WEIGHTS", (True,)),
 }
 
 # State that published code kept in the config. Any value is accepted, and none is read.

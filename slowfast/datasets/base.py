@@ -16,7 +16,7 @@ from slowfast.datasets.draws import rng_for
 from slowfast.datasets.files import one_line
 from slowfast.datasets.grid import SamplingGrid
 from slowfast.datasets.interfaces import FrameChooser, Frames, Medium, Targets
-from slowfast.datasets.media import VideoFiles, use_store
+from slowfast.datasets.media import VideoFiles, use_index, use_store
 from slowfast.datasets.spatial import SpatialChoice, Window, apply_crop_flip, resized_size, window_of
 from slowfast.datasets.targets import NoLabels, check_labels, check_multi_label, warn_of_unused_classes
 from slowfast.datasets.temporal import TimedSpan
@@ -122,7 +122,7 @@ class VideoDataset(torch.utils.data.Dataset):
         time = listing.time or TimedSpan(cfg.DATA.TARGET_FPS, cfg.DATA.USE_OFFSET_SAMPLING)
         grid = SamplingGrid.from_cfg(cfg, listing.fit_crop)
         limits = Limits(cfg.DATA.MAX_DECODE_SEC, cfg.DATA.MAX_PIXELS)
-        media = use_store(listing.media, cfg.DATA.PREPARED_DIR)
+        media = use_store(use_index(listing.media, cfg.DATA.PATH_TO_DATA_DIR), cfg.DATA.PREPARED_DIR)
         return cls(
             replace(listing, media=media, time=time), split, grid, cfg.RNG_SEED, cfg.TEST.SKIP_BAD_VIDEOS, limits
         )

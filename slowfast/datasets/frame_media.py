@@ -54,6 +54,8 @@ class ImageLists:
         places: for each video, its number in the frame list; default: all videos in order.
     """
 
+    channels = "BGR"  # OpenCV's order
+
     def __init__(self, frame_list: FrameList, prefix: str = "", places: Indices | None = None):
         self._list = frame_list
         self._prefix = prefix

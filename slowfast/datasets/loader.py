@@ -1,5 +1,6 @@
 """Loaders: from a data set to batches."""
 
+import ctypes
 import os
 import signal
 import sys
@@ -11,6 +12,7 @@ from typing import Any, cast
 
 import cv2
 import torch
+from torch.multiprocessing import _prctl_pr_set_pdeathsig  # type: ignore[attr-defined]
 from torch.utils.data import DataLoader, Dataset
 
 from slowfast.config.node import CfgNode
@@ -23,6 +25,9 @@ from slowfast.multigrid import Recipe, ShortCycleBatchSampler, baseline_schedule
 from slowfast.multigrid.build import default_shape
 from slowfast.utils.distributed import get_rank, get_world_size, uses_cuda
 from slowfast.utils.world import process_batch
+
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
+KEEP_BYTES = 32 << 20  # the most that glibc takes; a clip of 32 frames at 256 px has 6 MB
 
 # More workers than cores are the user's choice, and the training logs it when it waits for data.
 warnings.filterwarnings("ignore", "This DataLoader will create", UserWarning)
@@ -46,6 +51,7 @@ def construct_loader(
     if batch_sampler is None:
         batch_sampler = _one_epoch(cfg, dataset) if split == "train" else _every_video(cfg, split, dataset)
     return Loader(
+        cfg.DATA_LOADER.TIMEOUT_SEC,
         cast(Dataset, dataset),
         batch_sampler=batch_sampler,
         collate_fn=Collate(PackPathways.from_cfg(cfg), has_views=split == "test"),
@@ -60,25 +66,32 @@ def construct_loader(
 def _of_workers(cfg: CfgNode, split: str) -> dict[str, Any]:
     """Return the arguments of a loader that only one with workers may have."""
     return {
-        "timeout": cfg.DATA_LOADER.TIMEOUT_SEC,
         "prefetch_factor": 1 if split == "test" else 2,  # a video has many views
         "multiprocessing_context": "fork" if sys.platform == "linux" else None,  # lists are shared, not sent
     }
 
 
 class Loader(DataLoader):
-    """A DataLoader that reports what its machine lacks in one line (see `loader_errors`)."""
+    """A DataLoader that reports what its machine lacks in one line (see `loader_errors`).
+
+    It waits `limit_sec` for a batch of its workers. torch's own limit does not cover a worker that stops while it hands
+    over a batch, and torch would not notice the death of workers before.
+    """
+
+    def __init__(self, limit_sec: float, *args: Any, **options: Any):
+        super().__init__(*args, **options)
+        self.limit_sec = limit_sec if self.num_workers else 0
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
         with loader_errors():
             require_files(self.num_workers)
             batches = super().__iter__()  # starts the workers
-        return _guarded(batches)
+        return _guarded(batches, self.limit_sec)
 
 
-def _guarded(batches: Iterator[Any]) -> Iterator[Any]:
+def _guarded(batches: Iterator[Any], limit_sec: float) -> Iterator[Any]:
     while True:
-        with loader_errors():
+        with loader_errors(limit_sec):
             batch = next(batches, None)
         if batch is None:
             return
@@ -97,7 +110,8 @@ def shuffle_dataset(loader: DataLoader, cur_epoch: int) -> None:
 
 
 def prepare_worker(worker: int) -> None:
-    """Use one thread, and leave requests to stop to the main process."""
+    """Use one thread, leave requests to stop to the main process, and end with it, however it ends (on Linux)."""
+    _prctl_pr_set_pdeathsig(signal.SIGKILL)
     for number in (signal.SIGINT, signal.SIGUSR1, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -106,6 +120,17 @@ def prepare_worker(worker: int) -> None:
         threading.Thread(target=_exit_when_the_main_process_asks, daemon=True).start()
     torch.set_num_threads(1)
     cv2.setNumThreads(0)
+    keep_freed_memory()
+
+
+def keep_freed_memory() -> None:
+    """Let the C library keep the memory of a clip for the next, rather than ask the system for new memory each time.
+
+    A clip of 32 frames at 224 px takes 0.9 of the CPU time. C libraries other than glibc stay as they are.
+    """
+    if hasattr(library := ctypes.CDLL(None), "mallopt"):
+        library.mallopt(M_TRIM_THRESHOLD, KEEP_BYTES)
+        library.mallopt(M_MMAP_THRESHOLD, KEEP_BYTES)
 
 
 def _exit_when_the_main_process_asks() -> None:

@@ -1,11 +1,13 @@
 """What a machine lacks when loading fails, and what to do about it."""
 
+import atexit
 import errno
 import multiprocessing
 import os
 import re
 import resource
 import signal
+import threading
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -42,26 +44,48 @@ CURES = {
 
 
 @contextmanager
-def loader_errors() -> Iterator[None]:
-    """Raise the errors of CURES as a UserError in one line."""
+def loader_errors(limit_sec: float = 0, about: str = "") -> Iterator[None]:
+    """Raise the errors of CURES as a UserError in one line.
+
+    Args:
+        limit_sec: seconds until the workers are taken to hang and are killed; 0: no limit.
+        about: a text that an error must contain.
+    """
+    is_over = threading.Event()
+    timer = threading.Timer(limit_sec or threading.TIMEOUT_MAX, _end_workers, [is_over])
+    timer.daemon = True
     try:
+        if limit_sec:
+            timer.start()
         yield
     except (RuntimeError, OSError, EOFError) as error:
         text = f"{type(error).__name__}: {error}\n{error.__cause__ or ''}"  # the cause has the signal
+        if is_over.is_set():
+            text = f"{TIMED_OUT} after {limit_sec:g} seconds"
         cure = next((cure for pattern, cure in CURES.items() if re.search(pattern, text, re.DOTALL)), None)
-        if cure is None:
+        if cure is None or about not in text:
             raise
-        if TIMED_OUT in text:
-            _kill_workers()
+        if is_over.is_set():
+            kill_workers()
         traceback.clear_frames(error.__traceback__)  # frees the loader, which then ends its workers
         raise UserError(f"loading failed ({_last_line(text)}): {cure}") from error
+    finally:
+        timer.cancel()
 
 
-def _kill_workers() -> None:
-    """Kill the workers: those that hang do not end when they are asked to, and the run would wait for them."""
+def _end_workers(is_over: threading.Event) -> None:
+    """Kill the workers from a thread. The main thread may wait in a call that knows no time limit, and then fails."""
+    is_over.set()
+    for process in multiprocessing.active_children():
+        if process.daemon:
+            process.kill()
+
+
+@atexit.register  # a stopped worker does not end when it is asked to, and the program would wait for it
+def kill_workers() -> None:
+    """Kill the workers of all loaders."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch's handler raises the death of a worker as another error
-    for worker in multiprocessing.active_children():
-        worker.kill()
+    _end_workers(threading.Event())
 
 
 def require_files(workers: int) -> None:

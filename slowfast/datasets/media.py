@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from copy import copy
+from functools import partial
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from slowfast.datasets.interfaces import Indices, Medium
 from slowfast.datasets.packed_strings import PackedStrings
 from slowfast.datasets.prepared import Store, VideoFile
 from slowfast.datasets.spatial import Window
-from slowfast.datasets.video import Limits, Video, check_header, check_video, open_video
+from slowfast.datasets.video import IndexFile, Limits, Video, check_header, check_video, open_index, open_video
 from slowfast.errors import UserError
 
 
@@ -29,9 +30,15 @@ class VideoFiles:
         self._bgr = bgr
         self._count = count
         self._store: Store | None = None
+        self._index: IndexFile | None = None
 
     def __len__(self) -> int:
         return len(self._paths)
+
+    @property
+    def channels(self) -> str:
+        """The order of the color channels of its frames."""
+        return "BGR" if self._bgr else "RGB"
 
     def path_of(self, video: int) -> str:
         return self._paths[video]
@@ -48,6 +55,12 @@ class VideoFiles:
         files._store = Store(folder, self._paths)
         return files
 
+    def with_index(self, folder: str) -> "VideoFiles":
+        """Return the same videos, opened by the index in `folder` where it has them."""
+        files = copy(self)
+        files._index = open_index(folder)
+        return files
+
     @contextmanager
     def open(self, video: int, limits: Limits) -> Iterator["VideoFrames"]:
         with self._open(video, limits) as file:
@@ -56,7 +69,14 @@ class VideoFiles:
 
     def _open(self, video: int, limits: Limits) -> AbstractContextManager[VideoFile]:
         path = self._paths[video]
-        return self._store.open(video, path, limits, self._bgr) if self._store else open_video(path, limits, self._bgr)
+        open_file = partial(open_video, limits=limits, bgr=self._bgr)
+        open_source = partial(open_file, index=self._index)
+        return self._store.open(video, path, open_source, open_file) if self._store else open_source(path)
+
+
+def use_index(media: Medium, folder: str) -> Medium:
+    """Return the media with the index in `folder`, if they are video files."""
+    return media.with_index(folder) if isinstance(media, VideoFiles) else media
 
 
 def use_store(media: Medium, folder: str) -> Medium:

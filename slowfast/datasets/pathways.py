@@ -97,6 +97,16 @@ class PackPathways:
         x = self._laid_out(x)
         return self.split(torch.addcmul(self._shift, x, self._scale, out=x))
 
+    def pictures(self, pathway: Tensor, reverse_channels: bool) -> Tensor:
+        """Return a normalized pathway, N x C x T x H x W, as the uint8 clips N x T x H x W x C that it was made from.
+
+        `reverse_channels`: this object has reversed their channels, which it does to uint8 clips only.
+        """
+        mean, std = map(torch.tensor, self._arguments[:2])
+        x = pathway.float().cpu().permute(0, 2, 3, 4, 1)  # (N, C, T, H, W) -> (N, T, H, W, C)
+        x = x.flip(-1) if reverse_channels else x
+        return (255 * (x * std + mean)).round().clamp(0, 255).byte()
+
     def _laid_out(self, clip: Tensor) -> Tensor:
         return clip.to(torch.float32, memory_format=self.memory_format)
 

@@ -9,9 +9,10 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -19,7 +20,7 @@ import numpy as np
 from slowfast.datasets.files import Stamp, one_line, stamp_of
 from slowfast.datasets.ladder import MAX_LEVELS
 from slowfast.datasets.spatial import Window
-from slowfast.datasets.video import Limits, VideoError, open_video
+from slowfast.datasets.video import VideoError, open_index
 from slowfast.errors import UserError
 
 logger = logging.getLogger(__name__)
@@ -47,6 +48,9 @@ class VideoFile(Protocol):
 
     def read(self, indices: Sequence[int], resize: tuple[int, int], window: Window) -> np.ndarray:
         """Return a window of frames by index, resized to (width, height): see `video.Video.read`."""
+
+
+OpenFile = Callable[..., AbstractContextManager[VideoFile]]  # by its path: a part of `video.open_video`
 
 
 @dataclass(frozen=True)
@@ -110,7 +114,7 @@ class Store:
     """
 
     def __init__(self, folder: str, paths: Iterable[str]):
-        self._folder = folder
+        self._folder, self._index = folder, open_index(folder)
         rows: dict[str, int] = {}
         self._rows = np.array([rows.setdefault(os.path.abspath(path), len(rows)) for path in paths], np.int64)
         self._records = np.zeros(len(rows), RECORD)
@@ -132,19 +136,26 @@ class Store:
                 one_line(without[0]),
             )
 
-    def open(self, video: int, path: str, limits: Limits, bgr: bool = False) -> AbstractContextManager[VideoFile]:
-        """Open a video by its number in the list and the path of its own file. Raises VideoError."""
+    def open(
+        self, video: int, path: str, open_source: OpenFile, open_copy: OpenFile
+    ) -> AbstractContextManager[VideoFile]:
+        """Open a video by its number in the list and the path of its own file. Raises VideoError.
+
+        `open_source` opens its own file, `open_copy` a copy of the store.
+        """
         record = self._records[self._rows[video]]
         if record["num_frames"] == 0:
-            return open_video(path, limits, bgr)
-        return nullcontext(PreparedVideo(self._folder, path, record, limits, bgr))
+            return open_source(path)
+        return nullcontext(
+            PreparedVideo(self._folder, path, record, open_source, partial(open_copy, index=self._index))
+        )
 
 
 class PreparedVideo:
     """A video with copies in a store. Nothing is open between two reads."""
 
-    def __init__(self, folder: str, path: str, record: np.void, limits: Limits, bgr: bool):
-        self._folder, self._path, self._limits, self._bgr = folder, path, limits, bgr
+    def __init__(self, folder: str, path: str, record: np.void, open_source: OpenFile, open_copy: OpenFile):
+        self._folder, self._path, self._open_source, self._open_copy = folder, path, open_source, open_copy
         self.num_frames, self.fps = int(record["num_frames"]), float(record["fps"])
         self.height, self.width = int(record["height"]), int(record["width"])
         self._levels = [level for level in record["levels"].tolist() if level]
@@ -155,18 +166,20 @@ class PreparedVideo:
         if level is not None:
             copy = copy_path(self._folder, os.path.abspath(self._path), level)
             try:
-                return self._read(copy, indices, resize, window)
+                return self._read(self._open_copy(copy), indices, resize, window)
             except VideoError as error:
                 _warn_of_damage(self._folder, f"{copy}: {error}")
-        return self._read(self._path, indices, resize, window)
+        return self._read(self._open_source(self._path), indices, resize, window)
 
     def _level_for(self, short_side: int) -> int | None:
         """Return the smallest level that is large enough, or as large as the source; None: there is none."""
         own = min(self.height, self.width)
         return next((level for level in self._levels if level >= min(short_side, own)), None)
 
-    def _read(self, path: str, indices: Sequence[int], resize: tuple[int, int], window: Window) -> np.ndarray:
-        with open_video(path, self._limits, self._bgr) as video:
+    def _read(
+        self, file: AbstractContextManager[VideoFile], indices: Sequence[int], resize: tuple[int, int], window: Window
+    ) -> np.ndarray:
+        with file as video:
             if video.num_frames != self.num_frames:
                 raise VideoError(f"it has {video.num_frames} frames, and {self.num_frames} in the index of its store")
             return video.read(indices, resize, window)

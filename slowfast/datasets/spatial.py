@@ -96,11 +96,12 @@ def resize_part(picture: np.ndarray, size: tuple[int, int], window: Window) -> n
 def apply_crop_flip(frames: np.ndarray, choice: SpatialChoice, window: Window | None = None) -> np.ndarray:
     """Return the chosen part of resized frames, or of a `window` of them: T x H x W x C -> T x crop x crop x C.
 
-    It is a view unless mirrored; OpenCV mirrors a clip of 32x224x224 in 0.2 ms, numpy in 7 ms (AMD EPYC).
+    It is a view unless mirrored; OpenCV mirrors a clip of 32x224x224 in 0.13 ms if all of its frames are one picture,
+    in 0.3 ms one by one, and numpy in 7 ms (AMD EPYC).
     """
     y, x = (choice.y - window.y, choice.x - window.x) if window else (choice.y, choice.x)
     clip = frames[:, y : y + choice.crop, x : x + choice.crop]
-    return np.stack([cv2.flip(frame, 1) for frame in clip]) if choice.flip else clip
+    return cv2.flip(clip.reshape(-1, *clip.shape[2:]), 1).reshape(clip.shape) if choice.flip else clip
 
 
 def _largest_offsets(height: int, width: int, short_side: int, crop: int) -> tuple[int, int]:

@@ -24,15 +24,19 @@ FIX = "Check DATA.PATH_PREFIX; repair the files or remove them from the list. `s
 
 def append_bad_videos(output_dir: str | Path, lines: Sequence[str]) -> None:
     """Append lines `path<TAB>error` to `output_dir`/bad_videos.csv, which has each once (rank 0 only)."""
-    if not lines or not is_master():
-        return
+    if lines and is_master():
+        path = _append(output_dir, lines)
+        logger.warning("%d clips could not be decoded and were replaced or left out: see %s", len(lines), path)
+
+
+def _append(output_dir: str | Path, lines: Sequence[str]) -> Path:
     path = Path(output_dir) / BAD_VIDEOS
     path.parent.mkdir(parents=True, exist_ok=True)
     listed = _listed(path)
     rows = dict.fromkeys(tuple(line.split("\t", 1)) for line in lines)
     with open(path, "a", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows(row for row in [HEADER, *rows] if row not in listed)
-    logger.warning("%d clips could not be decoded and were replaced or left out: see %s", len(lines), path)
+    return path
 
 
 def with_checked_headers(dataset: Any, cfg: CfgNode) -> Any:
@@ -51,9 +55,9 @@ def with_checked_headers(dataset: Any, cfg: CfgNode) -> Any:
     if lines and (len(lines) == len(dataset) or not cfg.TEST.SKIP_BAD_VIDEOS):
         why = "" if cfg.TEST.SKIP_BAD_VIDEOS else ", and TEST.SKIP_BAD_VIDEOS is False"
         raise UserError(f"{count} cannot be read{why}: {_first(lines)}. {FIX}")
-    if lines:
-        logger.warning("%s cannot be read and will be left out: %s", count, _first(lines))
-    append_bad_videos(cfg.OUTPUT_DIR, lines)
+    if lines and is_master():
+        path = _append(cfg.OUTPUT_DIR, lines)
+        logger.warning("%s cannot be read and will be left out: %s; see %s", count, _first(lines), path)
     return dataset
 
 

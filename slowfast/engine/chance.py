@@ -1,13 +1,15 @@
-"""Warn of shapes of clips on which the network learns nothing."""
+"""Warn of shapes of clips on which the network learns nothing, and of evaluations that are no better than guessing."""
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from math import sqrt
 
 import torch
 from torch import Tensor
 
 from slowfast.engine.learner import Step
+from slowfast.engine.scores import Scores
 from slowfast.multigrid import Leg, Phase, Shape, phase_iterations
 from slowfast.utils.distributed import all_reduce_sum, get_world_size
 
@@ -17,6 +19,9 @@ AT_CHANCE = 0.98  # a mean loss of this share of chance, or more, shows no learn
 ABOVE_CHANCE = 1.5  # times the share of the most frequent class: an accuracy that shows learning, whatever the loss
 MIN_CLIPS = 100  # of a shape: the mean loss of fewer varies too much
 MIN_CLIPS_PER_CLASS = 10  # the frequencies of the classes in fewer are too uneven
+MIN_VIDEOS = 20  # of an evaluation: with fewer, a good network can look like guessing
+DEVIATIONS = 2  # of the accuracy of guessing, up to which an accuracy is not better
+EVALUATIONS = 3  # in a row, to warn
 
 
 def chance_loss(frequencies: Iterable[float], multi_label: bool = False) -> float:
@@ -89,11 +94,49 @@ class ChanceGuard:
         if stuck and total_clips >= MIN_CLIPS_PER_CLASS * len(counts):
             logger.warning(
                 "from epoch %.2f to %.2f the training loss did not fall below chance, %.3g, for clips of %s: they may "
-                "not show what distinguishes the classes, or the rate may be too high; lower SOLVER.BASE_LR, raise "
-                "SOLVER.WARMUP_EPOCHS or, with multigrid, use fewer shapes in MULTIGRID.LONG_CYCLE_FACTORS",
+                "not show what distinguishes the classes (see them with tools/show_clips.py), or the rate may be too "
+                "high; lower SOLVER.BASE_LR, raise SOLVER.WARMUP_EPOCHS or, with multigrid, use fewer shapes in "
+                "MULTIGRID.LONG_CYCLE_FACTORS",
                 *(phase.start_epoch, phase.end_epoch, chance),
                 ", ".join(f"{s.frames} x {s.crop} px (loss {loss:.3g})" for s, loss in stuck.items()),
             )
+
+
+class EvaluationGuard:
+    """Warns once, when EVALUATIONS evaluations in a row were no better than guessing.
+
+    `advice(evaluations, result)` returns the message.
+    """
+
+    def __init__(self, advice: Callable[[int, str], str]):
+        self._advice, self._in_a_row = advice, 0
+
+    def watch(self, scores: Scores, accuracies: Mapping[str, float]) -> None:
+        """Count the evaluation with these results."""
+        result = like_guessing(scores, accuracies)
+        self._in_a_row = self._in_a_row + 1 if result else 0
+        if self._in_a_row == EVALUATIONS:
+            logger.warning("%s", self._advice(EVALUATIONS, result))
+
+
+def like_guessing(scores: Scores, accuracies: Mapping[str, float]) -> str:
+    """Return accuracies as text, with those of guessing, if they are not better; "" if they are or cannot be judged."""
+    labels = scores.labels
+    if len(labels) < MIN_VIDEOS or not accuracies:
+        return ""
+    if labels.ndim == 2:
+        positives = labels.double().mean(0)
+        guess = positives[positives > 0].mean().item() if positives.any() else 1.0
+        return _compared("map", accuracies["map"], guess, ABOVE_CHANCE * guess)
+    guess = labels.bincount().max().item() / len(labels)
+    limit = guess + DEVIATIONS * sqrt(guess * (1 - guess) / len(labels))
+    return _compared("top1_acc", accuracies["top1_acc"] / 100, guess, limit)
+
+
+def _compared(name: str, value: float, guess: float, limit: float) -> str:
+    if guess >= 1 or value > limit:
+        return ""
+    return f"{name} {100 * value:.1f} %, and guessing has {100 * guess:.1f} %"
 
 
 def top1_accuracy(step: Step) -> Tensor:

@@ -1,18 +1,27 @@
 """The records of a training: log lines, json lines, a progress bar and TensorBoard curves."""
 
 import logging
-from collections.abc import Iterable
+import time
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from slowfast.config.node import CfgNode
 from slowfast.engine.bad_videos import BAD_VIDEOS, append_bad_videos
+from slowfast.engine.board import Board
+from slowfast.engine.chance import EvaluationGuard
+from slowfast.engine.first_aid import at_chance, waiting_for_data
 from slowfast.engine.learner import Step
 from slowfast.engine.progress import Place, Progress
+from slowfast.engine.scores import Scores
+from slowfast.engine.step_time import StepTimes
 from slowfast.errors import UserError
 from slowfast.multigrid import Leg, Shape
 from slowfast.utils.distributed import all_gather_lists, get_world_size
+from slowfast.utils.json_log import logged_seconds
 from slowfast.utils.logging import log_json_stats, progress_bar
 from slowfast.utils.training_meters import (
     Lap,
@@ -24,7 +33,6 @@ from slowfast.utils.training_meters import (
     errors_of,
     memory,
 )
-from slowfast.visualization.tensorboard import TensorBoard
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +45,7 @@ class Journal:
 
     Args:
         batches: the iterator of the training's batches, which measures how long it was waited for.
+        board: shows the figures in TensorBoard.
         done: iterations done before.
         epoch_sums: of an earlier journal that stopped inside the epoch.
     """
@@ -47,6 +56,7 @@ class Journal:
         progress: Progress,
         device: torch.device,
         batches: TimedIterator,
+        board: Board,
         done: int = 0,
         epoch_sums: list[float] | None = None,
     ):
@@ -54,28 +64,32 @@ class Journal:
         self._max_bad_fraction = cfg.DATA.MAX_BAD_FRACTION
         self._has_accuracy = not cfg.DATA.MULTI_LABEL
         self._device, self._progress = device, progress
-        self._meter, self._pace = TopKMeter(device), Pace(batches)
+        self._start = time.perf_counter() - (logged_seconds(cfg.OUTPUT_DIR) if done else 0.0)
+        self._meter, self._pace, self._times = TopKMeter(device), Pace(batches), StepTimes()
         self._meter.restore(epoch_sums)
-        self._board = TensorBoard.from_cfg(cfg)
+        self._board = board
         self._bar = progress_bar(progress.total_iterations, done)
         self._bad: list[str] = []
         self._bad_in_epoch = 0
-        self._warned_in_epoch = -1
+        self._evaluations = EvaluationGuard(partial(at_chance, cfg))
+        self._waiting_advice = partial(waiting_for_data, cfg)
+        self._has_warned_of_waiting = False
         self._laps = 0
         self._warm_ups: dict[tuple[Shape, int], float] = {}  # seconds of the first iterations
 
-    def iteration(self, leg: Leg, i: int, step: Step, bad: Iterable[str]) -> None:
+    def iteration(self, leg: Leg, i: int, step: Step, batch: Mapping[str, Any]) -> None:
         """Count iteration `i` of `leg`; log the first, and every LOG_PERIOD-th.
 
-        The host waits for the device only then, and in the first iteration of a shape.
-
-        `bad`: the errors of videos that could not be decoded, as a batch holds them.
+        The host waits for the device only then, and in the first iteration of a shape. `batch` is that of the step.
         """
         self._meter.update(step.scores, step.labels, step.loss)
-        self._bad += [line for lines in bad for line in lines.splitlines()]
+        self._bad += [line for lines in batch["bad"] for line in lines.splitlines()]
         self._count_time(leg, i, step)
         self._bar.update()
         place = self._progress.at(leg, i)
+        if self._board.is_new(leg.shape(i)):
+            self._board.clips(leg.shape(i), batch, place.clips)
+            self._pace.leave_out()
         if self._laps == 0 or (place.iteration + 1) % self._log_period == 0:
             of_this_step = TopKMeter(self._device)
             of_this_step.update(step.scores, step.labels, step.loss)
@@ -87,7 +101,9 @@ class Journal:
         In it, cuDNN tries its kernels, TRAIN.COMPILE compiles the model, and memory is reserved.
         """
         shape, groups = leg.shape(i), leg.phase.bn_groups
-        if (shape, groups) in self._warm_ups:
+        is_warm_up = (shape, groups) not in self._warm_ups
+        self._times.add(step.moments, is_warm_up)
+        if not is_warm_up:
             self._pace.step(len(step.labels))
             return
         step.loss.item()  # waits for the device
@@ -106,6 +122,7 @@ class Journal:
             "dt": pace.sec,
             "dt_data": pace.sec_data,
             "dt_net": pace.sec_net,
+            **self._times.lap(),
             "data_wait": pace.wait_share,
             "clips_per_sec": pace.clips_per_sec * get_world_size(),
         }
@@ -129,8 +146,18 @@ class Journal:
         )
         log_json_stats(stats, self._output_dir)
         self._bar.set_postfix_str(f"epoch {stats['epoch']}, loss {figures['loss']:.4f}")
-        self._board.add("train", figures | {k: speed[k] for k in ("dt", "data_wait", "clips_per_sec")}, place.clips)
-        self._warn_of_waiting(place.epoch, pace.wait_share)
+        self._show(place, shape, figures, speed, used)
+        self._warn_of_waiting(pace.wait_share)
+
+    def _show(
+        self, place: Place, shape: Shape, figures: dict[str, float], speed: dict[str, float], used: dict[str, str]
+    ) -> None:
+        """Show the figures of an iteration in TensorBoard."""
+        batch = {"clips": shape.batch_size * get_world_size(), "frames": shape.frames, "crop_px": shape.crop}
+        self._board.figures("train", figures | {"epoch": place.position}, place.clips)
+        self._board.figures("batch", batch, place.clips)
+        self._board.figures("speed", speed, place.clips)
+        self._board.memory(used, place.clips)
 
     def _where(self, place: Place) -> dict:
         return {
@@ -139,7 +166,12 @@ class Journal:
             "iter": f"{place.iteration_of_epoch + 1}/{self._progress.iterations_of_epoch[place.epoch]}",
             "iteration": place.iteration + 1,
             "clips": place.clips,
+            "seconds": self._seconds(),
         }
+
+    def _seconds(self) -> float:
+        """Return the seconds that the training has taken, with those that its log has from before it resumed."""
+        return round(time.perf_counter() - self._start, 2)
 
     def _eta_sec(self, place: Place, pace: Lap) -> float:
         """Estimate the remaining seconds. Batches of all shapes take the same time; clips take the loading time."""
@@ -147,15 +179,12 @@ class Journal:
         clips = (self._progress.total_clips - place.clips) / get_world_size()
         return iterations * pace.sec_net + clips * pace.sec_wait_per_clip
 
-    def _warn_of_waiting(self, epoch: int, share: float) -> None:
+    def _warn_of_waiting(self, share: float) -> None:
+        """Warn once in a training."""
         self._laps += 1
-        if share > LONG_WAIT and self._laps > FIRST_LAPS and epoch != self._warned_in_epoch:
-            self._warned_in_epoch = epoch
-            logger.warning(
-                "%.0f %% of the time is spent waiting for data: raise DATA_LOADER.NUM_WORKERS if processor cores are "
-                "free, or store the videos at a smaller size",
-                100 * share,
-            )
+        if share > LONG_WAIT and self._laps > FIRST_LAPS and not self._has_warned_of_waiting:
+            self._has_warned_of_waiting = True
+            logger.warning("%s", self._waiting_advice(share))
 
     def end_of_epoch(self, leg: Leg) -> None:
         """Log the averages of the epoch that `leg` ends, list its bad videos and start the next epoch.
@@ -170,7 +199,8 @@ class Journal:
         stats = {"_type": "train_epoch", **where, **averages, **errors_of(averages), "bad_videos": bad}
         logger.info("epoch %s done: %s", where["epoch"], _text(averages))
         log_json_stats(stats | memory(self._device), self._output_dir)
-        self._board.add("train_epoch", averages, where["clips"])
+        self._board.figures("train_epoch", averages, where["clips"])
+        self._board.weights(where["clips"])
         self._meter.reset()
         if bad > self._max_bad_fraction * seen:
             raise UserError(
@@ -186,10 +216,10 @@ class Journal:
             log_json_stats(stats | memory(self._device), self._output_dir)
 
     def evaluation(
-        self, leg: Leg, accuracies: dict[str, float], best: dict[str, float], bad_videos: int, seconds: float
+        self, leg: Leg, scores: Scores, accuracies: dict[str, float], best: dict[str, float], seconds: float
     ) -> None:
         """Log the result of the evaluation after `leg`, and the best result so far."""
-        where = self._end_of(leg)
+        where, bad_videos = self._end_of(leg), len(scores.errors)
         stats = {
             "_type": "val_epoch",
             **where,
@@ -203,7 +233,8 @@ class Journal:
         text, record = accuracy_text(accuracies), accuracy_text(best)
         logger.info("validation after epoch %d%s: %s (best %s)", leg.epoch + 1, failed, text, record)
         log_json_stats(stats | memory(self._device), self._output_dir)
-        self._board.add("val", accuracies, where["clips"])
+        self._board.results("val", scores, accuracies, where["clips"], f"Validation after epoch {leg.epoch + 1}.")
+        self._evaluations.watch(scores, accuracies)
 
     def _end_of(self, leg: Leg) -> dict:
         """Return the fields of a record that say where the epoch that `leg` ends has come to."""
@@ -212,11 +243,13 @@ class Journal:
             "position": round(leg.end, 6),
             "iteration": self._progress.iterations_through(leg.epoch),
             "clips": self._progress.clips_until(leg),
+            "seconds": self._seconds(),
         }
 
     def pause(self) -> None:
         """Leave the time since the last log line out of the pace: it was not spent on training."""
         self._pace.lap()
+        self._times.clear()
 
     def epoch_sums(self) -> list[float]:
         """Return the sums of the epoch so far, from which another journal can resume."""

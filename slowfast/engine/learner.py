@@ -16,8 +16,9 @@ from slowfast.datasets.pathways import Clips, each
 from slowfast.engine.compilation import compiled
 from slowfast.engine.evaluation import predictor, to_device
 from slowfast.engine.memory import memory_errors_name
-from slowfast.engine.precise_bn import update_statistics
+from slowfast.engine.precise_bn import in_groups, update_statistics
 from slowfast.engine.precision import Precision
+from slowfast.engine.step_time import Moment, moment
 from slowfast.engine.weight_average import WeightAverage
 from slowfast.errors import UserError
 from slowfast.models import build_model
@@ -45,12 +46,13 @@ STATISTICS_CURES = "lower TRAIN.BATCH_SIZE and SOLVER.BASE_LR with it, or set BN
 
 
 class Step(NamedTuple):
-    """The results of a training step: tensors on the device, and the learning rate."""
+    """The results of a training step: tensors on the device, the learning rate, and when its parts began and ended."""
 
     loss: Tensor
     scores: Tensor
     labels: Tensor
     lr: float
+    moments: tuple[Moment, ...] = ()
 
 
 class Learner:
@@ -132,35 +134,47 @@ class Learner:
 
     def _step(self, batch: Mapping[str, Any], lr: float) -> Step:
         set_lr(self.optimizer, lr)
-        loss, scores, labels = self.backward(batch)
+        start = moment(self.device)
+        clips, labels = self._on_device(batch)
+        transferred = moment(self.device)
+        loss, scores, labels = self._backward(clips, labels)
         average_gradients(self.model)
+        differentiated = moment(self.device)
         self.scaler.unscale_(self.optimizer)
         clip_gradients(self.model.parameters(), self.clip_value, self.clip_l2norm)
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.average.update()
-        return Step(loss, scores, labels, lr)
+        moments = (start, transferred, differentiated, moment(self.device))
+        return Step(loss, scores, labels, lr, moments)
 
-    def backward(self, batch: Mapping[str, Any]) -> tuple[Tensor, Tensor, Tensor]:
-        """Compute the gradients of the mean loss of a batch, part by part. Return the loss, the scores and the labels.
+    def _on_device(self, batch: Mapping[str, Any]) -> tuple[Clips, Tensor]:
+        return to_device(batch["clip"], self.device), batch["label"].to(self.device, non_blocking=True)
+
+    def backward(self, batch: Mapping[str, Any]) -> None:
+        """Compute the gradients of the mean loss of a batch."""
+        self._backward(*self._on_device(batch))
+
+    def _backward(self, clips: Clips, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Compute the gradients of the mean loss, part by part. Return the loss, the scores and their labels.
 
         Part p of k has the clips p, p + k, ... A group of batch norm then has the same clips as without parts, if the
         groups of the parts together are as many.
         """
         self.optimizer.zero_grad(set_to_none=True)
-        clips, total = to_device(batch["clip"], self.device), len(batch["label"])
-        labels = batch["label"].to(self.device, non_blocking=True)
+        total = len(labels)
         count = min(self.parts, total)
         results = []
         for part in range(count):
             is_last = part == count - 1
             with nullcontext() if is_last else without_averaging(self._net):
                 some = each(itemgetter(slice(part, None, count)), clips)
-                results.append(self._backward(some, labels[part::count], total))
-        losses, scores, labels = (list(column) for column in zip(*results, strict=True))
-        return torch.stack(losses).sum(), torch.cat(scores), torch.cat(labels)
+                results.append(self._backward_part(some, labels[part::count], total))
+        losses, *columns = (list(column) for column in zip(*results, strict=True))
+        scores, labels = map(torch.cat, columns)
+        return torch.stack(losses).sum(), scores, labels
 
-    def _backward(self, clips: Clips, labels: Tensor, total: int) -> tuple[Tensor, Tensor, Tensor]:
+    def _backward_part(self, clips: Clips, labels: Tensor, total: int) -> tuple[Tensor, Tensor, Tensor]:
         """Add the gradients of a part of a batch of `total` clips. Return its share of the loss, scores and labels."""
         with memory_errors_name(clips, TRAINING_CURES):
             with self.precision.autocast():
@@ -200,14 +214,14 @@ class Learner:
         for statistic, values in zip(statistics, row.split([s.numel() for s in statistics]), strict=True):
             statistic.copy_(values)
 
-    def recompute_statistics(self, clips: Iterable[Clips]) -> None:
-        """Compute the running statistics of batch norm anew over batches of clips, without groups.
+    def recompute_statistics(self, clips: Iterable[Clips], bn_groups: int = 1, bn_sync_ranks: int = 1) -> None:
+        """Compute the running statistics of batch norm anew over batches of clips, in the groups of the training.
 
         With a decay they are those of the averaged weights, which are evaluated.
         """
         self.average_statistics()
-        regroup(self.average.averaged, 1)
-        update_statistics(self.average.averaged, clips, self._forward)
+        regroup(self.average.averaged, 1, sync_group(bn_sync_ranks))
+        update_statistics(self.average.averaged, in_groups(clips, bn_groups), self._forward)
 
     def _forward(self, clips: Clips) -> Tensor:
         with memory_errors_name(clips, STATISTICS_CURES), self.precision.autocast():

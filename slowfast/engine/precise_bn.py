@@ -3,7 +3,7 @@
 "Rethinking Batch in BatchNorm" (Wu and Johnson, 2021), Section 3.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from math import ceil
 from typing import Any
 
@@ -14,8 +14,9 @@ from torch.utils.data import DataLoader
 from slowfast.config.node import CfgNode
 from slowfast.datasets.interfaces import SizedDataset
 from slowfast.datasets.loader import construct_loader
+from slowfast.datasets.pathways import Clips
 from slowfast.multigrid import Leg, Phase, ShortCycleBatchSampler
-from slowfast.multigrid.build import default_shape
+from slowfast.multigrid.build import default_groups, default_shape
 from slowfast.utils.distributed import all_reduce_sum, get_rank, get_world_size
 from slowfast.utils.world import process_batch
 
@@ -47,6 +48,13 @@ def update_statistics(model: nn.Module, batches: Iterable[Any], forward: Callabl
     model.train(was_training)
 
 
+def in_groups(batches: Iterable[Clips], num_groups: int) -> Iterator[Clips]:
+    """Yield the groups that batch norm forms in each batch, one after another (see `SubBatchNorm3d`)."""
+    for clips in batches:
+        for group in (slice(first, None, num_groups) for first in range(num_groups)):
+            yield clips[group] if isinstance(clips, Tensor) else [pathway[group] for pathway in clips]
+
+
 def _means_and_squares(layers: Sequence[nn.BatchNorm3d]) -> Tensor:
     """Return the mean and the mean square of every channel: the two of a layer, layer after layer, in float64."""
     parts = []
@@ -71,13 +79,14 @@ def fresh_batches(cfg: CfgNode, dataset: SizedDataset, total_epochs: float, epoc
     """Return at most BN.NUM_BATCHES_PRECISE batches of the default grid.
 
     Their clips are drawn as in an epoch after the training, a different one for every `epoch`, so no training step uses
-    them.
+    them. Where several ranks share batch norm, their batches consist of the same clips for any number of ranks.
     """
     world = get_world_size()
     base = default_shape(cfg, process_batch(cfg, "TRAIN"))
     count = max(1, min(cfg.BN.NUM_BATCHES_PRECISE, len(dataset) // (base.batch_size * world)))
     drawn_epoch = ceil(total_epochs) + epoch
-    phase = Phase((base,), stage=0, start_epoch=drawn_epoch, end_epoch=drawn_epoch + 1)
+    _, sync_ranks = default_groups(cfg, base.batch_size, world)
+    phase = Phase((base,), stage=0, start_epoch=drawn_epoch, end_epoch=drawn_epoch + 1, bn_sync_ranks=sync_ranks)
     leg = Leg(phase, drawn_epoch, drawn_epoch + 1, drawn_epoch * len(dataset), count)
     sampler = ShortCycleBatchSampler([leg], len(dataset), cfg.RNG_SEED, get_rank(), world)
     return construct_loader(cfg, "train", dataset, sampler)

@@ -44,6 +44,13 @@ class Progress:
         """Return the number of clips that all ranks have trained on at the end of `leg`."""
         return leg.first_clip + self.world_size * leg.clips_before(leg.iterations)
 
+    def clips_after(self, done: int) -> int:
+        """Return the number of clips that all ranks have trained on after `done` iterations."""
+        legs = self.remaining(done)
+        if not legs:
+            return self.total_clips
+        return legs[0].first_clip + self.world_size * legs[0].clips_before(legs[0].first_iteration)
+
     def at(self, leg: Leg, i: int) -> Place:
         """Return the place of iteration `i` of `leg`."""
         before, before_in_epoch = self._before[leg.start]

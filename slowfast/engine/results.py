@@ -1,9 +1,8 @@
-"""The files of a test: the published pickle of scores and labels, and a table with one line for each video.
+"""The files of a test video by video: a table of predictions, and the published pickle of scores and labels.
 
 Legend: N videos, K classes.
 """
 
-import csv
 import logging
 import pickle
 from collections.abc import Sequence
@@ -16,10 +15,10 @@ from slowfast.config.node import CfgNode
 from slowfast.engine.scores import Scores, VideoScore
 from slowfast.errors import UserError
 from slowfast.utils.distributed import is_master
+from slowfast.utils.result_files import PREDICTIONS, write_table
 
 logger = logging.getLogger(__name__)
 
-PREDICTIONS = "predictions.csv"
 TABLE_SUFFIX = ".csv"
 HIGHEST = 5  # classes of a video in the table
 
@@ -34,18 +33,19 @@ def results_path(cfg: CfgNode) -> Path | None:
 
 
 def save_results(cfg: CfgNode, scores: Scores, dataset: Any, class_names: Sequence[str] = ()) -> None:
-    """Write the pickle if TEST.SAVE_RESULTS_PATH is set, and the table beside it (rank 0 only).
+    """Write the table of predictions to OUTPUT_DIR (rank 0 only).
 
+    If TEST.SAVE_RESULTS_PATH is set, write the pickle there and the table beside it, too.
     `class_names` are those of the scores, which may be more than the labels of the data set.
-    The table of videos without labels is always written, to OUTPUT_DIR/predictions.csv unless there is a pickle.
     """
-    path = results_path(cfg)
-    if not is_master() or not (path or scores.num_unlabeled):
+    if not is_master():
         return
+    path, tables = results_path(cfg), [Path(cfg.OUTPUT_DIR) / PREDICTIONS]
     if path is not None:
         _write_pickle(path, scores)
-    table = path.with_suffix(TABLE_SUFFIX) if path else Path(cfg.OUTPUT_DIR) / PREDICTIONS
-    _write_table(table, scores, dataset, class_names)
+        tables.append(path.with_suffix(TABLE_SUFFIX))
+    for table in dict.fromkeys(tables):
+        _write_predictions(table, scores, dataset, class_names)
 
 
 def _write_pickle(path: Path, scores: Scores) -> None:
@@ -56,25 +56,25 @@ def _write_pickle(path: Path, scores: Scores) -> None:
     logger.info("saved the scores and labels of every video in %s", path)
 
 
-def _write_table(path: Path, scores: Scores, dataset: Any, names: Sequence[str]) -> None:
-    """Write one line for each video of the list. Bytes of a path that are not UTF-8 are written as they are."""
+def _write_predictions(path: Path, scores: Scores, dataset: Any, names: Sequence[str]) -> None:
+    """Write one line for each video of the list. That of a video that could not be decoded has an error instead."""
     path_of = getattr(dataset, "path_of", str)  # data sets of users may know numbers only
-    classes = min(HIGHEST, scores.matrix.shape[1])
-    columns = [f"top{k}{part}" for k in range(1, classes + 1) for part in ("", "_name", "_score")]
-    with open(path, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
-        writer = csv.writer(file)
-        writer.writerow(["path", "label", "label_name", "error", *columns])
-        writer.writerows([path_of(row.video), *_fields(row, classes, names)] for row in scores.rows)
+    highest = scores.matrix.topk(min(HIGHEST, scores.matrix.shape[1]))
+    classes = highest.indices.shape[1]
+    more = [f"top{k}{part}" for k in range(2, classes + 1) for part in ("", "_name", "_score")]
+    header = ["path", "label", "label_name", "error", "prediction", "prediction_name", "score", *more]
+    found = zip(scores.rows, highest.indices.tolist(), highest.values.tolist(), strict=True)
+    rows = ([path_of(row.video), *_fields(row, numbers, values, names)] for row, numbers, values in found)
+    write_table(path, header, rows)
     logger.info("saved the labels and predictions of %d videos in %s", len(scores.rows), path)
 
 
-def _fields(row: VideoScore, classes: int, names: Sequence[str]) -> list:
+def _fields(row: VideoScore, classes: list[int], values: list[float], names: Sequence[str]) -> list:
     """Return the fields of a video after its path. Those of a video that could not be decoded end with its error."""
     labels = _label_numbers(row.label)
     fields = [",".join(map(str, labels)), "; ".join(_name(names, k) for k in labels), row.error.partition("\t")[2]]
     if row.scores is not None:
-        values, numbers = row.scores.topk(classes)
-        for value, number in zip(values.tolist(), numbers.tolist(), strict=True):
+        for value, number in zip(values, classes, strict=True):
             fields += [str(number), _name(names, number), f"{value:.6g}"]
     return fields
 

@@ -65,10 +65,16 @@ class Scores:
         """The number of videos without a label, which have the class number -1."""
         return sum(row.label.ndim == 0 and int(row.label) < 0 for row in self.rows)
 
+    @property
+    def decoded(self) -> tuple[Tensor, Tensor]:
+        """The scores and the labels of the videos that could be decoded."""
+        decoded = [not row.error for row in self.rows]
+        return self.matrix[decoded], self.labels[decoded]
+
     def accuracy(self) -> dict[str, float]:
         """Return the accuracy over the videos that could be decoded; nothing if videos have no label."""
-        scores, decoded = self.matrix, [not row.error for row in self.rows]
-        return {} if self.num_unlabeled else accuracy(scores[decoded], self.labels[decoded])
+        scores, labels = self.decoded
+        return {} if self.num_unlabeled else accuracy(scores, labels)
 
 
 def score_batch(score: Callable[[Clips], Tensor], batch: dict[str, Any]) -> list[VideoScore]:

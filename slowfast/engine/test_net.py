@@ -4,8 +4,9 @@ Legend: N videos, V views, K classes.
 """
 
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sized
+from dataclasses import asdict, dataclass
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -14,20 +15,25 @@ from torch.utils.data import DataLoader
 from slowfast.config.node import CfgNode
 from slowfast.datasets.build import build_dataset
 from slowfast.datasets.loader import construct_loader
+from slowfast.datasets.loader_errors import loader_errors
 from slowfast.datasets.pathways import Clips
 from slowfast.engine.bad_videos import with_checked_headers
+from slowfast.engine.board import Board
+from slowfast.engine.class_results import save_class_results
 from slowfast.engine.evaluation import predict_views, predictor, score_videos
 from slowfast.engine.precision import Precision
 from slowfast.engine.results import results_path, save_results
 from slowfast.engine.scores import Scores
+from slowfast.engine.start import log_start
 from slowfast.models import build_model
 from slowfast.models.build import check_shapes
 from slowfast.models.outputs import require_scores
 from slowfast.multigrid import Shape
 from slowfast.utils.config_file import write_config
-from slowfast.utils.distributed import device_for_rank
+from slowfast.utils.distributed import device_for_rank, get_world_size
 from slowfast.utils.label_order import class_names_of, names_of_scores
 from slowfast.utils.logging import log_json_stats, setup_logging
+from slowfast.utils.protocol import Protocol
 from slowfast.utils.run_lock import holds_output_dir
 from slowfast.utils.training_checkpoint import load_for_test
 from slowfast.utils.training_meters import accuracy_text, memory
@@ -59,6 +65,7 @@ class Testing:
         return cls(model, loader, predictor(model, precision, precision.pack(cfg), max_clips))
 
 
+@loader_errors(about="DataLoader worker")
 @holds_output_dir
 def run_test(cfg: CfgNode) -> dict[str, float]:
     """Test the model of `cfg` on all views of every video; log and return its accuracy.
@@ -72,30 +79,38 @@ def run_test(cfg: CfgNode) -> dict[str, float]:
     dataset = testing.loader.dataset
     saved = load_for_test(cfg, testing.model, class_names_of(dataset))
     write_config(cfg, replace=False)
+    log_start(cfg, device, {"test_videos": len(cast(Sized, dataset)), "processes": get_world_size()})
+    board = Board(cfg, dataset)
     combine = ENSEMBLES[cfg.DATA.ENSEMBLE_METHOD]
 
     def score(clips: Clips) -> Tensor:
         return combine(predict_views(testing.predict, clips), dim=1)  # (N, V, K) -> (N, K)
 
     scores = score_videos(score, testing.loader, cfg.OUTPUT_DIR)
-    figures = report(cfg, scores, device)
-    save_results(cfg, scores, dataset, names_of_scores(saved.get("class_names"), class_names_of(dataset)))
+    names = names_of_scores(saved.get("class_names"), class_names_of(dataset))
+    protocol = Protocol.from_cfg(cfg, dataset, len(scores.rows) - len(scores.errors), len(scores.errors))
+    figures = report(cfg.OUTPUT_DIR, scores, protocol, device)
+    save_results(cfg, scores, dataset, names)
+    save_class_results(cfg.OUTPUT_DIR, scores, names, protocol)
+    board.results("test", scores, figures, clips_of(saved), f"Test on {protocol}.")
     return figures
 
 
-def report(cfg: CfgNode, scores: Scores, device: torch.device) -> dict[str, float]:
+def clips_of(saved: Mapping[str, Any]) -> int:
+    """Return how many clips the training had seen when it wrote a checkpoint; 0 if it does not know."""
+    if "plan" not in saved:
+        return 0
+    _, _, iterations, clips = saved["plan"]
+    return round(clips * saved["iteration"] / iterations)
+
+
+def report(output_dir: str, scores: Scores, protocol: Protocol, device: torch.device) -> dict[str, float]:
     """Log and return the accuracy, with the protocol of the test."""
-    total, failed = len(scores.rows), len(scores.errors)
     figures = scores.accuracy()
-    views, crops = cfg.TEST.NUM_ENSEMBLE_VIEWS, cfg.TEST.NUM_SPATIAL_CROPS
-    logger.info(
-        "tested %d videos (%d failed) on %d clips x %d crops of %d px, %d frames x stride %d, combined by %s: %s",
-        *(total - failed, failed, views, crops, cfg.DATA.TEST_CROP_SIZE),
-        *(cfg.DATA.NUM_FRAMES, cfg.DATA.SAMPLING_RATE, cfg.DATA.ENSEMBLE_METHOD),
-        accuracy_text(figures) or f"predictions only, since {scores.num_unlabeled} videos have no label",
-    )
-    protocol = {"views": views, "crops": crops, "videos": total - failed, "failed": failed} | memory(device)
+    text = accuracy_text(figures) or f"predictions only, since {scores.num_unlabeled} videos have no label"
+    logger.info("tested %s: %s", protocol, text)
+    fields = asdict(protocol) | memory(device)
     as_text = {name: value if name == "map" else f"{value:.2f}" for name, value in figures.items()}
-    log_json_stats({"_type": "test_epoch", **figures, **protocol}, cfg.OUTPUT_DIR)
-    log_json_stats({"split": "test_final", **as_text, **protocol}, cfg.OUTPUT_DIR)  # as published
+    log_json_stats({"_type": "test_epoch", **figures, **fields}, output_dir)
+    log_json_stats({"split": "test_final", **as_text, **fields}, output_dir)  # as published
     return figures

@@ -6,12 +6,15 @@ from functools import partial
 from pathlib import Path
 
 from slowfast.config.node import CfgNode
+from slowfast.datasets.loader_errors import loader_errors
+from slowfast.engine.board import Board
 from slowfast.engine.chance import ChanceGuard
 from slowfast.engine.early_stop import until_early_stop
 from slowfast.engine.evaluation import score_videos
 from slowfast.engine.guards import LossGuard, require_finite_weights
 from slowfast.engine.journal import Journal
 from slowfast.engine.position import Position, resume, save
+from slowfast.engine.start import log_start
 from slowfast.engine.training import Training, seed_everything
 from slowfast.multigrid import Leg
 from slowfast.utils.checkpoint_folder import keep_as_best
@@ -26,6 +29,7 @@ from slowfast.utils.training_meters import TimedIterator
 logger = logging.getLogger(__name__)
 
 
+@loader_errors(about="DataLoader worker")  # torch reports the death of a worker at any moment
 @holds_output_dir
 def train(cfg: CfgNode) -> None:
     """Train the model of `cfg`, from the last checkpoint on if there is one."""
@@ -36,13 +40,13 @@ def train(cfg: CfgNode) -> None:
     position = resume(training)
     legs = training.progress.remaining(position.done)
     write_config(cfg)
-    rewind_records(training, position)
+    start_records(training, position)
     learner = training.learner
     learner.join_ranks(cfg.TRAIN.COMPILE)
     if position.rank_statistics is not None:
         learner.take_statistics(position.rank_statistics)
     batches = TimedIterator(training.batches(legs))
-    journal = Journal(cfg, training.progress, learner.device, batches, position.done, position.epoch_sums)
+    journal = start_journal(training, position, batches)
     guard, chance = LossGuard(), ChanceGuard(training.progress.legs, cfg.DATA.MULTI_LABEL)
     if position.evaluation_due and training.val_set is not None:
         evaluate_epoch(training, position, journal, training.progress.last_leg(position.done))
@@ -59,7 +63,7 @@ def train(cfg: CfgNode) -> None:
                 step = learner.step(batch, training.learning_rate(leg.position(i)))
                 guard.watch(step.loss, position.done)
                 chance.watch(leg, i, step)
-                journal.iteration(leg, i, step, batch["bad"])
+                journal.iteration(leg, i, step, batch)
                 position.done += 1
             if leg.ends_epoch:
                 guard.check()
@@ -68,12 +72,26 @@ def train(cfg: CfgNode) -> None:
         logger.info("training is done: %d iterations", position.done)
 
 
-def rewind_records(training: Training, position: Position) -> None:
-    """Remove the records of what a resumed training repeats (rank 0 only). Where nothing is left, all of them stay."""
-    repeats = training.progress.remaining(position.done) or position.evaluation_due
-    if training.cfg.TRAIN.AUTO_RESUME and is_master() and repeats:
-        exact_epoch = training.progress.position(position.done)
-        rewind_json_log(training.cfg.OUTPUT_DIR, exact_epoch, position.evaluation_due)
+def start_records(training: Training, position: Position) -> None:
+    """Log the start, after removing the records of what a resumed training repeats (rank 0 only).
+
+    A training that is finished leaves its records as they are.
+    """
+    cfg = training.cfg
+    if not (training.progress.remaining(position.done) or position.evaluation_due):
+        return
+    if cfg.TRAIN.AUTO_RESUME and is_master():
+        rewind_json_log(cfg.OUTPUT_DIR, training.progress.position(position.done), position.evaluation_due)
+    log_start(cfg, training.learner.device, training.size)
+
+
+def start_journal(training: Training, position: Position, batches: TimedIterator) -> Journal:
+    """Return the journal of the training from its position on. TensorBoard shows the config there."""
+    cfg, progress, learner = training.cfg, training.progress, training.learner
+    clips = progress.clips_after(position.done)
+    board = Board(cfg, training.train_set, learner.model, resumed_at=clips if position.done else None)
+    board.config(cfg, clips)
+    return Journal(cfg, progress, learner.device, batches, board, position.done, position.epoch_sums)
 
 
 def end_epoch(training: Training, position: Position, journal: Journal, leg: Leg) -> None:
@@ -95,7 +113,8 @@ def end_epoch(training: Training, position: Position, journal: Journal, leg: Leg
 def settle_statistics(training: Training, epoch: int) -> None:
     """Give all ranks the same statistics of batch norm: precise ones, or the average of theirs."""
     if training.cfg.BN.USE_PRECISE_STATS:
-        training.learner.recompute_statistics(batch["clip"] for batch in training.fresh_batches(epoch))
+        clips = (batch["clip"] for batch in training.fresh_batches(epoch))
+        training.learner.recompute_statistics(clips, *training.default_groups)
     else:
         training.learner.average_statistics()
 
@@ -113,7 +132,7 @@ def evaluate_epoch(training: Training, position: Position, journal: Journal, leg
     scores = score_videos(training.learner.predictor(), training.val_batches(), training.cfg.OUTPUT_DIR, on_batch)
     accuracies = scores.accuracy()
     is_best = position.keep_best(accuracies, leg.epoch + 1)
-    journal.evaluation(leg, accuracies, position.best, len(scores.errors), time.perf_counter() - start)
+    journal.evaluation(leg, scores, accuracies, position.best, time.perf_counter() - start)
     position.evaluation_due = False
     path = save_epoch(training, position, journal, leg)
     if is_best:

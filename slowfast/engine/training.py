@@ -15,16 +15,19 @@ from slowfast.datasets.interfaces import SizedDataset
 from slowfast.datasets.loader import construct_loader
 from slowfast.engine.bad_videos import with_checked_headers
 from slowfast.engine.early_stop import check_early_stop
+from slowfast.engine.first_aid import unusual_batch_norm
 from slowfast.engine.learner import Learner
 from slowfast.engine.precise_bn import fresh_batches
 from slowfast.engine.progress import Progress
 from slowfast.engine.schedule import build_schedule
 from slowfast.models.summary import log_model_info
-from slowfast.multigrid import Leg, Schedule, ShortCycleBatchSampler, build_plan, plan_warnings
+from slowfast.multigrid import Leg, Schedule, ShortCycleBatchSampler, build_plan, plan_warnings, running_statistics
+from slowfast.multigrid.build import default_groups
 from slowfast.optim.lr_policy import learning_rate
 from slowfast.optim.rates import log_rates
 from slowfast.utils.distributed import get_rank, is_master
 from slowfast.utils.label_order import class_names_of
+from slowfast.utils.world import process_batch
 
 logger = logging.getLogger(__name__)
 
@@ -77,6 +80,11 @@ class Training:
         progress = self.progress
         return [len(self.train_set), progress.world_size, progress.total_iterations, progress.total_clips]
 
+    @property
+    def size(self) -> dict[str, int]:
+        """The numbers of a plan, for the log."""
+        return dict(zip(("videos", "processes", "iterations", "clips"), self.plan_key, strict=True))
+
     def is_due(self, epoch: int, key: str) -> bool:
         """Return whether what TRAIN.`key` is the period of is done after `epoch`."""
         return self.progress.is_due(epoch, self.cfg.TRAIN[key])
@@ -95,6 +103,11 @@ class Training:
         """Return batches for precise batch norm after `epoch`."""
         return fresh_batches(self.cfg, self.train_set, self.schedule.total_epochs, epoch)
 
+    @property
+    def default_groups(self) -> tuple[int, int]:
+        """The groups of batch norm in a batch of the default grid, and the ranks that share one."""
+        return default_groups(self.cfg, process_batch(self.cfg, "TRAIN"), self.progress.world_size)
+
     def log_summary(self) -> None:
         """Log the config, the size of the model if LOG_MODEL_INFO is set, the length and the learning rates."""
         progress = self.progress
@@ -107,7 +120,8 @@ class Training:
             *(self.schedule.total_epochs, progress.total_iterations, f"{progress.total_clips:,}"),
         )
         log_rates(self.cfg, self.schedule, self.learning_rate)
-        for warning in plan_warnings(self.schedule, progress.legs):
+        advice = unusual_batch_norm(self.cfg, self.schedule) if running_statistics(self.learner.model) else []
+        for warning in [*plan_warnings(self.schedule, progress.legs), *advice]:
             logger.warning(warning)
         if empty := progress.total_epochs - len(progress.iterations_of_epoch):
             logger.warning(

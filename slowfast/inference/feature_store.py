@@ -40,8 +40,8 @@ class FeatureStore:
         self.folder, self._paths = Path(folder), list(paths)
         self.folder.mkdir(parents=True, exist_ok=True)
         self._check_source(dict(source))
-        self._write("paths.txt", "".join(f"{one_line(path)}\n" for path in paths))
-        self._write("source.json", json.dumps(dict(source), indent=1) + "\n")
+        self._write(PATHS, "".join(f"{one_line(path)}\n" for path in paths))
+        self._write(SOURCE, json.dumps(dict(source), indent=1) + "\n")
         self._array = self._open()
         self._errors = open(self.folder / ERRORS, "w", newline="", encoding="utf-8")  # noqa: SIM115
         csv.writer(self._errors).writerow(["path", "error"])

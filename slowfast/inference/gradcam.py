@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from slowfast.datasets.spatial import Window, resized_size
 from slowfast.errors import UserError
 from slowfast.inference.model import VideoModel, mean_over_positions
-from slowfast.inference.parts import parts, seconds_per_clip
+from slowfast.inference.parts import frames_per_clip, parts
 from slowfast.utils.label_order import names_text, normalized
 
 
@@ -44,7 +44,7 @@ def class_maps(model: VideoModel, path: str, label: int) -> Iterator[ClassMap]:
     head = find_head(model)
     with model.opened(path) as (dataset, video):
         size = resized_size(*video.size(0), dataset.grid.test_short_side)
-        seconds = seconds_per_clip(dataset, video)
+        seconds = frames_per_clip(dataset, video) / video.fps
         for part in parts(video, seconds, seconds):
             chosen = dataset.time.middle(part, dataset.grid.frames, dataset.grid.stride)
             clip = torch.from_numpy(part.read(chosen, size, Window(0, 0, *size)))[None]  # (1, T, H, W, C)

@@ -27,7 +27,7 @@ from slowfast.engine.evaluation import predict_views, predictor
 from slowfast.engine.precision import Precision
 from slowfast.engine.scores import VideoScore, score_batch
 from slowfast.errors import UserError
-from slowfast.inference.parts import OnePass, parts, seconds_per_clip
+from slowfast.inference.parts import OnePass, frames_per_clip, parts
 from slowfast.inference.prediction import Prediction
 from slowfast.models.outputs import require_scores
 from slowfast.multigrid.sampler import ClipIndex
@@ -94,9 +94,10 @@ class VideoModel:
         """
         path = os.fspath(video)
         with self.opened(path) as (dataset, frames):
-            count = views or max(1, round(min(seconds, frames.seconds) / seconds_per_clip(dataset, frames)))
-            dataset = self.dataset([path], count, crops)
-            for part in parts(frames, seconds, step or seconds / 2):
+            pieces = parts(frames, seconds, seconds / 2 if step is None else step)
+            covering = max(1, round(pieces[0].num_frames / frames_per_clip(dataset, frames)))
+            dataset = self.dataset([path], covering if views is None else views, crops)
+            for part in pieces:
                 chosen = dataset.sample(part, ANY_CLIP)
                 clips = dataset.transform(dataset.decode(part, chosen), chosen)
                 scores = predict_views(self.scores, clips[None])[0].float().cpu()  # (1, V, ...) -> (V, K)

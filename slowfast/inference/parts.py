@@ -3,7 +3,7 @@
 Legend: T frames of a clip, H x W pixels.
 """
 
-from collections.abc import Iterator
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,11 +31,6 @@ class OnePass:
         self._pictures = enumerate(source.pictures())
         self._kept: dict[int, np.ndarray] = {}
         self._last = -1
-
-    @property
-    def seconds(self) -> float:
-        """The length of the video."""
-        return self.num_frames / self.fps
 
     def size(self, frame: int) -> tuple[int, int]:
         return self._size
@@ -84,26 +79,20 @@ class Part:
         return self.whole.read(self.first + np.asarray(frames), size, window)
 
 
-def parts(video: Frames, seconds: float, step: float) -> Iterator[Part]:
-    """Yield parts of `seconds` that begin every `step` seconds; the last one ends with the video."""
+def parts(video: Frames, seconds: float, step: float) -> list[Part]:
+    """Return parts of `seconds` that begin every `step` seconds; the last one ends with the video."""
     for name, value in (("window", seconds), ("step", step)):
-        if value * video.fps < 1:
-            raise UserError(f"{name}: {value:g} s is shorter than a frame, {1 / video.fps:.3g} s; give more seconds")
+        if not 1 <= value * video.fps < math.inf:
+            raise UserError(f"{name}: {value:g} s is not a time of at least a frame, {1 / video.fps:.3g} s")
     length = min(round(seconds * video.fps), video.num_frames)
     last = video.num_frames - length
     count = int((last / video.fps + ROUNDING_SEC) / step) + 1
     firsts = [min(round(number * step * video.fps), last) for number in range(count)]
-    yield from (Part(video, first, length) for first in firsts)
-    if firsts[-1] < last:
-        yield Part(video, last, length)
+    firsts += [last] if firsts[-1] < last else []
+    return [Part(video, first, length) for first in firsts]
 
 
 def frames_per_clip(dataset: VideoDataset, video: Frames) -> int:
     """Return how many frames of a video a clip spans, at most all."""
     frames = dataset.time.middle(video, dataset.grid.frames, dataset.grid.stride)
     return int(frames.max() - frames.min()) + 1
-
-
-def seconds_per_clip(dataset: VideoDataset, video: Frames) -> float:
-    """Return how many seconds of a video a clip spans."""
-    return frames_per_clip(dataset, video) / video.fps

@@ -3,12 +3,15 @@
 from slowfast.multigrid.batch_norm import SubBatchNorm3d, average_statistics, convert, regroup, running_statistics
 from slowfast.multigrid.build import build_baseline, build_plan, build_schedule, plan_warnings
 from slowfast.multigrid.plan import (
+    Kind,
     Leg,
     Phase,
     Schedule,
     Shape,
     ShapeCycle,
+    first_iterations,
     iterations_until,
+    kind_iterations,
     phase_iterations,
     remaining,
 )
@@ -18,6 +21,7 @@ from slowfast.multigrid.schedule import DESIGNS, Multigrid, Recipe, Span, baseli
 __all__ = [
     "DESIGNS",
     "ClipIndex",
+    "Kind",
     "Leg",
     "Multigrid",
     "Phase",
@@ -34,7 +38,9 @@ __all__ = [
     "build_plan",
     "build_schedule",
     "convert",
+    "first_iterations",
     "iterations_until",
+    "kind_iterations",
     "multigrid_schedule",
     "phase_iterations",
     "plan_warnings",

@@ -7,7 +7,14 @@ from contextlib import contextmanager
 
 from slowfast.errors import UserError
 from slowfast.multigrid.plan import Leg, Phase, Schedule, Shape, iterations_until
-from slowfast.multigrid.schedule import Multigrid, Recipe, baseline_schedule, multigrid_schedule
+from slowfast.multigrid.schedule import (
+    Multigrid,
+    Recipe,
+    baseline_schedule,
+    bn_groups,
+    bn_sync_ranks,
+    multigrid_schedule,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -84,6 +91,17 @@ def plan_warnings(schedule: Schedule, legs: Sequence[Leg]) -> list[str]:
             "SOLVER.WARMUP_EPOCHS or lower SOLVER.BASE_LR"
         )
     return warnings
+
+
+def default_groups(cfg, batch_size: int, world_size: int) -> tuple[int, int]:
+    """Return `bn_groups` and `bn_sync_ranks` for `batch_size` clips of a process at the default shape.
+
+    Without a cycle these are 1 and 1.
+    """
+    if not has_cycle(cfg):
+        return 1, 1
+    base_size = cfg.MULTIGRID.BN_BASE_SIZE
+    return bn_groups(batch_size, base_size), bn_sync_ranks(batch_size, base_size, world_size)
 
 
 def has_cycle(cfg) -> bool:

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import ceil, floor
+from typing import NamedTuple
 
 from slowfast.errors import UserError
 
@@ -173,6 +174,35 @@ def phase_iterations(legs: Iterable[Leg]) -> Counter[Phase]:
     for leg in legs:
         counts[leg.phase] += leg.iterations
     return counts
+
+
+class Kind(NamedTuple):
+    """What the time and the memory of an iteration depend on."""
+
+    shape: Shape
+    bn_groups: int
+    bn_sync_ranks: int
+
+
+def kind_iterations(legs: Iterable[Leg]) -> Counter[Kind]:
+    """Return the number of iterations of every kind, in the order of their first ones."""
+    counts: Counter[Kind] = Counter()
+    for leg in legs:
+        shapes = leg.phase.shapes
+        for k, shape in enumerate(shapes[: leg.iterations]):
+            counts[Kind(shape, leg.phase.bn_groups, leg.phase.bn_sync_ranks)] += len(
+                range(k, leg.iterations, len(shapes))
+            )
+    return counts
+
+
+def first_iterations(legs: Iterable[Leg]) -> dict[Kind, tuple[Leg, int]]:
+    """Return the first iteration of every kind, as its leg and its number in it."""
+    first: dict[Kind, tuple[Leg, int]] = {}
+    for leg in legs:
+        for i, shape in enumerate(leg.phase.shapes[: leg.iterations]):
+            first.setdefault(Kind(shape, leg.phase.bn_groups, leg.phase.bn_sync_ranks), (leg, i))
+    return first
 
 
 def _begun(leg: Leg, position: float) -> int:

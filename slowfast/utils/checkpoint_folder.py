@@ -10,6 +10,7 @@ import math
 import os
 import re
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
@@ -72,15 +73,17 @@ def keep_as_best(path: Path) -> None:
     os.replace(temporary, best)
 
 
-def remove_old(output_dir: str | Path, epoch: int, keep: int) -> None:
+def remove_old(output_dir: str | Path, epoch: int, keep: int, needed: Iterable[str] = ()) -> None:
     """Remove all but the last `keep` checkpoints of epochs up to `epoch`, 0-based, on rank 0 only; 0: none.
 
-    Later ones may be damaged, or of an earlier training, and do not count.
+    Later ones may be damaged, or of an earlier training, and do not count. The files at the paths `needed` stay.
     """
     epochs = _of_epochs(output_dir)
     done = sorted(number for number in epochs if number <= epoch + 1)
+    stay = {Path(path).resolve() for path in needed if path}
     for number in done[:-keep] if keep and is_master() else ():
-        epochs[number].unlink(missing_ok=True)
+        if epochs[number].resolve() not in stay:
+            epochs[number].unlink(missing_ok=True)
 
 
 def unwrap(model: nn.Module) -> nn.Module:

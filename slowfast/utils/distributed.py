@@ -5,6 +5,7 @@
 
 import functools
 import gc
+import re
 import warnings
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -19,7 +20,7 @@ from torch.nn.parallel import DistributedDataParallel
 from slowfast.errors import UserError
 from slowfast.utils.placement import launched_by
 
-TIMEOUT = timedelta(minutes=60)  # how long a rank waits for another, which may be writing files
+TIMEOUT = timedelta(minutes=60)  # how long a rank waits for another, unless its launcher sets another time
 
 
 def is_distributed() -> bool:
@@ -212,14 +213,30 @@ def sync_group(num_ranks: int) -> dist.ProcessGroup | None:
         return None
     if world % num_ranks:
         raise UserError(f"batch norm over {num_ranks} ranks does not divide {world} ranks evenly")
-    group, _ = dist.new_subgroups(num_ranks, timeout=TIMEOUT)
+    group, _ = dist.new_subgroups(num_ranks, timeout=_timeout())
     return group
 
 
 @functools.cache
 def _host_group() -> dist.ProcessGroup:
     """Return a group for messages between CPUs, separate from the traffic of the devices."""
-    return dist.new_group(backend="gloo", timeout=TIMEOUT)
+    return dist.new_group(backend="gloo", timeout=_timeout())
+
+
+def _timeout() -> timedelta:
+    """Return how long the ranks of the run wait for one another: torch does not pass that on to new groups."""
+    world = dist.distributed_c10d._get_default_group()
+    return world._get_backend(device_for_rank(dist.get_backend() != "gloo")).options._timeout
+
+
+def is_lost_connection(error: BaseException) -> bool:
+    """Return whether `error` reports that another rank or the store cannot be reached."""
+    return isinstance(error, dist.DistError) or (isinstance(error, RuntimeError) and "gloo/transport" in str(error))
+
+
+def is_timeout(error: BaseException) -> bool:
+    """Return whether `error` reports that another rank did not answer in time."""
+    return is_lost_connection(error) and bool(re.search("timed? ?out", str(error), re.IGNORECASE))
 
 
 class Agreement:

@@ -28,6 +28,11 @@ def read_json_log(output_dir: str | Path) -> list[dict]:
     return [record for _, record in _records(Path(output_dir) / JSON_LOG)]
 
 
+def logged_seconds(output_dir: str | Path) -> float:
+    """Return the last `seconds` in a log: those that a training has taken so far. 0 if no record has them."""
+    return next((record["seconds"] for record in reversed(read_json_log(output_dir)) if "seconds" in record), 0.0)
+
+
 def rewind_json_log(output_dir: str | Path, position: float, evaluation_due: bool) -> None:
     """Remove the records of a training from the exact epoch `position` on, where it resumes and repeats them.
 

@@ -6,6 +6,7 @@ import textwrap
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from logging.handlers import MemoryHandler
 from pathlib import Path
 from typing import Protocol, TextIO, TypeVar
 
@@ -70,9 +71,10 @@ def _wrapped_line(line: str) -> str:
 def setup_logging(output_dir: str | Path | None = None) -> None:
     """Send the package's messages to the terminal and to `output_dir`/stdout.log. Only rank 0 logs.
 
-    Debug messages, such as the config, go to the file only.
+    Debug messages, such as the config, go to the file only. Messages from before there is a file are kept for it.
     """
     package = logging.getLogger("slowfast")
+    early = next((h for h in package.handlers if isinstance(h, MemoryHandler)), None) or _memory()
     for handler in package.handlers[:]:
         package.removeHandler(handler)
         handler.close()
@@ -83,11 +85,13 @@ def setup_logging(output_dir: str | Path | None = None) -> None:
         return
     handlers: list[logging.Handler] = [TerminalHandler(sys.stdout)]
     handlers[0].setLevel(logging.INFO)
-    if output_dir:
-        handlers.append(_log_file(Path(output_dir)))
+    handlers.append(_log_file(Path(output_dir)) if output_dir else early)
     for handler in handlers:
         handler.setFormatter(logging.Formatter(LINE, TIME))
         package.addHandler(handler)
+    if output_dir:
+        early.setTarget(handlers[-1])
+        early.close()
 
 
 def get_logger(name: str) -> logging.Logger:
@@ -105,6 +109,10 @@ def quiet() -> Iterator[None]:
         yield
     finally:
         package.setLevel(level)
+
+
+def _memory() -> MemoryHandler:
+    return MemoryHandler(sys.maxsize, flushLevel=sys.maxsize)
 
 
 def _log_file(output_dir: Path) -> logging.FileHandler:

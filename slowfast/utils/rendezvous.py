@@ -7,6 +7,7 @@ import json
 import logging
 import socket
 import time
+import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
@@ -24,7 +25,9 @@ MAY_DIFFER = ("SHARD_ID", "OUTPUT_DIR", "LOG_", "DATA_LOADER.", "DIST_TIMEOUT_MI
 
 
 class Store(Protocol):
-    """The methods of a torch.distributed store that a meeting uses."""
+    """The methods of a torch.distributed store that a meeting and failing ranks use."""
+
+    def add(self, key: str, amount: int) -> int: ...
 
     def check(self, keys: list[str]) -> bool: ...
 
@@ -92,6 +95,31 @@ class Meeting:
                 values = "; ".join(f"{key} is {first.get(key)} and {config.get(key)}" for key in differing)
                 time.sleep(LINGER_SEC)
                 raise UserError(f"{self.kind}s 0 and {member} have different configs: {values}")
+
+
+def name_of_start(store: Store, rank: int, size: int, wait_sec: float) -> str:
+    """Return a name that all ranks of this start share, and those of an earlier start on the same store did not.
+
+    torchrun restarts ranks on the same store, and its agents count restarts differently. When a rank starts, all ranks
+    of the earlier start have ended. Rank 0 lists the names of all ranks until each has found its own in the list.
+    """
+    mine, ranks = uuid.uuid4().hex, range(size)
+    store.set(f"start/{rank}", mine)
+
+    def listed() -> list[str]:
+        return store.get("starts").decode().split(",") if store.check(["starts"]) else []
+
+    def missing() -> list[int]:
+        if rank == 0:
+            names = [store.get(f"start/{r}").decode() if store.check([f"start/{r}"]) else "" for r in ranks]
+            store.set("starts", ",".join(names))
+            return [r for r in ranks[1:] if not store.check([f"{mine}/{r}"])]
+        return [] if listed()[rank : rank + 1] == [mine] else [0]
+
+    wait_until_empty(missing, lambda absent: f"of {size} ranks {', '.join(map(str, absent))} are missing", wait_sec)
+    name = listed()[0]
+    store.set(f"{name}/{rank}", "")
+    return name
 
 
 def wait_until_empty(missing: Callable[[], list], describe: Callable[[list], str], wait_sec: float) -> None:

@@ -135,6 +135,11 @@ class Pace:
         self._warm_ups = self._warm_ups + is_warm_up * spent
         return float(spent[0] - spent[1])
 
+    def leave_out(self) -> None:
+        """Leave the time since the last iteration out of the lap: it was not spent on training."""
+        now = self._totals()
+        self._first, self._last = self._first + now - self._last, now
+
     def lap(self) -> Lap | None:
         """Return the figures since the last call, or None if there was no iteration. Start a new lap."""
         total = self._totals() - self._first

@@ -57,7 +57,11 @@ def test_an_old_config_loads_with_its_values(tmp_path, caplog, text, key, value)
     ("text", "warning"),
     [
         ("TASK: empty", "TASK: 'empty' has no effect here"),
-        ("TENSORBOARD: {HISTOGRAM: {ENABLE: True}}", "TENSORBOARD.HISTOGRAM.ENABLE: True has no effect here"),
+        ("TENSORBOARD: {WRONG_PRED_VIS: {ENABLE: True}}", "TENSORBOARD.WRONG_PRED_VIS.ENABLE: True has no effect here"),
+        (
+            "TENSORBOARD: {HISTOGRAM: {ENABLE: True}}",
+            "HISTOGRAM.ENABLE: True has no effect with TENSORBOARD",
+        ),
         ("DATA_LOADER: {ENABLE_MULTI_THREAD_DECODE: True}", "ENABLE_MULTI_THREAD_DECODE: True has no effect here"),
         ("SOLVER: {WARMUP_EPOCHS: -1}", "SOLVER.WARMUP_EPOCHS: -1 is below 0; training has no warm-up"),
     ],

@@ -10,6 +10,7 @@ ROOT = Path(__file__).parents[2]
 SCRIPT = """
 import multiprocessing, os, resource, signal, sys
 from slowfast.datasets.loader import construct_loader
+from slowfast.datasets.loader_errors import loader_errors
 from slowfast.utils.parser import fail_cleanly
 from tests.datasets.data import small_cfg
 workers, folder, limit_sec = int(sys.argv[1]), sys.argv[2], float(sys.argv[3])
@@ -22,6 +23,10 @@ def load():
 def kill_a_worker(number):
     for _ in load():
         os.kill(multiprocessing.active_children()[0].pid, number)
+
+def stop_a_worker():
+    for _ in load():
+        os.kill(multiprocessing.active_children()[0].pid, signal.SIGSTOP)
 
 def wait_in_workers():
     from slowfast.datasets.base import VideoDataset
@@ -40,7 +45,7 @@ def raise_in_a_worker(text):
     VideoDataset.__getitem__ = fail
     list(load())
 
-with fail_cleanly():
+with fail_cleanly(), loader_errors(about="DataLoader worker"):  # as a training does
     {}
 """
 
@@ -66,9 +71,10 @@ def test_a_killed_worker_is_reported_in_one_line(kinetics_dir, signal):
     assert "lower DATA_LOADER.NUM_WORKERS" in line
 
 
-def test_workers_that_hang_are_ended_and_reported_in_one_line(kinetics_dir):
-    (line,) = lines_of("wait_in_workers()", 2, kinetics_dir, limit_sec=3)
-    assert line.startswith("error: loading failed (RuntimeError: DataLoader timed out after 3")
+@pytest.mark.parametrize("call", ["wait_in_workers()", "stop_a_worker()"])
+def test_workers_that_hang_are_ended_and_reported_in_one_line(call, kinetics_dir):
+    (line,) = lines_of(call, 2, kinetics_dir, limit_sec=3)
+    assert line.startswith("error: loading failed (DataLoader timed out after 3 s")
     assert "DATA_LOADER.TIMEOUT_SEC" in line
 
 

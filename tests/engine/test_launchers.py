@@ -5,12 +5,14 @@ import signal
 import sys
 import threading
 import time
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+import torch.distributed as dist
 
 from slowfast.engine.launch import run
-from slowfast.utils import launch as launcher
+from slowfast.utils import supervisor
 from slowfast.utils.distributed import barrier, get_rank
 from slowfast.utils.launch import RankError, launch
 from slowfast.utils.world import World
@@ -53,6 +55,35 @@ def test_the_tasks_of_srun_are_one_run(videos, two_processes, tmp_path, monkeypa
     assert losses(tmp_path) == two_processes
 
 
+DIE_ONCE = """
+import os, signal, sys
+from slowfast.config.load import load_cfg
+from slowfast.engine.launch import run
+from slowfast.engine.learner import Learner
+
+steps, step = [], Learner.step
+
+def step_or_die(*args):
+    steps.append(1)
+    if os.environ["RANK"] == "1" and os.environ["TORCHELASTIC_RESTART_COUNT"] == "0" and len(steps) == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return step(*args)
+
+Learner.step = step_or_die
+run(load_cfg(sys.argv[1]))
+"""
+
+
+def test_torchrun_restarts_a_run_whose_rank_was_killed_from_its_last_checkpoint(videos, two_processes, tmp_path):
+    (tmp_path / "die_once.py").write_text(DIE_ONCE)
+    config = command(videos, tmp_path / "out", **SHORT, TRAIN__CHECKPOINT_MINUTES=1e-6)[-1]
+    words = torchrun("--standalone", "--nproc_per_node", "2", "--max-restarts", "1")
+    code, text = finish(start([*words, str(tmp_path / "die_once.py"), config]))
+    assert code == 0, text
+    assert "resuming from" in text
+    assert losses(tmp_path / "out") == two_processes
+
+
 def wait_for_ever(folder: Path):
     """Rank 0 waits in a collective, as a rank does whose peer is stuck."""
     (folder / str(get_rank())).write_text(str(os.getpid()))
@@ -79,7 +110,7 @@ def ask(folder: Path, *numbers: signal.Signals):
     [([signal.SIGINT, signal.SIGINT], 120.0, 130), ([signal.SIGTERM], 1.0, 75)],
 )
 def test_a_stuck_run_ends_after_a_second_request_or_some_time(numbers, grace, code, tmp_path, monkeypatch, capfd):
-    monkeypatch.setattr(launcher, "GRACE_SEC", grace)
+    monkeypatch.setattr(supervisor, "GRACE_SEC", grace)
     ask(tmp_path, *numbers)
     with pytest.raises(SystemExit) as end:
         launch(wait_for_ever, (tmp_path,), World(2))
@@ -87,6 +118,19 @@ def test_a_stuck_run_ends_after_a_second_request_or_some_time(numbers, grace, co
     text = capfd.readouterr().err
     assert "asking 2 processes to save and stop" in text
     assert "ending them" in text
+
+
+def wait_for_a_stopped_rank():
+    barrier()
+    dist.distributed_c10d._set_pg_timeout(timedelta(seconds=1), dist.group.WORLD)  # once all have started
+    if get_rank() == 1:
+        os.kill(os.getpid(), signal.SIGSTOP)
+    barrier()
+
+
+def test_a_rank_that_hangs_is_named_and_ended():
+    with pytest.raises(RankError, match="rank 0 waited for rank 1, which did not answer within DIST_TIMEOUT_MIN"):
+        launch(wait_for_a_stopped_rank, (), World(2))
 
 
 def abort():

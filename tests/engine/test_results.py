@@ -76,7 +76,8 @@ def test_a_video_that_was_left_out_keeps_its_row_in_both_files(tmp_path):
     rows = rows_of(tmp_path / "r" / "results.csv")
     assert [row["path"] for row in rows] == PATHS
     assert [(row["label"], row["label_name"]) for row in rows] == [("1", "run fast"), ("0", "jump"), ("2", "走")]
-    assert [row["top1_name"] for row in rows] == ["run fast", None, "jump"]
+    assert [row["prediction_name"] for row in rows] == ["run fast", None, "jump"]
+    assert rows_of(tmp_path / "predictions.csv") == rows
     assert [row["error"] for row in rows] == ["", "cut off", ""]
     assert (rows[2]["top2"], rows[2]["top2_score"], rows[2]["top3_name"]) == ("2", "0.4", "run fast")
 
@@ -103,13 +104,19 @@ def test_videos_without_labels_give_predictions_only(tmp_path, monkeypatch):
     assert line["videos"] == 7
     rows = rows_of(tmp_path / "predictions.csv")
     assert [row["path"] for row in rows] == [str(video) for video in range(7)]
-    assert all(row["label"] == "" and row["top1"] in "012" for row in rows)
+    assert all(row["label"] == "" and row["prediction"] in "012" for row in rows)
     assert "predictions only, since 7 videos have no label" in (tmp_path / "stdout.log").read_text()
 
 
-def test_a_test_with_labels_writes_no_table_unless_asked_for(tmp_path):
-    run_test(tiny_cfg(tmp_path, tmp_path, **SYNTHETIC, TEST__RANDOM_WEIGHTS=True))
-    assert not list(tmp_path.glob("*.csv"))
+def test_a_test_writes_the_path_label_prediction_and_score_of_every_video(tmp_path):
+    run_test(tiny_cfg(tmp_path, tmp_path, **SYNTHETIC, TEST__RANDOM_WEIGHTS=True, TEST__SAVE_RESULTS_PATH="r.pkl"))
+    matrix, labels = pickle.loads((tmp_path / "r.pkl").read_bytes())
+    rows = rows_of(tmp_path / "predictions.csv")
+    assert [row["path"] for row in rows] == [str(video) for video in range(7)]
+    assert [int(row["label"]) for row in rows] == labels.tolist()
+    assert [int(row["prediction"]) for row in rows] == matrix.argmax(1).tolist()
+    assert [float(row["score"]) for row in rows] == pytest.approx(matrix.max(1).values.tolist(), rel=1e-5)
+    assert not {"top1", "top4"}.intersection(rows[0])  # there are three classes
 
 
 @pytest.mark.parametrize(("name", "problem"), [("results.csv", "ends in .csv"), ("sub", "is a folder")])

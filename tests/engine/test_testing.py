@@ -76,7 +76,8 @@ def test_the_result_is_logged_with_its_protocol(videos, trained, tmp_path):
     assert line["top1_acc"] == f"{float(line['top1_acc']):.2f}"
     assert line["top5_acc"] == "100.00"
     assert (line["views"], line["crops"], line["videos"], line["failed"]) == (2, 3, 6, 0)
-    assert "2 clips x 3 crops of 32 px, 8 frames x stride 2" in (tmp_path / "stdout.log").read_text()
+    assert (line["frames"], line["stride"], line["crop_px"], line["short_side"]) == (8, 2, 32, 32)
+    assert "2 clips x 3 crops of 32 px, 8 frames x stride 2, short side 32 px" in (tmp_path / "stdout.log").read_text()
 
 
 def test_a_model_without_a_checkpoint_is_tested_only_if_asked_for_with_a_warning(tmp_path):
@@ -105,7 +106,8 @@ def test_a_folder_of_some_classes_is_tested_under_the_labels_of_the_training(tmp
     torch.testing.assert_close(scores, every_class[2:, [1, 2, 0]])  # dive, jump, and climb after them
     with open(tmp_path / "out" / "results.csv", encoding="utf-8") as file:
         for row in csv.DictReader(file):
-            assert {row[f"top{k}"]: row[f"top{k}_name"] for k in (1, 2, 3)} == {"0": "dive", "1": "jump", "2": "climb"}
+            named = {row[column]: row[f"{column}_name"] for column in ("prediction", "top2", "top3")}
+            assert named == {"0": "dive", "1": "jump", "2": "climb"}
 
 
 def test_sets_of_labels_are_tested_by_average_precision(tmp_path):

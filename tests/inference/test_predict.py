@@ -148,7 +148,10 @@ MISTAKES = {
     "--top: 0 is not a number of classes": ["--top", "0"],
     "--json is 'none/a.json', where nothing can be written": ["--json", "none/a.json"],
     "--opts: 'TEST.BATCH_SIZE' has no value": ["--opts", "TEST.BATCH_SIZE"],
-    "window: 0 s is shorter than a frame": ["--window", "0"],
+    "step: 0 s is not a time of at least a frame": ["--window", "1", "--step", "0"],
+    "window: nan s is not a time of at least a frame": ["--window", "nan"],
+    "TEST.NUM_ENSEMBLE_VIEWS: 0": ["--views", "0"],
+    "window: 0 s is not a time of at least a frame": ["--window", "0"],
 }
 
 

@@ -101,9 +101,9 @@ class Frames:
     num_frames, fps = 100, 10.0
 
 
-@pytest.mark.parametrize(("seconds", "step"), [(0.01, 1), (1, 0.01), (-1, 1), (1, 0)])
-def test_times_shorter_than_a_frame_are_refused(seconds, step):
-    with pytest.raises(UserError, match=r"(window|step): .* s is shorter than a frame, 0.1 s"):
+@pytest.mark.parametrize(("seconds", "step"), [(0.01, 1), (1, 0.01), (-1, 1), (1, 0), (np.nan, 1), (np.inf, 1)])
+def test_times_that_no_frame_fits_in_are_refused(seconds, step):
+    with pytest.raises(UserError, match=r"(window|step): .* s is not a time of at least a frame, 0.1 s"):
         list(parts(Frames(), seconds, step))
 
 

@@ -8,7 +8,8 @@ from slowfast.config.defaults import get_cfg
 from slowfast.engine.schedule import build_baseline, build_schedule
 from slowfast.optim.lr_policy import learning_rate, policy_rate
 from slowfast.utils.world import World
-from slowfast.visualization.plan import describe_plan, plan_table, plot_plan
+from slowfast.visualization.plan import describe_plan, plan_table
+from slowfast.visualization.plan_figure import plot_plan
 
 KINETICS = {
     "DATA.NUM_FRAMES": 32,

@@ -31,6 +31,19 @@ def test_setting_up_twice_logs_each_message_once(tmp_path, capsys):
     assert capsys.readouterr().out.count("hello") == 1
 
 
+def test_messages_from_before_there_is_a_folder_are_in_its_file_once(tmp_path, capsys):
+    setup_logging()
+    logging.getLogger("slowfast.x").warning("of the config")
+    setup_logging()
+    for _ in range(2):
+        setup_logging(tmp_path)
+        logging.getLogger("slowfast.x").info("of the run")
+    assert [line.split("] ")[-1] for line in (tmp_path / "stdout.log").read_text().splitlines()] == [
+        *("of the config", "of the run", "of the run")
+    ]
+    assert capsys.readouterr().out.count("of the config") == 1
+
+
 def test_a_check_logs_errors_only(tmp_path, capsys):
     setup_logging(tmp_path)
     logger = logging.getLogger("slowfast.x")

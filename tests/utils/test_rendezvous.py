@@ -8,7 +8,7 @@ import torch.distributed as dist
 
 from slowfast.config.defaults import get_cfg
 from slowfast.errors import UserError
-from slowfast.utils.rendezvous import Meeting, check_port, host_and_port, shared_values, wait_for_host
+from slowfast.utils.rendezvous import Meeting, check_port, host_and_port, name_of_start, shared_values, wait_for_host
 
 
 def meet(*members: tuple[int, int, dict], wait_sec: float = 20.0) -> list[str]:
@@ -90,3 +90,19 @@ def test_a_port_in_use_is_refused_and_a_silent_one_is_waited_for():
     check_port("tcp://h:1", port)
     with pytest.raises(UserError, match=f"machine 0 does not answer at localhost:{port}"):
         wait_for_host("localhost", port, 0)
+
+
+def test_ranks_that_start_again_on_one_store_share_a_new_name():
+    store = dist.HashStore()
+    names = []
+    for size in (3, 3, 2):
+        with ThreadPoolExecutor(size) as pool:
+            (name,) = set(pool.map(lambda rank, size=size: name_of_start(store, rank, size, 20.0), range(size)))
+        names.append(name)
+    assert len(set(names)) == 3
+
+
+def test_a_rank_that_does_not_start_again_is_named():
+    store = dist.HashStore()
+    with pytest.raises(UserError, match="of 2 ranks 1 are missing, after"):
+        name_of_start(store, 0, 2, 0.01)

@@ -200,6 +200,14 @@ def test_old_checkpoints_are_removed_but_neither_the_best_nor_later_ones(tmp_pat
     assert left == {"best.pyth"} | {f"checkpoint_epoch_{number:05d}.pyth" for number in kept}
 
 
+def test_a_checkpoint_that_the_run_still_needs_is_not_removed(tmp_path):
+    for number in (1, 2, 3):
+        path = save(tmp_path, *trained(iterations=0), epoch=number - 1)
+    needed = os.path.relpath(path.with_name("checkpoint_epoch_00001.pyth"))
+    remove_old(tmp_path, epoch=2, keep=1, needed=["", needed])
+    assert {path.name[-6] for path in path.parent.iterdir()} == {"1", "3"}
+
+
 def test_a_training_stopped_in_its_first_epoch_resumes_too(tmp_path):
     save(tmp_path, *trained(iterations=0), epoch=-1, iteration=3, interrupted=True)
     state = load_for_training(make_cfg(tmp_path), *trained(iterations=0))

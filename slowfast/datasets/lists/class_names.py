@@ -71,10 +71,10 @@ def find_class_names(data_dir: str, configured: str = "") -> dict[str, int] | No
     return read_class_names(path) if path else None
 
 
-def read_class_names(path: str) -> dict[str, int]:
-    """Return the numbers of the class names in a file."""
+def read_class_names(path: str, key: str = "TENSORBOARD.CLASS_NAMES_PATH") -> dict[str, int]:
+    """Return the numbers of the class names in a file. `key` is that of the config which names it."""
     if not os.path.isfile(path):
-        raise UserError(f"the file of class names {path} (TENSORBOARD.CLASS_NAMES_PATH) does not exist")
+        raise UserError(f"the file of class names {path} ({key}) does not exist")
     try:
         with open(path, encoding="utf-8-sig") as file:
             content = json.load(file) if path.endswith(".json") else [line.strip() for line in file if line.strip()]

@@ -9,22 +9,34 @@ Frame i is the i-th frame that a plain decode of the stream shows. The modules, 
     packets     reads the packets: all of them, or the part around the wanted frames
     frames      decodes the packets that the wanted frames need
     picture     turns decoded frames into RGB pictures
-    known       keeps what was learned about files, so that they are opened faster the next time
+    known       reads videos whose packets are known, without FFmpeg's demuxer
     reader      `Video`, `open_video`, `check_video` and `check_header`
+    proof       `examine_video`: proves by decoding what the packets of a file show
+    index_file  the index of a data set, a file with what has been proven
 
 Everything runs in one thread: loaders run one process per core.
 """
 
 from slowfast.datasets.video.container import DEFAULT_LIMITS, Limits, VideoError
+from slowfast.datasets.video.index_file import IndexFile, IndexWriter, index_writer, open_index
+from slowfast.datasets.video.known import SETTLED_SECONDS
+from slowfast.datasets.video.proof import Examined, examine_video
 from slowfast.datasets.video.reader import Video, check_header, check_video, open_video, video_errors
 
 __all__ = [
     "DEFAULT_LIMITS",
+    "SETTLED_SECONDS",
+    "Examined",
+    "IndexFile",
+    "IndexWriter",
     "Limits",
     "Video",
     "VideoError",
     "check_header",
     "check_video",
+    "examine_video",
+    "index_writer",
+    "open_index",
     "open_video",
     "video_errors",
 ]

@@ -169,9 +169,13 @@ def _video_stream(container: InputContainer, limits: Limits) -> VideoStream:
     for other in container.streams:
         if other.index != stream.index:
             other.discard = Discard.all
-    stream.codec_context.thread_count = 1  # automatic threads dead-lock in forked worker processes
-    stream.codec_context.options = {"max_pixels": _max_pixels(limits)}
+    set_up_decoder(stream.codec_context, limits)
     return stream
+
+
+def set_up_decoder(decoder: VideoCodecContext, limits: Limits) -> None:
+    decoder.thread_count = 1  # automatic threads dead-lock in forked worker processes
+    decoder.options = {"max_pixels": _max_pixels(limits)}
 
 
 def _refuse_large(container: InputContainer, stream: VideoStream, limits: Limits) -> None:

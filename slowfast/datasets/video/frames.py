@@ -98,7 +98,7 @@ class IndexedFrames:
         index_at = {part.frames.times[i - part.offset]: i for i in wanted}
         missing = dict(index_at)
         try:
-            for time, frame in _decode_needed(self._file, part, [i - part.offset for i in wanted]):
+            for time, frame in decode_needed(self._file, part, [i - part.offset for i in wanted]):
                 if time in missing and not frame.is_corrupt:
                     yield missing.pop(time), frame
         except FFmpegError:
@@ -141,7 +141,7 @@ class Disorder(Exception):
     """The decoder shows frames in another order than the packets' times."""
 
 
-def _decode_needed(file: Source, part: Part, wanted: list[int]) -> Iterator[tuple[int, VideoFrame]]:
+def decode_needed(file: Source, part: Part, wanted: list[int]) -> Iterator[tuple[int, VideoFrame]]:
     """Yield (pts, frame) of what the decoder shows for the packets that the wanted frames need."""
     for start, frames in _runs(part, wanted):
         file.decoder.flush_buffers()
@@ -161,7 +161,8 @@ def _runs(part: Part, wanted: list[int]) -> list[tuple[int, list[int]]]:
     end = -1
     for frame in wanted:
         start = part.frames.start_of(frame)
-        if start > end:
+        between = part.unreferenced[end + 1 : start]
+        if not runs or start - end - 1 > sum(map(bool, between)):  # else nothing that is needed lies between
             runs.append((start, []))
         runs[-1][1].append(frame)
         end = max(end, part.frames.positions[frame])

@@ -157,7 +157,7 @@ def read_packets(file: OpenFile, in_parts: bool) -> Packets | ListedPackets | No
     """
     if in_parts and (listed := _listed_packets(file)):
         return listed
-    if not _has_timed_frames(file):
+    if not has_timed_frames(file):
         return None
     kept = list(file.demux()) if file.container.size <= KEEP_BYTES else None
     packets = file.demux() if kept is None else iter(kept)
@@ -173,7 +173,7 @@ def _reader(kept: list[Packet] | None, seeker: Seeker) -> Callable[[Sequence[int
     return seeker.read_all if kept is None else in_memory(kept)
 
 
-def _has_timed_frames(file: OpenFile) -> bool:
+def has_timed_frames(file: OpenFile) -> bool:
     """Return whether every packet holds one frame and its time."""
     return file.format in TIMED_CONTAINERS and file.decoder.name in ONE_FRAME_PER_PACKET
 

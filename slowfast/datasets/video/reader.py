@@ -9,6 +9,7 @@ import numpy as np
 from av import VideoFrame
 from av.error import ExitError
 
+from slowfast.datasets.files import Stamp
 from slowfast.datasets.spatial import Window, resize_part
 from slowfast.datasets.video.container import (
     DEFAULT_LIMITS,
@@ -21,19 +22,21 @@ from slowfast.datasets.video.container import (
 )
 from slowfast.datasets.video.file_size import SIZED_CONTAINERS, claimed_size
 from slowfast.datasets.video.frames import CountedFrames, IndexedFrames, indexed_frames
-from slowfast.datasets.video.known import KnownFile, open_known, remember, stamp_of
+from slowfast.datasets.video.known import KnownFile, VideoIndex, find_known, open_known, remember, settled_stamp
 from slowfast.datasets.video.packets import ListedPackets, Packets, read_packets
 from slowfast.datasets.video.picture import Converter
 
 RATE_TOLERANCE = 0.05  # by which a stream's rate may differ from that of its frames' times
 
 
-def open_video(path: str | os.PathLike, limits: Limits = DEFAULT_LIMITS, bgr: bool = False) -> "Video":
+def open_video(
+    path: str | os.PathLike, limits: Limits = DEFAULT_LIMITS, bgr: bool = False, index: VideoIndex | None = None
+) -> "Video":
     """Open a video file; use it as a context manager. Raises VideoError.
 
-    `bgr`: give channels in the order BGR.
+    `bgr`: give channels in the order BGR. `index`: of the data set.
     """
-    return Video(os.fspath(path), limits, bgr)
+    return Video(os.fspath(path), limits, bgr, index)
 
 
 def check_video(path: str | os.PathLike, limits: Limits = DEFAULT_LIMITS) -> str:
@@ -90,17 +93,23 @@ def _reason(error: Exception) -> str:
     return f"it is damaged, cut off or of an unsupported kind ({' '.join(text.split())})"
 
 
-def _open(path: str, budget: Budget) -> tuple[OpenFile | KnownFile, CountedFrames | IndexedFrames]:
-    stamp = stamp_of(path)
-    if known := open_known(path, stamp, budget):
-        return known
+def _open(
+    path: str, budget: Budget, index: VideoIndex | None
+) -> tuple[OpenFile | KnownFile, CountedFrames | IndexedFrames]:
+    stamp = settled_stamp(path)
+    known = find_known(path, stamp, index)
+    return open_known(path, known, budget) if known else open_unknown(path, budget, stamp)
+
+
+def open_unknown(path: str, budget: Budget, stamp: Stamp) -> tuple[OpenFile, CountedFrames | IndexedFrames]:
+    """Open a file with FFmpeg; keep what is learned under `stamp`, unless that is empty."""
     quick = can_open_quickly(path)
     with ExitStack() as on_error:
         file = on_error.enter_context(closing(open_file(path, budget, quick)))
         packets = read_packets(file, in_parts=quick)
         if quick and not _knows_reordering(file, packets):
             file = on_error.enter_context(closing(open_file(path, budget)))
-            packets, stamp = read_packets(file, in_parts=True), None
+            packets, stamp = read_packets(file, in_parts=True), []
         frames = CountedFrames(file) if packets is None else indexed_frames(file, packets)
         _refuse_short_file(file, frames.num_frames)
         on_error.pop_all()
@@ -125,10 +134,10 @@ def _knows_reordering(file: OpenFile, packets: ListedPackets | Packets | None) -
 class Video:
     """An open video file: its properties, and `read`. Raises VideoError."""
 
-    def __init__(self, path: str, limits: Limits = DEFAULT_LIMITS, bgr: bool = False):
+    def __init__(self, path: str, limits: Limits = DEFAULT_LIMITS, bgr: bool = False, index: VideoIndex | None = None):
         self._budget = Budget(limits)
         with video_errors():
-            self._file, self._frames = _open(path, self._budget)
+            self._file, self._frames = _open(path, self._budget, index)
         self._size = self._frames.size
         self._converter = Converter(bgr)
         self.num_frames: int = self._frames.num_frames
