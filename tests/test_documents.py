@@ -31,6 +31,7 @@ FOR_A_TEST = {
     "tools/benchmark.py": "tools/benchmark.py --repeats 1 --clips 2 --iterations 1",
     "--clips 20": "--clips 1 --batches 1 --repeats 1",
     "--repeats 5": "--repeats 1",
+    "slowfast tune": "slowfast tune --iterations 100 --max-batch 4",
 }
 HANGS_SEC = 600  # on a busy machine nothing takes this long
 KEYS = {key for key, _ in flatten(get_cfg())}
