@@ -76,6 +76,21 @@ def make_scratch(folder: Path) -> Path:
     return folder
 
 
+RECORDS = [
+    {"_type": "start", "time": "2026-01-01T00:00:00+00:00", "iterations": 2, "clips": 8},
+    {"_type": "train_epoch", "epoch": "1/1", "iteration": 2, "position": 1.0, "clips": 8, "seconds": 2.0, "loss": 1.1},
+    {
+        "_type": "val_epoch",
+        "epoch": "1/1",
+        "iteration": 2,
+        "position": 1.0,
+        "clips": 8,
+        "seconds": 3.0,
+        "top1_acc": 50.0,
+    },
+]
+
+
 def make_run(folder: Path) -> None:
     """Make the folder of a run, with a checkpoint of random weights, and videos to use it on."""
     cfg = tiny_cfg(folder / "my_data", Path("runs/mine"))
@@ -83,6 +98,7 @@ def make_run(folder: Path) -> None:
     content["class_names"] = ["archery", "bowling", "climbing"]
     (folder / "runs/mine/checkpoints").mkdir(parents=True)
     torch.save(content, folder / "runs/mine/checkpoints/checkpoint_epoch_00001.pyth")
+    (folder / "runs/mine/json_stats.log").write_text("".join(f"{json.dumps(row)}\n" for row in RECORDS))
     write_video(folder / "video.mp4", frames=moving_stripes(0))
     write_video(folder / "long.mp4", num_frames=100)
 
@@ -121,6 +137,16 @@ assert sys.argv[1] == "install" and {{".", *files}} <= {{word.split("[")[0] for 
 assert all(f'"{{name}}":' in Path("setup.py").read_text() for name in extras), extras
 assert all(Path(name).exists() for name in files), files
 """
+# Names of recipes stand for the small ones.
+SLOWFAST = """#!{python}
+import sys
+from pathlib import Path
+from slowfast.config import recipes
+recipes.FOLDERS = (Path("{configs}"),)
+from slowfast.commands import main
+if __name__ == "__main__":
+    sys.exit(main())
+"""
 # Nothing is installed, and the tests are not run in a test: these targets are printed instead, which checks their names
 MAKE = """#!/bin/sh
 case "$1" in demo) exec {make} -o install demo;; *) exec {make} -n "$@";; esac
@@ -132,7 +158,7 @@ def make_programs(folder: Path) -> None:
     folder.mkdir(parents=True)
     for name in ("python", "python3"):
         (folder / name).write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
-    (folder / "slowfast").write_text(f'#!/bin/sh\nexec {sys.executable} -m slowfast "$@"\n')
+    (folder / "slowfast").write_text(SLOWFAST.format(python=sys.executable, configs=folder.parents[1] / "configs"))
     (folder / "pip").write_text(PIP.format(python=sys.executable))
     (folder / "torchrun").write_text(f'#!/bin/sh\nexec {sys.executable} -m torch.distributed.run "$@"\n')
     (folder / "make").write_text(MAKE.format(make=shutil.which("make")))
