@@ -80,12 +80,12 @@ class Head(nn.Module):
 
 
 class X3DHead(Head):
-    """Convolution `conv_5` to a wider map, average pool, layer `lin_5` to `embed_width` channels, then as `Head`.
+    """Convolution `conv_5`, average pool and layer `lin_5` in front of the classifier of one pathway.
 
     Its batch norms see the batch of a process without groups, as published, whatever the others do.
 
     Args:
-        inner_width: channels of `conv_5`.
+        widths: channels of the features, of `conv_5` and of `lin_5`.
         norm_lin5: batch norm after `lin_5`.
     """
 
@@ -96,15 +96,14 @@ class X3DHead(Head):
 
     def __init__(
         self,
-        width: int,
-        inner_width: int,
-        embed_width: int,
+        widths: tuple[int, int, int],
         num_classes: int,
         window: tuple[int, int, int] | None = None,
         dropout_rate: float = 0.0,
         activation: str = "softmax",
         norm_lin5: bool = False,
     ):
+        width, inner_width, embed_width = widths
         layers = {
             "conv_5": conv(width, inner_width, (1, 1, 1)),
             "conv_5_bn": PlainBatchNorm3d(inner_width),

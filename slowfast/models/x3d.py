@@ -26,6 +26,7 @@ from slowfast.models.res_stage import ResStage
 from slowfast.models.resnet import MIN_CROP_PX, build_stems, crop_problem
 from slowfast.models.specs import NonlocalSpec, StageSpec, round_width
 from slowfast.models.staged import StagedModel
+from slowfast.utils.world import process_batch
 
 BLOCKS = (1, 2, 5, 3)  # of res2 to res5 at X3D.DEPTH_FACTOR 1
 STRIDE = 2  # of the stem and of every stage
@@ -102,11 +103,14 @@ def channel_groups(cfg, inner: int) -> int:
 def build_x3d_head(cfg, last: StageSpec) -> X3DHead:
     """Return the head over features of the stage `last`."""
     check_scores(cfg)
+    if cfg.X3D.BN_LIN5 and cfg.TRAIN.ENABLE and process_batch(cfg, "TRAIN") < 2:
+        raise UserError(
+            "X3D.BN_LIN5: True normalizes over the clips of a device, and there is one; raise TRAIN.BATCH_SIZE to 2 "
+            "or more for each of NUM_GPUS"
+        )
     rows = ceil(cfg.DATA.TRAIN_CROP_SIZE / MIN_CROP_PX)
     return X3DHead(
-        width=last.width_out,
-        inner_width=last.width_inner,
-        embed_width=cfg.X3D.DIM_C5,
+        widths=(last.width_out, last.width_inner, cfg.X3D.DIM_C5),
         num_classes=cfg.MODEL.NUM_CLASSES,
         window=None if cfg.MODEL.GLOBAL_POOL else (cfg.DATA.NUM_FRAMES, rows, rows),
         dropout_rate=cfg.MODEL.DROPOUT_RATE,

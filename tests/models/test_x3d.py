@@ -319,6 +319,10 @@ def test_a_checkpoint_of_other_classes_leaves_the_classifier_at_its_initializati
             {"X3D__CHANNELWISE_3x3x3": False, "RESNET__NUM_GROUPS": 4},
             "RESNET.NUM_GROUPS: 4 does not divide the 13 channels inside a residual branch; use a divisor",
         ),
+        (
+            {"X3D__BN_LIN5": True, "TRAIN__BATCH_SIZE": 8},
+            "X3D.BN_LIN5: True normalizes over the clips of a device, and there is one; raise TRAIN.BATCH_SIZE",
+        ),
         ({"DATA__INPUT_CHANNEL_NUM": [3, 3]}, r"DATA.INPUT_CHANNEL_NUM: \[3, 3\] .*1 pathway.*; give \[3\]"),
         ({"NONLOCAL__LOCATION": [[[9]]] * 4}, r"LOCATION: \[9\] for res2, .*blocks 0 to 1"),
     ],
