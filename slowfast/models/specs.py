@@ -43,9 +43,9 @@ class StageSpec:
 
 
 def round_width(width: float, factor: float, divisor: int = 1) -> int:
-    """Return `width` times `factor` (0: once) as the nearest multiple of `divisor`, which is the least result.
+    """Return `width` times `factor`, rounded to a multiple of `divisor` as in published networks. A factor of 0 is 1.
 
-    A result more than a tenth below the product is rounded up instead. These are the widths of published X3D networks.
+    The nearest multiple is taken, but at least `divisor`, and the next larger one if it is more than a tenth too small.
     """
     if not factor:
         return int(width)

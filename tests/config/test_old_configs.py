@@ -47,6 +47,7 @@ def load(tmp_path, text, overrides=(), **options):
         ("MODEL: {ARCH: slowonly, MODEL_NAME: ResNet}", "MODEL.ARCH", "slow"),
         ("MODEL: {ARCH: c2d}", "MODEL.MODEL_NAME", "ResNet"),
         ("MODEL: {ARCH: slowfast}", "MODEL.MODEL_NAME", "SlowFast"),
+        ("MODEL: {ARCH: x3d}", "MODEL.MODEL_NAME", "X3D"),
         ("MODEL: {ARCH: mine, MODEL_NAME: Mine}", "MODEL.MODEL_NAME", "Mine"),
     ],
 )

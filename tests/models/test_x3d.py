@@ -84,6 +84,14 @@ def test_a_clip_of_any_shape_is_evaluated_at_all_positions_of_the_window(frames,
 
 
 @torch.no_grad()
+def test_channels_last_clips_give_the_same_scores():
+    model, plain = random_pair()
+    clips, model = clip(crop=96), model.eval().to(memory_format=torch.channels_last_3d)
+    scores = model([clips.contiguous(memory_format=torch.channels_last_3d)])
+    torch.testing.assert_close(scores, plain.eval()(clips), rtol=1e-5, atol=1e-6)
+
+
+@torch.no_grad()
 def test_a_test_crop_larger_than_the_training_crop_has_several_positions():
     shapes = []
     model = build_model(tiny_x3d(DATA__TRAIN_CROP_SIZE=160)).eval()
