@@ -105,7 +105,7 @@ def make_run(folder: Path) -> None:
 
 def shrink(recipe: dict) -> dict:
     """Return a recipe for a small network, small clips and few epochs, on the CPU."""
-    solver, pathways = recipe["SOLVER"], len(recipe["RESNET"]["NUM_BLOCK_TEMP_KERNEL"][0])
+    solver, pathways = recipe["SOLVER"], len(recipe["DATA"]["INPUT_CHANNEL_NUM"])
     epochs = 4 if "STEPS" in solver else 1  # multigrid needs an iteration for every shape of every stage
     scale = epochs / solver["MAX_EPOCH"]
     scaled = {"MAX_EPOCH": epochs, "WARMUP_EPOCHS": scale * solver.get("WARMUP_EPOCHS", 0)}
@@ -113,8 +113,8 @@ def shrink(recipe: dict) -> dict:
     changes = {
         "DATA": {"NUM_FRAMES": min(16, recipe["DATA"]["NUM_FRAMES"]), "TRAIN_CROP_SIZE": 64, "TEST_CROP_SIZE": 64}
         | {"TRAIN_JITTER_SCALES": [66, 76]},
-        "RESNET": {"DEPTH": 18, "TRANS_FUNC": "basic_transform", "WIDTH_PER_GROUP": 8}
-        | {"NUM_BLOCK_TEMP_KERNEL": [[2] * pathways] * 4},
+        "RESNET": {"DEPTH": 18, "WIDTH_PER_GROUP": 8, "NUM_BLOCK_TEMP_KERNEL": [[2] * pathways] * 4}
+        | ({} if "X3D" in recipe else {"TRANS_FUNC": "basic_transform"}),
         "NONLOCAL": {"LOCATION": [[[]] * pathways] * 4},
         "SOLVER": scaled,
         "TRAIN": {"BATCH_SIZE": 2},
@@ -124,6 +124,8 @@ def shrink(recipe: dict) -> dict:
         "NUM_GPUS": 0,
         "NUM_SHARDS": 1,
     }
+    if "X3D" in recipe:
+        changes["X3D"] = {"WIDTH_FACTOR": 1, "DEPTH_FACTOR": 1, "BOTTLENECK_FACTOR": 1, "DIM_C5": 32}
     small = {key: recipe.get(key, {}) | value if isinstance(value, dict) else value for key, value in changes.items()}
     return recipe | small
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+import torch
 from nbclient import NotebookClient
 
 from slowfast.commands import plan
@@ -17,7 +18,7 @@ from slowfast.config.defaults import get_cfg
 from slowfast.config.load import load_cfg
 from slowfast.config.node import flatten
 from slowfast.engine.schedule import build_baseline, build_schedule
-from slowfast.models import MODEL_REGISTRY
+from slowfast.models import MODEL_REGISTRY, build_model
 from slowfast.multigrid import build_plan
 from tests.documents import DOCUMENTS, ROOT, Block, blocks, make_scratch, prose
 
@@ -80,6 +81,8 @@ def test_a_block_runs_as_written(block, copy):
     for other in blocks():
         if other.file and other.document == block.document:
             (copy / other.file).write_text(other.text)
+    if "OUTPUT_DIR runs/mine" in block.text:
+        shutil.rmtree(copy / "runs/mine")  # a training starts there
     machines = 2 if "$I" in block.text else 1
     running = [start(block, copy, machine) for machine in range(machines)]
     for process in running:
@@ -206,6 +209,19 @@ def test_the_table_of_the_other_data_sets_is_that_of_the_configs():
         assert (cfg.DATA.ENSEMBLE_METHOD == "max", cfg.DATA.MULTI_LABEL) == ("mAP" in protocol, "mAP" in protocol)
         assert ("multigrid" in model,) * 2 == (cfg.MULTIGRID.LONG_CYCLE, cfg.MULTIGRID.SHORT_CYCLE)
         assert slow_frames(cfg) == (16, 8)
+
+
+def test_the_table_of_x3d_is_that_of_the_configs():
+    table = rows("X3D")
+    assert len(table) == 4
+    for (model, clip, train_crop, test_crop, parameters, *_, config), cfg in table:
+        assert Path(config.strip("`")).stem == model.replace("-", "_")
+        assert slow_frames(cfg) == tuple(map(int, clip.split(" x "))), config
+        assert (int(train_crop), int(test_crop)) == (cfg.DATA.TRAIN_CROP_SIZE, cfg.DATA.TEST_CROP_SIZE), config
+        assert (cfg.TEST.NUM_ENSEMBLE_VIEWS, cfg.TEST.NUM_SPATIAL_CROPS, cfg.MODEL.MODEL_NAME) == (10, 3, "X3D")
+        with torch.device("meta"):
+            counted = sum(parameter.numel() for parameter in build_model(cfg).parameters())
+        assert f"{counted / 1e6:.2f} M" == parameters, config
 
 
 def test_the_other_checkpoints_of_the_zoo_are_configs_too():

@@ -15,12 +15,12 @@ from slowfast.errors import UserError
 logger = logging.getLogger(__name__)
 
 # Published models and data sets that this project does not have.
-MISSING_MODELS = ("X3D", "MViT", "MaskMViT", "ContrastiveModel", "PTVResNet", "PTVSlowFast", "PTVX3D", "PTVMViT")
+MISSING_MODELS = ("MViT", "MaskMViT", "ContrastiveModel", "PTVResNet", "PTVSlowFast", "PTVX3D", "PTVMViT")
 MISSING_DATASETS = ("ava", "imagenet", "imagenetprefetch", "ptvkinetics", "ptvcharades", "ptvssv2", "ucf101ssl")
 
 # Keys that name a model or a data set: the missing ones, and the fix.
 MISSING_NAMES = {
-    "MODEL.MODEL_NAME": (MISSING_MODELS, "use SlowFast, ResNet or ResNet_nopool, or register your model"),
+    "MODEL.MODEL_NAME": (MISSING_MODELS, "use SlowFast, ResNet, ResNet_nopool or X3D, or register your model"),
     "TRAIN.DATASET": (MISSING_DATASETS, "use kinetics, ssv2, charades or folder, or register your data set"),
     "TEST.DATASET": (MISSING_DATASETS, "use kinetics, ssv2, charades or folder, or register your data set"),
 }
@@ -44,8 +44,6 @@ NO_EFFECT = {
     "TEST.NUM_TEMPORAL_CLIPS": "run one test for each TEST.NUM_ENSEMBLE_VIEWS",
     "MULTIGRID.EVAL_FREQ": "use TRAIN.EVAL_PERIOD",
     "MODEL.SINGLE_PATHWAY_ARCH": "architectures that are not in MODEL.MULTI_PATHWAY_ARCH have one pathway",
-    "MODEL.DROPCONNECT_RATE": "only MODEL.DROPOUT_RATE is supported",
-    "MODEL.DETACH_FINAL_FC": "all layers get gradients",
     "MODEL.FROZEN_BN": "MODEL.FREEZE ['*bn'] stops all batch norms",
     "MODEL.ACT_CHECKPOINT": "activations are always stored",
     "MODEL.FP16_ALLREDUCE": "gradients are always reduced in their own precision",
@@ -96,7 +94,8 @@ NEEDED = {
     "MULTIGRID.LONG_CYCLE_FACTORS": ("MULTIGRID.LONG_CYCLE", (True,)),
     "MULTIGRID.LONG_CYCLE_DESIGN": ("MULTIGRID.LONG_CYCLE", (True,)),
     "MULTIGRID.FINE_TUNE": ("MULTIGRID.LONG_CYCLE", (True,)),
-    "RESNET.NUM_GROUPS": ("RESNET.TRANS_FUNC", ("bottleneck_transform",)),
+    "MODEL.DROPCONNECT_RATE": ("MODEL.MODEL_NAME", ("X3D",)),
+    "RESNET.NUM_GROUPS": ("RESNET.TRANS_FUNC", ("bottleneck_transform", "x3d_transform")),
     "SOLVER.BETAS": ("SOLVER.OPTIMIZING_METHOD", ("adam", "adamw")),
     "SOLVER.DAMPENING": ("SOLVER.OPTIMIZING_METHOD", ("sgd",)),
     "TEST.SAVE_RESULTS_PATH": ("TEST.ENABLE", (True,)),

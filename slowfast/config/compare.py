@@ -22,7 +22,7 @@ class Difference(NamedTuple):
 
 # Sections and keys of the function that the weights are part of, ...
 OUTPUT_KEYS = (
-    *("MODEL", "RESNET", "SLOWFAST", "NONLOCAL", "BN.EPSILON"),
+    *("MODEL", "RESNET", "SLOWFAST", "X3D", "NONLOCAL", "BN.EPSILON"),
     *("DATA.MEAN", "DATA.STD", "DATA.REVERSE_INPUT_CHANNEL", "DATA.INPUT_CHANNEL_NUM"),
 )
 # ... except these, which matter in training only or have no effect; shapes of tensors show the number of classes.
@@ -49,6 +49,10 @@ HARMLESS_KEYS = (
     *("DATA.TEST_CROP_SIZE", "DATA.ENSEMBLE_METHOD", "DATA.USE_OFFSET_SAMPLING", "MODEL.GLOBAL_POOL"),
     *("MULTIGRID.EVAL_FREQ", "MULTIGRID.DEFAULT_B", "MULTIGRID.DEFAULT_T", "MULTIGRID.DEFAULT_S"),
     "MULTIGRID.LONG_CYCLE_SAMPLING_RATE",
+)
+# Keys that X3D does not read.
+RESNET_ONLY_KEYS = tuple(
+    f"RESNET.{name}" for name in ("DEPTH", "WIDTH_PER_GROUP", "SPATIAL_STRIDES", "NUM_BLOCK_TEMP_KERNEL")
 )
 OLD_MODEL_NAMES = {"SlowFastModel": "SlowFast", "ResNetModel": "ResNet"}
 
@@ -111,6 +115,7 @@ def _unused_sections(cfg: CfgNode) -> Iterator[str]:
     """Yield the sections of parts that the model of `cfg` does not have."""
     if cfg.MODEL.ARCH not in cfg.MODEL.MULTI_PATHWAY_ARCH:
         yield "SLOWFAST"
+    yield from RESNET_ONLY_KEYS if cfg.MODEL.MODEL_NAME == "X3D" else ("X3D",)
     if not any(blocks for stage in cfg.NONLOCAL.LOCATION for blocks in stage):
         yield "NONLOCAL.GROUP"
         yield "NONLOCAL.POOL"

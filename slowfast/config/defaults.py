@@ -97,13 +97,13 @@ _C.MULTIGRID.DEFAULT_S = 0  # ignored: state of published code
 # Model --------------------------------------------------------------------------------------------
 
 _C.MODEL = CfgNode()
-_C.MODEL.MODEL_NAME = "SlowFast"  # Name in MODEL_REGISTRY: SlowFast, ResNet, ResNet_nopool (no pooling over time)
-_C.MODEL.ARCH = "slowfast"  # Temporal kernels and pathways: 2d, c2d, i3d, slow (one pathway), slowfast (two)
+_C.MODEL.MODEL_NAME = "SlowFast"  # Name in MODEL_REGISTRY: SlowFast, ResNet, ResNet_nopool, X3D
+_C.MODEL.ARCH = "slowfast"  # Temporal kernels and pathways: 2d, c2d, i3d, slow, x3d (one pathway), slowfast (two)
 _C.MODEL.NUM_CLASSES = 400  # Number of classes
 _C.MODEL.LOSS_FUNC = "cross_entropy"  # cross_entropy, soft_cross_entropy, bce, bce_logit
 _C.MODEL.HEAD_ACT = "softmax"  # Activation in evaluation: softmax, sigmoid, none
-# Evaluation: average over the last map, as with MULTIGRID.SHORT_CYCLE. False: over windows of TRAIN_CROP_SIZE // 32
-# rows and columns, the size of a training clip's map where the strides make 32.
+# Evaluation: average over the last map, as ResNets do with MULTIGRID.SHORT_CYCLE. False: over windows of
+# TRAIN_CROP_SIZE / 32 rows and columns (X3D rounds up), the size of a training clip's map where the strides make 32.
 _C.MODEL.GLOBAL_POOL = False
 _C.MODEL.DROPOUT_RATE = 0.5  # Dropout before the last linear layer
 _C.MODEL.FREEZE = []  # Modules and parameters not to train, by names or patterns: s1, s2, "*bn"; batch norms stop too
@@ -111,8 +111,8 @@ _C.MODEL.LABEL_SMOOTHING = 0.0  # Share of the target that is spread evenly over
 _C.MODEL.FC_INIT_STD = 0.01  # Standard deviation of the initial weights of the last linear layer
 _C.MODEL.SINGLE_PATHWAY_ARCH = ["2d", "c2d", "i3d", "slow", "x3d", "mvit", "maskmvit"]  # no effect
 _C.MODEL.MULTI_PATHWAY_ARCH = ["slowfast"]  # Values of ARCH with a slow and a fast input; others have one input
-_C.MODEL.DROPCONNECT_RATE = 0.0  # no effect
-_C.MODEL.DETACH_FINAL_FC = False  # no effect
+_C.MODEL.DROPCONNECT_RATE = 0.0  # X3D: probability that a clip skips a residual branch of res5; less before it
+_C.MODEL.DETACH_FINAL_FC = False  # Train the last linear layer only
 _C.MODEL.FROZEN_BN = False  # no effect
 _C.MODEL.ACT_CHECKPOINT = False  # no effect
 _C.MODEL.FP16_ALLREDUCE = False  # no effect
@@ -120,7 +120,7 @@ _C.MODEL.FP16_ALLREDUCE = False  # no effect
 _C.RESNET = CfgNode()
 # Lists have an entry per stage, res2 to res5, and in it one number per pathway, slow first
 _C.RESNET.DEPTH = 50  # Number of layers: 18, 50, 101
-_C.RESNET.TRANS_FUNC = "bottleneck_transform"  # Residual branch: bottleneck_transform, basic_transform
+_C.RESNET.TRANS_FUNC = "bottleneck_transform"  # Residual branch: bottleneck_transform, basic_transform, x3d_transform
 _C.RESNET.WIDTH_PER_GROUP = 64  # Channels of the stem, and of a group in res2's bottlenecks
 _C.RESNET.NUM_GROUPS = 1  # Groups of the spatial convolution in a bottleneck
 _C.RESNET.NUM_BLOCK_TEMP_KERNEL = [[3], [4], [6], [3]]  # First blocks of a stage, which have temporal kernels
@@ -130,6 +130,16 @@ _C.RESNET.STRIDE_1X1 = False  # Stride in the first convolution of a bottleneck,
 _C.RESNET.INPLACE_RELU = True  # Apply ReLU in place, which saves memory
 _C.RESNET.ZERO_INIT_FINAL_BN = False  # Start the last batch norm of residual branches at weight 0
 _C.RESNET.ZERO_INIT_FINAL_CONV = False  # no effect
+
+_C.X3D = CfgNode()
+_C.X3D.WIDTH_FACTOR = 1.0  # Channels of the stem and of the stages over those of the smallest network; 0: as 1
+_C.X3D.DEPTH_FACTOR = 1.0  # Blocks of a stage over those of the smallest network, rounded up; 0: as 1
+_C.X3D.BOTTLENECK_FACTOR = 1.0  # Channels inside a residual branch over those of its stage
+_C.X3D.DIM_C1 = 12  # Channels of the stem at WIDTH_FACTOR 1
+_C.X3D.DIM_C5 = 2048  # Channels that the last linear layer classifies
+_C.X3D.SCALE_RES2 = False  # Double the channels of res2, and with them those of all later stages
+_C.X3D.BN_LIN5 = False  # Batch norm after the layer that makes the DIM_C5 channels
+_C.X3D.CHANNELWISE_3x3x3 = True  # The middle convolution of a branch is channelwise; False: RESNET.NUM_GROUPS groups
 
 _C.SLOWFAST = CfgNode()
 _C.SLOWFAST.ALPHA = 8  # Fast frames per slow frame
@@ -302,16 +312,6 @@ _C.DETECTION.ENABLE = False
 _C.DETECTION.ALIGNED = True
 _C.DETECTION.SPATIAL_SCALE_FACTOR = 16
 _C.DETECTION.ROI_XFORM_RESOLUTION = 7
-
-_C.X3D = CfgNode(new_allowed=True)
-_C.X3D.WIDTH_FACTOR = 1.0
-_C.X3D.DEPTH_FACTOR = 1.0
-_C.X3D.BOTTLENECK_FACTOR = 1.0
-_C.X3D.DIM_C1 = 12
-_C.X3D.DIM_C5 = 2048
-_C.X3D.SCALE_RES2 = False
-_C.X3D.BN_LIN5 = False
-_C.X3D.CHANNELWISE_3x3x3 = True
 
 _C.DEMO = CfgNode(new_allowed=True)
 _C.DEMO.ENABLE = False

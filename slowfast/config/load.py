@@ -14,6 +14,9 @@ from slowfast.errors import errors_name
 
 logger = logging.getLogger(__name__)
 
+# Of the oldest published configs, which name the architecture only. The others of one pathway are a ResNet.
+MODEL_OF_ARCH = {"x3d": "X3D"}
+
 
 def load_cfg(path=None, overrides: Sequence = (), allow_unknown_keys: bool = False) -> CfgNode:
     """Return the defaults with a YAML file, then `[KEY, value, ...]`, merged; checked and frozen.
@@ -47,7 +50,7 @@ def load_layers(
         cfg.OUTPUT_DIR = f"./runs/{pathlib.Path(path).stem if path else 'default'}"
     cfg.merge_from_list(list(overrides))
     if "MODEL.MODEL_NAME" not in given and cfg.MODEL.ARCH not in cfg.MODEL.MULTI_PATHWAY_ARCH:
-        cfg.MODEL.MODEL_NAME = "ResNet"  # the oldest published configs name the architecture only
+        cfg.MODEL.MODEL_NAME = MODEL_OF_ARCH.get(cfg.MODEL.ARCH, "ResNet")
     with errors_name(path, overridden=overrides[0::2]):
         check_cfg(cfg)
     log_unknown_keys(cfg)

@@ -3,11 +3,11 @@
 from torch import nn
 
 from slowfast.models.nonlocal_block import Nonlocal
-from slowfast.models.res_stage import BasicTransform, BottleneckTransform
+from slowfast.models.transforms import Transform
 
 
 def init_weights(model: nn.Module, fc_init_std: float = 0.01, zero_init_final_bn: bool = True) -> None:
-    """Draw the weights of `model` in place. Batch norms, and biases of convolutions, keep PyTorch's values.
+    """Draw the weights of `model` in place. Batch norms, and biases of convolutions, keep those of their constructors.
 
     Args:
         fc_init_std: standard deviation of linear weights.
@@ -27,5 +27,5 @@ def init_weights(model: nn.Module, fc_init_std: float = 0.01, zero_init_final_bn
 
 def final_norms(model: nn.Module) -> list[nn.BatchNorm3d]:
     """Return the last batch norm of every residual branch and non-local block."""
-    branches = [m.last_norm for m in model.modules() if isinstance(m, BasicTransform | BottleneckTransform)]
+    branches = [m.last_norm for m in model.modules() if isinstance(m, Transform)]
     return branches + [m.bn for m in model.modules() if isinstance(m, Nonlocal)]

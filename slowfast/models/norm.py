@@ -1,4 +1,4 @@
-"""Settings of batch norm that do not depend on multigrid."""
+"""Batch norm that does not depend on multigrid."""
 
 import logging
 
@@ -8,6 +8,10 @@ from slowfast.errors import UserError
 from slowfast.utils.world import World, process_batch
 
 logger = logging.getLogger(__name__)
+
+
+class PlainBatchNorm3d(nn.BatchNorm3d):
+    """An nn.BatchNorm3d that stays one: it is never in groups, and its statistics are never shared by processes."""
 
 
 def norm_groups(cfg, world: World) -> tuple[int, int]:

@@ -9,13 +9,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from slowfast.errors import UserError
-from slowfast.models.arch import Arch, find_arch, nonlocal_problem, stage_specs
+from slowfast.models.arch import Arch, find_arch, nonlocal_problem, nonlocal_specs, stage_specs
 from slowfast.models.build import MODEL_REGISTRY
 from slowfast.models.heads import Head
 from slowfast.models.losses import check_scores
 from slowfast.models.res_stage import ResStage
 from slowfast.models.staged import StagedModel
-from slowfast.models.stem import PathwayStems, Stem
+from slowfast.models.stem import STEMS, PathwayStems
 
 MIN_CROP_PX = 32  # the published networks divide height and width by 32
 
@@ -33,8 +33,8 @@ def build_stems(cfg, arch: Arch, widths: Sequence[int]) -> PathwayStems:
             f"DATA.INPUT_CHANNEL_NUM: {channels} does not fit the {pathways} pathway(s) of MODEL.ARCH "
             f"{cfg.MODEL.ARCH!r}, which see clips in color; give {[3] * pathways}"
         )
-    relu = cfg.RESNET.INPLACE_RELU
-    return PathwayStems([Stem(*stem, relu) for stem in zip(channels, widths, arch.stems, strict=True)])
+    stem, relu = STEMS[arch.stem], cfg.RESNET.INPLACE_RELU
+    return PathwayStems([stem(*sizes, relu) for sizes in zip(channels, widths, arch.stems, strict=True)])
 
 
 def build_head(cfg, widths: Sequence[int], frames: Sequence[int]) -> Head:
@@ -82,7 +82,7 @@ class ResNet(StagedModel):
         pool = cls.temporal_pool(find_arch(arch, pathways=1))
         if frames < pool:
             return f"{arch} needs more frames: {pool} or more, as it pools over time"
-        return crop_problem(crop) or nonlocal_problem(cfg, 0, [frames, *[frames // pool] * 3])
+        return crop_problem(crop) or nonlocal_problem(nonlocal_specs(cfg, 0), [frames, *[frames // pool] * 3])
 
     @staticmethod
     def temporal_pool(arch: Arch) -> int:

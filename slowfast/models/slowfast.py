@@ -9,10 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from slowfast.errors import UserError
-from slowfast.models.arch import find_arch, nonlocal_problem, stage_specs
+from slowfast.models.arch import find_arch, nonlocal_problem, nonlocal_specs, stage_specs
 from slowfast.models.build import MODEL_REGISTRY
-from slowfast.models.res_stage import ResStage, StageSpec
+from slowfast.models.res_stage import ResStage
 from slowfast.models.resnet import build_head, build_stems, crop_problem
+from slowfast.models.specs import StageSpec
 from slowfast.models.staged import StagedModel
 from slowfast.multigrid.batch_norm import SubBatchNorm3d
 
@@ -97,4 +98,5 @@ class SlowFast(StagedModel):
         if frames % alpha:
             return f"{frames} frames are not a multiple of SLOWFAST.ALPHA {alpha}"
         slow, fast = [frames // alpha] * 4, [frames] * 4
-        return crop_problem(crop) or nonlocal_problem(cfg, 0, slow) or nonlocal_problem(cfg, 1, fast)
+        problems = (nonlocal_problem(nonlocal_specs(cfg, p), reaching) for p, reaching in enumerate((slow, fast)))
+        return crop_problem(crop) or next(filter(None, problems), "")

@@ -23,9 +23,12 @@ class StagedModel(nn.Module):
         self.parts.append(name)
 
     def initialize(self, cfg) -> None:
-        """Draw the weights, and set the momentum and epsilon of batch norm."""
+        """Draw the weights, set the momentum and epsilon of batch norm, and freeze what is not trained."""
         init_weights(self, cfg.MODEL.FC_INIT_STD, cfg.RESNET.ZERO_INIT_FINAL_BN)
         set_norms(self, cfg.BN.MOMENTUM, cfg.BN.EPSILON)
+        if cfg.MODEL.DETACH_FINAL_FC:
+            for name, parameter in self.named_parameters():
+                parameter.requires_grad = name.startswith("head.projection.")
 
     def forward(self, x: list[Tensor], bboxes: None = None) -> Tensor:
         """Return logits in training, and scores in evaluation. `bboxes` is an argument of published code."""

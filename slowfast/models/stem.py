@@ -1,4 +1,4 @@
-"""The stem of a network: the first convolution and pool of every pathway.
+"""The stem of a network: the first layers of every pathway.
 
 Legend: N clips, C channels, T frames, H x W pixels. A list of features holds one N x C x T x H x W tensor per pathway.
 """
@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from slowfast.errors import UserError
+from slowfast.models.transforms import conv
 from slowfast.multigrid.batch_norm import SubBatchNorm3d
 
 
@@ -26,10 +27,30 @@ class Stem(nn.Module):
         return self.pool_layer(self.relu(self.bn(self.conv(x))))
 
 
+class X3DStem(nn.Module):
+    """Convolution (1, 3, 3) over space, channelwise convolution (kt, 1, 1) over time, batch norm and ReLU.
+
+    Divides H and W by 2 and keeps T.
+    """
+
+    def __init__(self, width_in: int, width_out: int, temporal_kernel: int, inplace_relu: bool = True):
+        super().__init__()
+        self.conv_xy = conv(width_in, width_out, (1, 3, 3), stride=2)
+        self.conv = conv(width_out, width_out, (temporal_kernel, 1, 1), groups=width_out)
+        self.bn = SubBatchNorm3d(width_out)
+        self.relu = nn.ReLU(inplace_relu)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.relu(self.bn(self.conv(self.conv_xy(x))))
+
+
+STEMS: dict[str, type[Stem] | type[X3DStem]] = {"resnet": Stem, "x3d": X3DStem}
+
+
 class PathwayStems(nn.Module):
     """One stem per pathway, named `pathway{p}_stem`."""
 
-    def __init__(self, stems: Sequence[Stem]):
+    def __init__(self, stems: Sequence[nn.Module]):
         super().__init__()
         for pathway, stem in enumerate(stems):
             self.add_module(f"pathway{pathway}_stem", stem)

@@ -38,6 +38,7 @@ def test_a_text_that_is_not_a_config_differs_in_nothing(text):
         ("MODEL.MODEL_NAME", "SlowFastModel", False, False),
         ("MODEL.DROPOUT_RATE", 0.2, False, True),
         ("NONLOCAL.INSTANTIATION", "softmax", False, True),  # there is no such block
+        ("X3D.DEPTH_FACTOR", 2.2, False, True),  # nor an X3D
         ("DATA.NUM_FRAMES", 64, False, True),
         ("RNG_SEED", 7, False, True),
         ("TRAIN.BATCH_SIZE", 8, False, True),
@@ -57,6 +58,12 @@ def test_a_key_changes_the_output_of_a_model_its_training_or_neither(key, value,
 def test_non_local_blocks_are_compared_where_there_are_any():
     cfg = load_cfg(None, ["NONLOCAL.LOCATION", "[[[], []], [[], []], [[1], []], [[], []]]"])
     assert of_output(differences({"NONLOCAL": {"INSTANTIATION": "softmax"}}, cfg), cfg)
+
+
+def test_the_keys_of_x3d_are_compared_for_x3d_and_those_of_resnets_are_not():
+    cfg = load_cfg("Kinetics/X3D_M")
+    there = {"X3D": {"BN_LIN5": True}, "RESNET": {"DEPTH": 101, "STRIDE_1X1": True}}
+    assert [one.key for one in of_output(differences(there, cfg), cfg)] == ["RESNET.STRIDE_1X1", "X3D.BN_LIN5"]
 
 
 def saved_with(folder, text):

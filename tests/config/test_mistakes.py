@@ -58,7 +58,8 @@ FILES = {
     "TEST: {SAVE_RESULTS_PATH: ../../scores.pkl}\n": "SAVE_RESULTS_PATH: .* is not inside OUTPUT_DIR",
     "TEST: {SAVE_RESULTS_PATH: /scores.pkl}\n": "SAVE_RESULTS_PATH: .* is not inside OUTPUT_DIR",
     "TENSORBOARD: {LOG_DIR: ..}\n": "TENSORBOARD.LOG_DIR: .* is not inside OUTPUT_DIR",
-    "MODEL: {MODEL_NAME: x3d}\nNEW: 1\n": "MODEL.MODEL_NAME: 'x3d' is not part of this project",
+    "X3D: {WIDTH: 2}\n": "unknown key X3D.WIDTH; did you mean X3D.WIDTH_FACTOR",
+    "MODEL: {MODEL_NAME: ptvx3d}\nNEW: 1\n": "MODEL.MODEL_NAME: 'ptvx3d' is not part of this project",
     "TRAIN: {DATASET: Ava}\nNEW: 1\n": "TRAIN.DATASET: 'Ava' is not part of this project",
     "TEST: {DATASET: Imagenet}\n": "TEST.DATASET: 'Imagenet' is not part of this project",
 }
@@ -153,7 +154,7 @@ def test_the_output_folder_is_named_after_the_config_unless_one_is_given(tmp_pat
 
 def numeric_keys():
     """Every key with a number that this project reads."""
-    unread = ("AUG", "MIXUP", "DETECTION", "X3D", "BENCHMARK", "TENSORBOARD", "DATA.SSL", "DATA.IN_VAL", *STATE_KEYS)
+    unread = ("AUG", "MIXUP", "DETECTION", "BENCHMARK", "TENSORBOARD", "DATA.SSL", "DATA.IN_VAL", *STATE_KEYS)
     firsts = {key: value[0] if isinstance(value, list) and value else value for key, value in flatten(get_cfg())}
     return [key for key, first in firsts.items() if type(first) in (int, float) and not key.startswith(unread)]
 

@@ -31,6 +31,8 @@ def load(tmp_path, text, overrides=(), **options):
         ("MASK: {ENABLE: False, PRETRAIN_DEPTH: [15]}", "MASK.PRETRAIN_DEPTH", [15]),
         ("VIS_MASK: {ENABLE: False}", "VIS_MASK.ENABLE", False),
         ("X3D: {WIDTH_FACTOR: 2.0, DEPTH_FACTOR: 2.2}", "X3D.DEPTH_FACTOR", 2.2),
+        ("MODEL: {MODEL_NAME: X3D, ARCH: x3d, DROPCONNECT_RATE: 0.1}", "MODEL.DROPCONNECT_RATE", 0.1),
+        ("MODEL: {DETACH_FINAL_FC: True}", "MODEL.DETACH_FINAL_FC", True),
         ("AUG: {NUM_SAMPLE: 2, MASK_RATIO: 0.4}", "AUG.MASK_RATIO", 0.4),
         ("MIXUP: {PROB: 0.5}", "MIXUP.PROB", 0.5),
         ("DETECTION: {ENABLE: False, ALIGNED: False}", "DETECTION.ALIGNED", False),
@@ -45,6 +47,7 @@ def load(tmp_path, text, overrides=(), **options):
         ("MODEL: {ARCH: slowonly, MODEL_NAME: ResNet}", "MODEL.ARCH", "slow"),
         ("MODEL: {ARCH: c2d}", "MODEL.MODEL_NAME", "ResNet"),
         ("MODEL: {ARCH: slowfast}", "MODEL.MODEL_NAME", "SlowFast"),
+        ("MODEL: {ARCH: x3d}", "MODEL.MODEL_NAME", "X3D"),
         ("MODEL: {ARCH: mine, MODEL_NAME: Mine}", "MODEL.MODEL_NAME", "Mine"),
     ],
 )
@@ -63,6 +66,7 @@ def test_an_old_config_loads_with_its_values(tmp_path, caplog, text, key, value)
             "HISTOGRAM.ENABLE: True has no effect with TENSORBOARD",
         ),
         ("DATA_LOADER: {ENABLE_MULTI_THREAD_DECODE: True}", "ENABLE_MULTI_THREAD_DECODE: True has no effect here"),
+        ("MODEL: {DROPCONNECT_RATE: 0.1}", "MODEL.DROPCONNECT_RATE: 0.1 has no effect with MODEL.MODEL_NAME SlowFast"),
         ("SOLVER: {WARMUP_EPOCHS: -1}", "SOLVER.WARMUP_EPOCHS: -1 is below 0; training has no warm-up"),
     ],
 )
@@ -84,7 +88,7 @@ def test_keys_that_change_no_result_give_a_warning(tmp_path, caplog, text, warni
         ("DEMO: {ENABLE: maybe}", "DEMO.ENABLE: 'maybe' does not fit; give True or False"),
         ("TASK: ssl", "TASK: 'ssl' asks for self-supervised training, .*not part of this project"),
         ("{MODEL: {MODEL_NAME: MViT}, AUG: {ENABLE: True}, NEW: {KEY: 1}}", "MODEL_NAME: 'MViT' is not part of this"),
-        ("MODEL: {MODEL_NAME: X3D, ARCH: x3d}", "old.yaml: MODEL.MODEL_NAME: 'X3D' .*; use SlowFast, ResNet"),
+        ("MODEL: {MODEL_NAME: PTVX3D}", "old.yaml: MODEL.MODEL_NAME: 'PTVX3D' .*; use SlowFast, ResNet, .* or X3D"),
         ("MODEL: {NUM_CLASSES: [97, 300]}", r"NUM_CLASSES: \[97, 300\] .*lists of several label sets are not part"),
         ("TRAIN: {CHECKPOINT_CLEAR_NAME_PATTERN: backbone}", "NAME_PATTERN: 'backbone' does not fit; give a list"),
     ],

@@ -98,6 +98,14 @@ def test_a_recipe_of_the_paper_and_its_multigrid_twin_differ_in_the_cycles_only(
     assert changed == {"MULTIGRID.LONG_CYCLE", "MULTIGRID.SHORT_CYCLE", "OUTPUT_DIR"}
 
 
+def test_the_multigrid_recipe_of_x3d_keeps_the_clips_per_statistic_and_differs_in_the_cycles_only():
+    baseline, multigrid = (flat(load_cfg(CONFIGS / f"Kinetics/X3D_M{name}.yaml")) for name in ("", "_multigrid"))
+    changed = {key for key in baseline if baseline[key] != multigrid[key]}
+    keys = {"LONG_CYCLE", "SHORT_CYCLE", "BN_BASE_SIZE"}
+    assert changed == {*(f"MULTIGRID.{key}" for key in keys), "OUTPUT_DIR"}
+    assert multigrid["MULTIGRID.BN_BASE_SIZE"] == baseline["TRAIN.BATCH_SIZE"] / baseline["NUM_GPUS"]
+
+
 @pytest.mark.parametrize(
     ("name", "batch", "rate", "total", "steps"),
     [

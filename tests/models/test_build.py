@@ -30,6 +30,10 @@ PARAMETERS = {
     "Kinetics/c2/SLOWFAST_8x8_R101_50_50": 53_774_808,
     "Kinetics/c2/SLOWFAST_8x8_R101_101_101": 62_826_968,
     "Kinetics/c2/SLOWFAST_NLN_16x8_R101_50_50": 60_080_088,
+    "Kinetics/X3D_XS": 3_794_322,
+    "Kinetics/X3D_S": 3_794_322,
+    "Kinetics/X3D_M": 3_794_322,
+    "Kinetics/X3D_L": 6_153_432,
     "Charades/SLOWFAST_16x8_R50": 34_006_373,
     "SSv2/SLOWFAST_16x8_R50": 34_045_558,
 }
@@ -86,6 +90,7 @@ def test_only_slowfast_has_two_pathways():
         "slow": 1,
         "c2d_nopool": 1,
         "i3d_nopool": 1,
+        "x3d": 1,
         "slowfast": 2,
     }
 
@@ -96,13 +101,14 @@ def test_only_slowfast_has_two_pathways():
         (
             "slow",
             {"MODEL__MODEL_NAME": "ResNext"},
-            r"MODEL_NAME: 'ResNext' is not known; choose one of ResNet, ResNet_nopool, SlowFast",
+            r"MODEL_NAME: 'ResNext' is not known; choose one of ResNet, ResNet_nopool, SlowFast, X3D",
         ),
         ("slow", {"MODEL__ARCH": "x3d"}, rf"MODEL.ARCH: 'x3d' does not fit .* {ONE_PATHWAY}$"),
         ("slow", {"MODEL__ARCH": "slowfast"}, rf"MODEL.ARCH: 'slowfast' does not fit .* {ONE_PATHWAY}$"),
         ("slow", {"MODEL__MODEL_NAME": "SlowFast"}, r"MODEL.ARCH: 'slow' does not fit .*; choose one of slowfast$"),
+        ("slow", {"MODEL__MODEL_NAME": "X3D"}, r"MODEL.ARCH: 'slow' does not fit .*; choose one of x3d$"),
         ("slow", {"RESNET__DEPTH": 34}, r"RESNET.DEPTH: 34 is not known; choose one of 18, 50, 101"),
-        ("slow", {"RESNET__TRANS_FUNC": "x3d_transform"}, r"TRANS_FUNC: 'x3d_transform' is not known; choose one of"),
+        ("slow", {"RESNET__TRANS_FUNC": "x3d"}, r"TRANS_FUNC: 'x3d' is not known; choose one of"),
         ("slow", {"MODEL__HEAD_ACT": "relu"}, r"MODEL.HEAD_ACT: 'relu' is not known; .* softmax, sigmoid, none"),
         ("slow", {"DATA__INPUT_CHANNEL_NUM": [3, 3]}, r"DATA.INPUT_CHANNEL_NUM: \[3, 3\] .*1 pathway.*; give \[3\]"),
         ("slowfast", {"DATA__INPUT_CHANNEL_NUM": [3]}, r"INPUT_CHANNEL_NUM: \[3\] .*2 pathway.*; give \[3, 3\]"),
