@@ -29,7 +29,7 @@ def make_parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     args = make_parser().parse_args(argv)
     with fail_cleanly():
-        require_matplotlib()
+        require_matplotlib("plot")
         runs = [read_run(path) for path in args.runs]
         out = args.out or (runs[0].folder / "figures" if len(runs) == 1 else Path("figures"))
         for run in runs:

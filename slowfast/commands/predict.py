@@ -27,7 +27,8 @@ from slowfast.inference.options import add_model_options, add_view_options, chec
 from slowfast.inference.rendering import PICTURES, annotate, render_gradcam
 from slowfast.inference.reports import CsvReport, JsonReport, Report, Row, Table, opened
 from slowfast.utils.parser import fail_cleanly
-from slowfast.visualization.scores import COLORS, find_matplotlib, plot_scores
+from slowfast.visualization.scores import plot_scores
+from slowfast.visualization.style import COLORS, require_matplotlib
 
 END_OF_CYRILLIC = "\u0530"
 FIGURES = (".png", ".svg", ".pdf")
@@ -90,7 +91,7 @@ def check_options(args: argparse.Namespace, num_videos: int) -> None:
 def check_outputs(args: argparse.Namespace) -> None:
     """Raise UserError for figures and videos that cannot be written."""
     if args.plot:
-        find_matplotlib()
+        require_matplotlib("--plot")
     outputs = [("--plot", args.plot, FIGURES), ("--annotate", args.annotate, (".mp4",))]
     outputs += [("--gradcam", args.gradcam and args.gradcam[1], (".mp4", *PICTURES))]
     for option, path, suffixes in outputs:

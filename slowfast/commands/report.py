@@ -50,7 +50,7 @@ def make_parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     args = make_parser().parse_args(argv)
     with fail_cleanly():
-        require_matplotlib()
+        require_matplotlib("report")
         run = read_run(args.run)
         out = args.out or run.folder / "report.html"
         page = render(run, contents_of(run, args.examples))

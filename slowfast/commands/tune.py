@@ -28,6 +28,7 @@ from slowfast.utils.label_order import class_names_of
 from slowfast.utils.parser import argument_parser, fail_cleanly, load_config, parse_args
 from slowfast.utils.training_checkpoint import load_for_training
 from slowfast.utils.world import World
+from slowfast.visualization.style import require_matplotlib
 from slowfast.visualization.tuning import RateCurve, plot_tuning
 
 PARTS = ("lr", "batch")
@@ -49,6 +50,8 @@ def main(argv: list[str] | None = None) -> None:
         parser.error("give one --cfg file")
     args.opts = [*args.opts, *FROM_THE_START]
     cfg, device = load_config(args), torch.device(args.device)
+    if args.plot:
+        require_matplotlib("--plot")
     limit = memory_limit(device, args.memory_gb)
     seed_everything(cfg.RNG_SEED)
     schedule, learner = build_schedule(cfg), Learner.from_cfg(cfg, device)

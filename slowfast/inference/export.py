@@ -6,7 +6,6 @@ into pathways are inside. It gives scores, N x K. N is any number; T, H and W ar
 Legend: N clips, T frames, H x W pixels, K classes.
 """
 
-import importlib.util
 import json
 import logging
 import os
@@ -22,6 +21,7 @@ from torch import Tensor, nn
 
 from slowfast.errors import UserError
 from slowfast.inference.model import VideoModel
+from slowfast.utils.extras import require
 
 TOLERANCE = 1e-3  # of the largest score, between the program and the model
 EXAMPLE_CLIPS = 2  # of the trace: torch takes a batch of 1 for a constant
@@ -66,9 +66,7 @@ def check_format(path: str) -> str:
     suffix = Path(path).suffix.lower()
     if suffix not in FORMATS:
         raise UserError(f"OUT: {path!r} must end in {' or '.join(FORMATS)}")
-    missing = [name for name in NEEDED.get(suffix, ()) if importlib.util.find_spec(name) is None]
-    if missing:
-        raise UserError(f"OUT: {path!r} needs {', '.join(missing)}: pip install -e '.[onnx]'")
+    require(f"OUT: {path!r}", *NEEDED.get(suffix, ()))
     return suffix
 
 

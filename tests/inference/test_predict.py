@@ -169,4 +169,4 @@ def test_a_curve_without_matplotlib_is_a_mistake(predict, videos, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     status, _, errors = predict(videos / "0.mp4", "--window", 1, "--plot", "a.png")
     assert status == 2
-    assert "--plot needs matplotlib: pip install -e '.[plot]'" in errors
+    assert "--plot needs matplotlib: pip install matplotlib (extra 'plot')" in errors

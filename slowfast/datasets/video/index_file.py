@@ -35,6 +35,7 @@ from slowfast.datasets.files import Stamp
 from slowfast.datasets.video.container import MAX_PACKET_BYTES
 from slowfast.datasets.video.known import CODECS, COLUMNS, KEY, PARAMETERS, KnownVideo
 from slowfast.errors import errors_name_output
+from slowfast.utils.program import program
 
 NAME = "video_index.bin"
 FORMAT = 1  # raise it when the file, or what is proven, changes
@@ -133,7 +134,7 @@ def _open(path: str, folder: str) -> IndexFile | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
-        logger.warning("%s is not used: %s. Make it again with tools/check_videos.py", path, error)
+        logger.warning("%s is not used: %s. Make it again with %s", path, error, program("check"))
         return None
 
 
