@@ -7,7 +7,6 @@ the videos stay as and where they are. The same command resumes after an interru
 import argparse
 import os
 import shutil
-import sys
 import time
 from collections.abc import Iterator
 
@@ -20,13 +19,12 @@ from slowfast.datasets.scan import Videos, media_of_config, scan, write_report
 from slowfast.datasets.video import DEFAULT_LIMITS, SETTLED_SECONDS, Limits, index_writer
 from slowfast.engine.schedule import build_schedule
 from slowfast.errors import UserError
-from slowfast.utils.logging import with_bar
+from slowfast.utils.logging import is_progress_due, with_bar
 from slowfast.utils.parser import change_devices, fail_cleanly, load_config, parse_args
 from slowfast.utils.run_lock import run_lock
 from slowfast.utils.training_meters import clock_text
 
 SAMPLE = 16  # videos that the estimate is made from
-LINES = 20  # of progress, without a terminal for a bar
 
 
 @fail_cleanly()
@@ -121,7 +119,7 @@ class Progress:
             if outcome.error:
                 self.bad.append((outcome.path, outcome.error))
                 print(one_line(f"{outcome.path}: {outcome.error}"), flush=True)
-            if not sys.stderr.isatty() and self.done * LINES // self.total > (self.done - 1) * LINES // self.total:
+            if is_progress_due(self.done, self.total):
                 print(f"{self.done} of {self.total} videos, {self.seconds:.0f} s", flush=True)
 
     def report(self, out: str) -> int:

@@ -26,6 +26,7 @@ from slowfast.optim.lr_policy import policy_rate
 from slowfast.utils.logging import quiet
 from slowfast.utils.parser import fail_cleanly
 from slowfast.utils.result_files import CONFUSED_PAIRS, PER_CLASS, PREDICTIONS, read_table
+from slowfast.utils.suffixes import IMAGE_SUFFIXES
 from slowfast.visualization.logs import Run, read_run
 from slowfast.visualization.plan import HEADER, describe_plan, plan_rows
 from slowfast.visualization.report_page import Contents, Example, Table, render
@@ -35,7 +36,6 @@ FRAMES = 4  # of an example
 FRAME_PX = 128  # short side of a frame of an example
 ROWS = 10  # of the tables of classes
 BAD_ROWS = 50
-IMAGES = (".jpg", ".jpeg", ".png")
 LIMITS = Limits(seconds=10.0)
 
 
@@ -154,7 +154,9 @@ def read_frames(path: Path) -> Iterator[np.ndarray]:
     Raises VideoError.
     """
     if path.is_dir():
-        images = sorted((p for p in path.iterdir() if p.suffix.lower() in IMAGES), key=lambda p: (len(p.name), p.name))
+        images = sorted(
+            (p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES), key=lambda p: (len(p.name), p.name)
+        )
         if not images:
             raise VideoError("the folder has no images")
         yield from (np.flip(read_image(str(images[i]), LIMITS), 2) for i in spread(len(images)))  # BGR -> RGB

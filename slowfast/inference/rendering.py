@@ -16,11 +16,11 @@ from slowfast.inference.gradcam import ClassMap, class_maps
 from slowfast.inference.model import VideoModel, errors_name_video
 from slowfast.inference.prediction import Label
 from slowfast.inference.reports import Row
+from slowfast.utils.suffixes import IMAGE_SUFFIXES
 
 logger = logging.getLogger(__name__)
 
 SHEET_FRAMES, SHEET_PX = 8, 240  # pictures in a row of a sheet, and the width of one
-PICTURES = (".png", ".jpg", ".jpeg")
 
 
 def limits_of(model: VideoModel) -> Limits:
@@ -54,7 +54,7 @@ def render_gradcam(model: VideoModel, path: str, label: int, out: str) -> None:
     maps = list(class_maps(model, path, label))
     if not any(one.maps.any() for one in maps):
         logger.warning("nothing in %s counts for %s: the pictures stay as they are", path, model.class_names[label])
-    if out.lower().endswith(PICTURES):
+    if out.lower().endswith(IMAGE_SUFFIXES):
         best = max(maps, key=lambda one: one.logit)
         write_picture(out, _sheet(path, best, limits_of(model)))
         return

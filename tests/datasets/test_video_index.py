@@ -3,7 +3,6 @@
 import logging
 import os
 import pickle
-import runpy
 import struct
 from contextlib import suppress
 from dataclasses import replace
@@ -12,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from slowfast.commands import check
 from slowfast.datasets.build import build_dataset
 from slowfast.datasets.files import walk_videos
 from slowfast.datasets.media import VideoFiles, use_store
@@ -34,7 +34,6 @@ from tests.datasets.test_prepared import make_store, read_all
 from tests.datasets.test_video import FILES, plain_decode, write
 from tests.videos import numbered_frame, read_numbers, write_video
 
-ROOT = Path(__file__).parents[2]
 LEFT_OUT = {".ts", ".avi", ".h264", ".mpg"}  # their packets have no places or no times
 
 
@@ -232,11 +231,10 @@ def test_the_tool_builds_the_index_and_resumes(tmp_path, monkeypatch, capsys):
     settled(write_video(tmp_path / "a.mp4", 5))
     settled(write_video(tmp_path / "b.avi", 5, codec="mpeg4"))
     (tmp_path / "list.csv").write_text("a.mp4 1\nb.avi 2\n")
-    main = runpy.run_path(str(ROOT / "tools" / "check_videos.py"))["main"]
-    assert main(["list.csv", "--workers", "1", "--no-index"]) == 0
+    assert check.main(["list.csv", "--workers", "1", "--no-index"]) == 0
     assert not (tmp_path / NAME).exists()
     for words in ([], ["--again"], []):
-        assert main(["list.csv", "--workers", "1", *words]) == 0
+        assert check.main(["list.csv", "--workers", "1", *words]) == 0
         assert f"1 videos are in the index ./{NAME}" in capsys.readouterr().out
         assert len(open_index(".")) == 1
 
