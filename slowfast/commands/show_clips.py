@@ -22,7 +22,7 @@ from slowfast.utils.logging import with_bar
 from slowfast.utils.parser import argument_parser, fail_cleanly, load_config, parse_args, positive
 from slowfast.utils.world import World
 from slowfast.visualization.clips import clip_video, contact_sheet
-from slowfast.visualization.media_files import write_mp4, write_png
+from slowfast.visualization.media_files import write_mp4, write_picture
 
 FPS = 8  # of the videos
 Part = tuple[str, str, list]  # name of its files, title, indices of its clips
@@ -58,7 +58,7 @@ def show(cfg: CfgNode, split: str, videos: int, out: Path) -> None:
     order = f"{network_order(dataset, pack)} channels"
     for (name, title, indices), batch in zip(parts, with_bar(loader, len(parts), "part"), strict=True):
         clips = seen_clips(batch, dataset, split, pack, names, indices)
-        write_png(out / f"{name}.png", contact_sheet(f"{title}, {order}", clips))
+        write_picture(out / f"{name}.png", contact_sheet(f"{title}, {order}", clips))
         write_mp4(out / f"{name}.mp4", clip_video(f"{title}, {order}", clips), FPS)
         print(f"{out / name}.png and .mp4: {title}, {order}", flush=True)
 
