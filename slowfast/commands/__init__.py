@@ -18,7 +18,7 @@ from slowfast.utils.extras import EXTRAS, missing_text
 COMMANDS = {
     "train": ("slowfast.commands.train", "train a config"),
     "test": ("slowfast.commands.test", "test a checkpoint"),
-    "run": ("slowfast.commands.run", "train, then test, as TRAIN.ENABLE and TEST.ENABLE of the config say"),
+    "run": ("slowfast.commands.run", "train, then test, if TRAIN.ENABLE and TEST.ENABLE of the config are set"),
     "plan": ("slowfast.commands.plan", "print the schedule of a config: shapes, learning rates, iterations"),
     "check": ("slowfast.commands.check", "decode every video of a data set, and list those that cannot be used"),
     "tune": ("slowfast.commands.tune", "find a learning rate, and the largest batch that fits"),

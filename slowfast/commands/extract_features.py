@@ -62,7 +62,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def source_of(model: VideoModel, paths: Sequence[str], args: argparse.Namespace) -> dict[str, Any]:
-    """Return what decides the features: the list, the weights and the keys of the config."""
+    """Return what the features depend on: the list, the weights and the keys of the config."""
     checkpoint = model.cfg.TEST.CHECKPOINT_FILE_PATH
     dataset = model.dataset(paths[:1], args.views, args.crops)
     listed = hashlib.sha1("\n".join(paths).encode("utf-8", "surrogateescape")).hexdigest()

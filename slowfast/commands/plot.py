@@ -1,6 +1,6 @@
-"""Draw the figures of runs from their logs alone: plot.py RUN [RUN ...] [--out DIR].
+"""Draw the figures of runs from their logs alone: %(prog)s RUN [RUN ...] [--out DIR].
 
-RUN is the OUTPUT_DIR of a training or a test, which may still be going on. Several runs are compared; those of one
+RUN is the OUTPUT_DIR of a training or a test, which may still be running. Several runs are compared; those of one
 recipe with different seeds become a mean and a band.
 """
 

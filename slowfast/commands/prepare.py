@@ -1,7 +1,7 @@
 """Write small copies of a config's videos that are fast to decode: %(prog)s --cfg YAML OUT [KEY VALUE ...].
 
 The copies have the few sizes that the training of the config asks for. Train with DATA.PREPARED_DIR OUT; the lists and
-the videos stay as and where they are. The same command resumes after an interruption, and adds new or changed videos.
+the videos are not changed. The same command resumes after an interruption, and adds new or changed videos.
 """
 
 import argparse
@@ -32,7 +32,7 @@ def main(argv: list[str] | None = None) -> int:
     args = parse_args(argv, make_parser())
     args.cfg_files, args.out = [args.cfg], os.path.abspath(args.out)
     change_devices(args)
-    args.opts += ["DATA.PREPARED_DIR", ""]  # the sources are read, whatever the config trains with
+    args.opts += ["DATA.PREPARED_DIR", ""]  # the sources are read, even if the config trains with copies
     cfg = load_config(args, args.cfg)
     ladder = print_levels(cfg)
     paths = source_paths(cfg, args.splits)
@@ -91,7 +91,7 @@ def run(paths: list[str], prepare: Preparation, args: argparse.Namespace) -> int
 
 
 def index_copies(out: str, workers: int) -> None:
-    """Build the index of the copies, of those that it does not have yet."""
+    """Build the index of the copies, without those that are in it already."""
     copies = Videos([VideoFiles(walk_videos(out))], DEFAULT_LIMITS, out)
     with index_writer(out) as index:
         for path, error in with_bar(scan(copies.resumed(), workers, index), len(copies), "copy to index"):

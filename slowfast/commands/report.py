@@ -1,6 +1,6 @@
-"""Write one HTML page about a run, which needs no network: report.py RUN [--out FILE.html].
+"""Write one HTML page about a run, which needs no network: %(prog)s RUN [--out FILE.html].
 
-RUN is the OUTPUT_DIR of a training or a test, which may still be going on. Frames of videos with wrong predictions are
+RUN is the OUTPUT_DIR of a training or a test, which may still be running. Frames of videos with wrong predictions are
 shown if the videos are where they were in the test.
 """
 
@@ -81,7 +81,7 @@ def contents_of(run: Run, num_examples: int) -> Contents:
 
 
 def schedule_table(run: Run) -> tuple[Table | None, Sequence[str]]:
-    """Return the phases of a training as the plan tool prints them, and what is to be noted about them."""
+    """Return the phases of a training as `slowfast plan` prints them, and notes about them."""
     videos, processes = run.start.get("videos"), run.start.get("processes", 1)
     if run.cfg is None or videos is None:
         return None, ["The plan is not known: the log does not have the number of videos, or there is no config."]

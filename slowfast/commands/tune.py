@@ -32,7 +32,7 @@ from slowfast.visualization.style import require_matplotlib
 from slowfast.visualization.tuning import RateCurve, plot_tuning
 
 PARTS = ("lr", "batch")
-# From initial weights, whatever OUTPUT_DIR has.
+# From initial weights, also if OUTPUT_DIR has checkpoints.
 FROM_THE_START = ["TRAIN.AUTO_RESUME", False, "TRAIN.CHECKPOINT_EPOCH_RESET", True]
 RATES = {"sgd": (1e-4, 10.0), "adam": (1e-7, 0.1), "adamw": (1e-7, 0.1)}  # lowest and highest of a sweep
 

@@ -1,4 +1,4 @@
-"""The clips of a batch as the network receives them, with the texts that say what they show.
+"""The clips of a batch as the network receives them, with texts that describe them.
 
 Legend: N videos, V views, T frames, H x W pixels, C channels.
 """

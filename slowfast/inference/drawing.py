@@ -86,7 +86,7 @@ def draw_heat(picture: np.ndarray, heat: np.ndarray, strength: float = 0.7) -> n
 
 
 def side_by_side(pictures: Sequence[np.ndarray], columns: int) -> np.ndarray:
-    """Return pictures of one size side by side, in rows."""
+    """Return one picture with pictures of one size side by side, in rows of `columns`."""
     blank = np.zeros_like(pictures[0])
     filled = [*pictures, *[blank] * (-len(pictures) % columns)]
     rows = [np.hstack(filled[first : first + columns]) for first in range(0, len(filled), columns)]

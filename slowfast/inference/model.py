@@ -50,7 +50,7 @@ class Window(NamedTuple):
 
 
 class VideoModel:
-    """A trained model: `predict` gives the classes of a video, `features` what it has seen in it.
+    """A trained model: `predict` gives the classes of a video, `features` a vector that describes it.
 
     Videos are read and cut into views as in a test with the model's config. `views` and `crops` of the methods change
     the number of clips over time and of crops of each clip (1 or 3); fewer are faster.

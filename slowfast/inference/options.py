@@ -35,7 +35,7 @@ def load_model(args: argparse.Namespace) -> VideoModel:
 
 
 def num_workers(args: argparse.Namespace, num_videos: int) -> int:
-    """Return the processes that read videos; 0 is the main one."""
+    """Return the number of processes that read videos; 0: the main process reads them."""
     default = min(os.cpu_count() or 1, MOST_WORKERS) if num_videos > 1 else 0
     return default if args.workers is None else args.workers
 

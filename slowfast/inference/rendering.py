@@ -26,12 +26,12 @@ SHEET_FRAMES, SHEET_PX = 8, 240  # pictures in a row of a sheet, and the width o
 
 
 def limits_of(model: VideoModel) -> Limits:
-    """Return what reading one video may take."""
+    """Return the limits for reading one video."""
     return Limits(model.cfg.DATA.MAX_DECODE_SEC, model.cfg.DATA.MAX_PIXELS)
 
 
 def annotate(model: VideoModel, path: str, rows: Sequence[Row], top: int, out: str) -> None:
-    """Write a video with the classes of its rows at the top, those of the part whose center is nearest to a frame.
+    """Write a video with classes at the top of every frame: those of the part whose center is nearest to it.
 
     It has the size and the rate of the video, and no sound.
     """

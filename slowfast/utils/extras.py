@@ -9,22 +9,22 @@ from typing import NamedTuple
 from slowfast.errors import UserError
 
 
-class Optional(NamedTuple):
-    """The extra of `pip install 'slowfast[EXTRA]'` that installs a package, and what the package is for."""
+class Package(NamedTuple):
+    """The extra of this package that installs an optional one, and what that is used for."""
 
     extra: str
     use: str
 
 
 EXTRAS = {
-    "matplotlib": Optional("plot", "figures"),
-    "jinja2": Optional("plot", "reports"),
-    "tensorboard": Optional("tensorboard", "curves"),
-    "tqdm": Optional("progress", "progress bars"),
-    "argcomplete": Optional("completion", "completion in a shell"),
-    "onnx": Optional("onnx", "export to ONNX"),
-    "onnxscript": Optional("onnx", "export to ONNX"),
-    "onnxruntime": Optional("onnx", "export to ONNX"),
+    "matplotlib": Package("plot", "figures"),
+    "jinja2": Package("plot", "reports"),
+    "tensorboard": Package("tensorboard", "curves"),
+    "tqdm": Package("progress", "progress bars"),
+    "argcomplete": Package("completion", "completion in a shell"),
+    "onnx": Package("onnx", "export to ONNX"),
+    "onnxscript": Package("onnx", "export to ONNX"),
+    "onnxruntime": Package("onnx", "export to ONNX"),
 }
 
 
@@ -34,7 +34,7 @@ def is_installed(package: str) -> bool:
 
 
 def missing_text(what: str, *packages: str) -> str:
-    """Return the message that `what` needs packages of one extra which are not installed."""
+    """Return the message that `what` needs packages, all of one extra, that are not installed."""
     names = ", ".join(packages)
     return f"{what} needs {names}: pip install {' '.join(packages)} (extra {EXTRAS[packages[0]].extra!r})"
 
