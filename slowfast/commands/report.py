@@ -39,26 +39,26 @@ BAD_ROWS = 50
 LIMITS = Limits(seconds=10.0)
 
 
+@fail_cleanly()
+def main(argv: list[str] | None = None) -> int:
+    args = make_parser().parse_args(argv)
+    require_matplotlib("report")
+    run = read_run(args.run)
+    out = args.out or run.folder / "report.html"
+    page = render(run, contents_of(run, args.examples))
+    with errors_name_output(out, "--out"):
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(page, encoding="utf-8", errors="backslashreplace")
+    print(f"{out} ({len(page) / 1e6:.1f} MB)")
+    return 0
+
+
 def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", metavar="RUN", type=Path, help="OUTPUT_DIR of a run")
     parser.add_argument("--out", metavar="FILE", type=Path, help="the page (RUN/report.html)")
     parser.add_argument("--examples", metavar="N", type=int, default=12, help="wrong predictions to show (12)")
     return parser
-
-
-def main(argv: list[str] | None = None) -> int:
-    args = make_parser().parse_args(argv)
-    with fail_cleanly():
-        require_matplotlib("report")
-        run = read_run(args.run)
-        out = args.out or run.folder / "report.html"
-        page = render(run, contents_of(run, args.examples))
-        with errors_name_output(out, "--out"):
-            out.parent.mkdir(parents=True, exist_ok=True)
-            out.write_text(page, encoding="utf-8", errors="backslashreplace")
-        print(f"{out} ({len(page) / 1e6:.1f} MB)")
-    return 0
 
 
 def contents_of(run: Run, num_examples: int) -> Contents:

@@ -28,14 +28,14 @@ FPS = 8  # of the videos
 Part = tuple[str, str, list]  # name of its files, title, indices of its clips
 
 
+@fail_cleanly()
 def main(argv: list[str] | None = None) -> int:
     """Write the sheets and the videos of the command line's config."""
     args = parse_args(argv, make_parser())
-    with fail_cleanly():
-        if len(args.cfg_files) > 1:
-            raise UserError("--cfg: give one config")
-        cfg = load_config(args)
-        show(cfg, args.split, args.videos, Path(args.out or Path(cfg.OUTPUT_DIR) / "clips"))
+    if len(args.cfg_files) > 1:
+        raise UserError("--cfg: give one config")
+    cfg = load_config(args)
+    show(cfg, args.split, args.videos, Path(args.out or Path(cfg.OUTPUT_DIR) / "clips"))
     return 0
 
 

@@ -101,9 +101,9 @@ def get_logger(name: str) -> logging.Logger:
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
-    """Log nothing below errors inside this context."""
-    package = logging.getLogger("slowfast")
+def quiet(name: str = "slowfast") -> Iterator[None]:
+    """Log nothing below errors of the package `name` inside this context."""
+    package = logging.getLogger(name)
     level = package.level
     package.setLevel(logging.ERROR)
     try:
