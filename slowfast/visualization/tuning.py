@@ -9,9 +9,13 @@ from slowfast.visualization.style import (
     BLACK,
     COLORS,
     PAGE_IN,
+    look,
     new_figure,
+    plain_numbers,
     save_figure,
+    spread_ticks,
     styled,
+    ticks_at,
 )
 
 
@@ -52,12 +56,17 @@ def _draw_rates(axes, curves: Sequence[RateCurve]) -> None:
             axes.axvline(curve.suggested, color=color, linestyle="--", label=f"suggested: {curve.suggested:.2g}")
     highest = max(curve.smooth[0] for curve in curves)
     axes.set(xscale="log", xlabel="learning rate", ylabel="training loss", title="Learning-rate range test")
+    plain_numbers(axes.xaxis)
     axes.set_ylim(0.9 * min(min(curve.smooth) for curve in curves), 1.5 * highest)
 
 
 def _draw_memory(axes, peaks: Mapping[str, Mapping[int, float]], limit_gib: float) -> None:
-    for label, measured in peaks.items():
+    counts: set[int] = set()
+    for number, (label, measured) in enumerate(peaks.items()):
         points = sorted((clips, peak) for clips, peak in measured.items() if clips and not math.isinf(peak))
-        axes.plot(*zip(*points, strict=True), "o-", markersize=4, label=label) if points else None
+        if points:
+            axes.plot(*zip(*points, strict=True), label=label, **look(number))
+            counts.update(clips for clips, _ in points)
     axes.axhline(limit_gib, color=BLACK, linestyle="--", label=f"limit: {limit_gib:.1f} GiB")
     axes.set(xscale="log", xlabel="clips at a time on a device", ylabel="peak memory in GiB", title="Memory of a step")
+    ticks_at(axes.xaxis, spread_ticks(counts))
