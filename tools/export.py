@@ -3,7 +3,7 @@
 
 import sys
 
-from slowfast.commands.export import main
+from slowfast.commands import start
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(start("export"))

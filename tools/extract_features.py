@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Write the features of many videos to one array: this is `slowfast extract-features`."""
+"""Write the features of many videos to one array: this is `slowfast features`."""
 
 import sys
 
-from slowfast.commands.extract_features import main
+from slowfast.commands import start
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(start("features"))

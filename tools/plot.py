@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Draw the figures of runs from their logs: plot.py RUN [RUN ...] [--out DIR]. See docs/FIGURES.md."""
+"""Draw the figures of runs from their logs: this is `slowfast plot`."""
 
 import sys
 
-from slowfast.commands.plot import main
+from slowfast.commands import start
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(start("plot"))

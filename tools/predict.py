@@ -3,7 +3,7 @@
 
 import sys
 
-from slowfast.commands.predict import main
+from slowfast.commands import start
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(start("predict"))

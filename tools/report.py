@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Write one HTML page about a run: report.py RUN [--out FILE.html]. See docs/FIGURES.md."""
+"""Write one HTML page about a run: this is `slowfast report`."""
 
 import sys
 
-from slowfast.commands.report import main
+from slowfast.commands import start
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(start("report"))

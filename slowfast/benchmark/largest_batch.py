@@ -84,9 +84,9 @@ class Fit:
 
     Attributes:
         shape: with the clips that the schedule has at a time.
-        planned_gib: what these take; infinite: too much.
+        planned_gib: the memory that these take; infinite if they do not fit.
         most: the largest number of clips that fits.
-        batch: the largest TRAIN.BATCH_SIZE of which the schedule makes no more than `most` clips of this shape.
+        batch: the largest TRAIN.BATCH_SIZE with which the schedule has at most `most` clips of this shape at a time.
         peaks: the memory in GiB that was measured for some numbers of clips.
     """
 

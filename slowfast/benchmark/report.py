@@ -1,7 +1,6 @@
 """Rows of figures as a table, and the machine and the versions that they belong to."""
 
 import os
-import platform
 from collections.abc import Sequence
 from statistics import median
 
@@ -9,7 +8,7 @@ import av
 import cv2
 
 from slowfast.multigrid import Shape
-from slowfast.utils.machine import machine_name
+from slowfast.utils import machine
 
 Figure = str | int | float | None  # None: unknown
 Row = dict[str, Figure]
@@ -46,13 +45,11 @@ def text(figure: Figure) -> str:
 
 
 def environment(device: str = "cpu") -> dict[str, Figure]:
-    """Return the machine with its load, and the versions that matter for speed."""
-    return {
-        "machine": machine_name(device),
+    """Return the machine with its load, and the versions of everything that speed depends on."""
+    of_speed = {
         "cores": os.cpu_count(),
         "load": round(os.getloadavg()[0], 1),
-        "python": platform.python_version(),
-        "pyav": av.__version__,
         "ffmpeg": av.ffmpeg_version_info,
         "opencv": cv2.__version__,
     }
+    return {**machine.environment(device), **of_speed}

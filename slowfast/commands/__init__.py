@@ -12,12 +12,13 @@ import sys
 from types import ModuleType
 
 from slowfast import __version__
+from slowfast.utils.extras import EXTRAS, missing_text
 
 # Name: the module, which has main(argv) and make_parser(), and its line in the list of commands.
 COMMANDS = {
     "train": ("slowfast.commands.train", "train a config"),
     "test": ("slowfast.commands.test", "test a checkpoint"),
-    "run": ("slowfast.commands.run", "train, then test, as TRAIN.ENABLE and TEST.ENABLE of the config say"),
+    "run": ("slowfast.commands.run", "train, then test, if TRAIN.ENABLE and TEST.ENABLE of the config are set"),
     "plan": ("slowfast.commands.plan", "print the schedule of a config: shapes, learning rates, iterations"),
     "check": ("slowfast.commands.check", "decode every video of a data set, and list those that cannot be used"),
     "tune": ("slowfast.commands.tune", "find a learning rate, and the largest batch that fits"),
@@ -33,8 +34,6 @@ COMMANDS = {
     "recipes": ("slowfast.commands.recipes", "list the recipes that --cfg takes by name"),
     "demo-data": ("slowfast.commands.demo_data", "write a small data set of moving shapes to try things with"),
 }
-# Package: the extra that installs it.
-EXTRAS = {"jinja2": "plot", "matplotlib": "plot", "onnx": "onnx", "tensorboard": "tensorboard", "tqdm": "progress"}
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130
 
@@ -62,7 +61,7 @@ def start(name: str, argv: list[str] | None = None) -> int | None:
         package = (error.name or "").split(".")[0]
         if package not in EXTRAS:
             raise
-        print(f"error: {name} needs {package}: pip install {package} (extra {EXTRAS[package]!r})", file=sys.stderr)
+        print(f"error: {missing_text(name, package)}", file=sys.stderr)
         return EXIT_USER_ERROR
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)

@@ -20,7 +20,7 @@ import torch
 from slowfast.benchmark import data, model, test, train
 from slowfast.benchmark.report import Row, environment, table
 from slowfast.config.node import CfgNode
-from slowfast.utils.parser import argument_parser, fail_cleanly, load_config, parse_args, split_overrides
+from slowfast.utils.parser import argument_parser, fail_cleanly, load_config, parse_args, positive, split_overrides
 
 PARTS: dict[str, Callable[[CfgNode, argparse.Namespace], list[Row]]] = {
     "data": lambda cfg, args: data.measure(cfg, args.repeats, args.clips),
@@ -65,10 +65,3 @@ def part_first(words: list[str]) -> list[str]:
     """Move the part to the front: after `--cfg FILE`, argparse would take it for another file."""
     places = [i for i, word in enumerate(words) if word in PARTS and not words[max(i - 1, 0)].startswith("--")]
     return [words[i] for i in places] + [word for i, word in enumerate(words) if i not in places]
-
-
-def positive(word: str) -> int:
-    number = int(word)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{number} is below 1")
-    return number

@@ -10,16 +10,13 @@ that are in it and have not changed are not decoded again, so the same command r
 
 import argparse
 import os
-import sys
 from contextlib import nullcontext
 
 from slowfast.datasets.files import one_line
 from slowfast.datasets.scan import Videos, scan, videos_of_config, videos_of_list, write_report
 from slowfast.datasets.video import IndexWriter, Limits, index_writer, open_index
-from slowfast.utils.logging import with_bar
-from slowfast.utils.parser import fail_cleanly, load_config, parse_args
-
-LINES = 20  # of progress, without a terminal for a bar
+from slowfast.utils.logging import is_progress_due, with_bar
+from slowfast.utils.parser import add_list_options, fail_cleanly, load_config, parse_args
 
 
 @fail_cleanly()
@@ -46,9 +43,7 @@ def main(argv: list[str] | None = None) -> int:
 def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("list", metavar="LIST", nargs="?")
-    parser.add_argument("--separator", default=" ", help="between path and label: DATA.PATH_LABEL_SEPARATOR")
-    parser.add_argument("--skip-rows", type=int, default=0, help="at the start of the list: DATA.SKIP_ROWS")
-    parser.add_argument("--prefix", default="", help="the folder that the paths start from: DATA.PATH_PREFIX")
+    add_list_options(parser)
     parser.add_argument("--max-seconds", type=float, default=Limits.seconds, help="DATA.MAX_DECODE_SEC (60)")
     parser.add_argument("--max-pixels", type=int, default=Limits.pixels, help="of a frame: DATA.MAX_PIXELS")
     parser.add_argument("--cfg", metavar="YAML", help="a config file or a recipe")
@@ -67,6 +62,6 @@ def find_bad(videos: Videos, workers: int, index: IndexWriter | None) -> list[tu
         if error:
             bad.append((path, error))
             print(one_line(f"{path}: {error}"), flush=True)
-        if not sys.stderr.isatty() and done * LINES // len(videos) > (done - 1) * LINES // len(videos):
+        if is_progress_due(done, len(videos)):
             print(f"{done} of {len(videos)} videos, {len(bad)} bad", flush=True)
     return bad

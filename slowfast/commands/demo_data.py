@@ -27,6 +27,7 @@ import cv2
 import numpy as np
 
 from slowfast.errors import UserError
+from slowfast.utils.logging import is_progress_due, with_bar
 from slowfast.utils.parser import fail_cleanly
 
 MARKER = "demo_data.json"
@@ -326,12 +327,11 @@ def make(out: str, per_class: dict, seed: int = 0, workers: int = 1, draw: DrawL
 
 
 def show_progress(results, total: int) -> None:
-    """Iterate over the results and print their count: on one line of a terminal, or ten lines in a file."""
-    live, start = sys.stderr.isatty(), time.perf_counter()
-    for done, _ in enumerate(results, 1):
-        if live or done * 10 // total != (done - 1) * 10 // total:
-            text = f"{done}/{total} videos, {time.perf_counter() - start:.0f} s"
-            print(f"\r{text}" if live else text, end="" if live and done < total else "\n", file=sys.stderr, flush=True)
+    """Iterate over the results, with a progress bar on a terminal and lines elsewhere."""
+    start = time.perf_counter()
+    for done, _ in enumerate(with_bar(results, total, "video"), 1):
+        if is_progress_due(done, total):
+            print(f"{done} of {total} videos, {time.perf_counter() - start:.0f} s", file=sys.stderr, flush=True)
 
 
 @fail_cleanly()

@@ -12,12 +12,12 @@ import argparse
 
 from slowfast.inference.export import check_format, export
 from slowfast.inference.options import add_model_options, check_output, load_model
-from slowfast.utils.parser import fail_cleanly
+from slowfast.utils.parser import fail_cleanly, parse_args
 
 
 @fail_cleanly()
 def main(argv: list[str] | None = None) -> int:
-    args = make_parser().parse_args(argv)
+    args = parse_args(argv, make_parser())
     for path in args.out:
         check_output("OUT", path, [check_format(path)])
     model = load_model(args)

@@ -23,17 +23,15 @@ from slowfast.datasets.scan import listed_paths
 from slowfast.inference import VideoModel
 from slowfast.inference.feature_store import ERRORS, FeatureStore
 from slowfast.inference.options import add_model_options, add_view_options, load_model, num_workers
-from slowfast.utils.logging import with_bar
-from slowfast.utils.parser import fail_cleanly
+from slowfast.utils.logging import is_progress_due, with_bar
+from slowfast.utils.parser import add_list_options, fail_cleanly, parse_args
 from slowfast.utils.run_lock import run_lock
 from slowfast.utils.stop import INTERRUPTED
-
-LINES = 20  # of progress, without a terminal for a bar
 
 
 @fail_cleanly()
 def main(argv: list[str] | None = None) -> int:
-    args = make_parser().parse_args(argv)
+    args = parse_args(argv, make_parser())
     form = Format(args.separator, args.skip_rows, Labels.ANY)
     paths = list(listed_paths(args.list, form, args.prefix))
     model = load_model(args)
@@ -59,14 +57,12 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("list", metavar="LIST", help="a list, or a folder of video files")
     parser.add_argument("out", metavar="OUT", help="the folder of the features: new, or one to be continued")
     add_view_options(parser)
-    parser.add_argument("--separator", default=" ", help="between path and label: DATA.PATH_LABEL_SEPARATOR")
-    parser.add_argument("--skip-rows", type=int, default=0, help="at the start of the list: DATA.SKIP_ROWS")
-    parser.add_argument("--prefix", default="", help="the folder that the paths start from: DATA.PATH_PREFIX")
+    add_list_options(parser)
     return parser
 
 
 def source_of(model: VideoModel, paths: Sequence[str], args: argparse.Namespace) -> dict[str, Any]:
-    """Return what decides the features: the list, the weights and the keys of the config."""
+    """Return what the features depend on: the list, the weights and the keys of the config."""
     checkpoint = model.cfg.TEST.CHECKPOINT_FILE_PATH
     dataset = model.dataset(paths[:1], args.views, args.crops)
     listed = hashlib.sha1("\n".join(paths).encode("utf-8", "surrogateescape")).hexdigest()
@@ -94,6 +90,6 @@ def extract(
             print(one_line(f"{paths[number]}: {error}"), flush=True)
         else:
             store.put(number, result.scores.mean(0).numpy())  # (V, D) -> (D,)
-        if not sys.stderr.isatty() and done * LINES // len(missing) > (done - 1) * LINES // len(missing):
+        if is_progress_due(done, len(missing)):
             print(f"{done} of {len(missing)} videos, {bad} cannot be read", flush=True)
     return bad

@@ -1,6 +1,6 @@
-"""Draw the figures of runs from their logs alone: plot.py RUN [RUN ...] [--out DIR].
+"""Draw the figures of runs from their logs alone: %(prog)s RUN [RUN ...] [--out DIR].
 
-RUN is the OUTPUT_DIR of a training or a test, which may still be going on. Several runs are compared; those of one
+RUN is the OUTPUT_DIR of a training or a test, which may still be running. Several runs are compared; those of one
 recipe with different seeds become a mean and a band.
 """
 
@@ -17,6 +17,21 @@ from slowfast.visualization.logs import Group, Run, group_runs, read_run
 from slowfast.visualization.style import require_matplotlib, save_figure
 
 
+@fail_cleanly()
+def main(argv: list[str] | None = None) -> int:
+    args = make_parser().parse_args(argv)
+    require_matplotlib("plot")
+    runs = [read_run(path) for path in args.runs]
+    out = args.out or (runs[0].folder / "figures" if len(runs) == 1 else Path("figures"))
+    for run in runs:
+        for text in missing(run):
+            print(f"{run.folder}: {text}")
+    with errors_name_output(out, "--out"):
+        count = sum(1 for _ in write_figures(labeled(group_runs(runs), args.labels), runs, out, args.formats))
+    print(f"{count} figures in {out} ({', '.join(args.formats)})")
+    return 0
+
+
 def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", metavar="RUN", type=Path, nargs="+", help="OUTPUT_DIR of a run")
@@ -24,21 +39,6 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--labels", metavar="TEXT", nargs="+", help="names of the recipes in legends (their folders')")
     parser.add_argument("--formats", nargs="+", choices=("png", "svg", "pdf"), default=["png", "svg"])
     return parser
-
-
-def main(argv: list[str] | None = None) -> int:
-    args = make_parser().parse_args(argv)
-    with fail_cleanly():
-        require_matplotlib()
-        runs = [read_run(path) for path in args.runs]
-        out = args.out or (runs[0].folder / "figures" if len(runs) == 1 else Path("figures"))
-        for run in runs:
-            for text in missing(run):
-                print(f"{run.folder}: {text}")
-        with errors_name_output(out, "--out"):
-            count = sum(1 for _ in write_figures(labeled(group_runs(runs), args.labels), runs, out, args.formats))
-        print(f"{count} figures in {out} ({', '.join(args.formats)})")
-    return 0
 
 
 def labeled(groups: list[Group], labels: Sequence[str] | None) -> list[Group]:

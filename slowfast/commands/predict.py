@@ -24,10 +24,12 @@ from slowfast.inference import VideoModel
 from slowfast.inference.drawing import drawable
 from slowfast.inference.gradcam import class_number
 from slowfast.inference.options import add_model_options, add_view_options, check_output, load_model, num_workers
-from slowfast.inference.rendering import PICTURES, annotate, render_gradcam
+from slowfast.inference.rendering import annotate, render_gradcam
 from slowfast.inference.reports import CsvReport, JsonReport, Report, Row, Table, opened
-from slowfast.utils.parser import fail_cleanly
-from slowfast.visualization.scores import COLORS, find_matplotlib, plot_scores
+from slowfast.utils.parser import fail_cleanly, parse_args, positive
+from slowfast.utils.suffixes import IMAGE_SUFFIXES
+from slowfast.visualization.scores import plot_scores
+from slowfast.visualization.style import COLORS, require_matplotlib
 
 END_OF_CYRILLIC = "\u0530"
 FIGURES = (".png", ".svg", ".pdf")
@@ -36,7 +38,7 @@ OF_ONE_VIDEO = ("plot", "annotate", "gradcam")
 
 @fail_cleanly()
 def main(argv: list[str] | None = None) -> int:
-    args = make_parser().parse_args(argv)
+    args = parse_args(argv, make_parser())
     paths = [path for video in args.videos for path in (listed_paths(video) if os.path.isdir(video) else [video])]
     check_options(args, len(paths))
     model = load_model(args)
@@ -54,7 +56,7 @@ def make_parser() -> argparse.ArgumentParser:
     add_model_options(parser)
     parser.add_argument("videos", metavar="VIDEO", nargs="+", help="video files, and folders of them")
     add_view_options(parser)
-    parser.add_argument("--top", type=int, default=5, help="classes to show (5)")
+    parser.add_argument("--top", type=positive, default=5, help="classes to show (5)")
     parser.add_argument("--json", metavar="FILE", help="write a JSON file; - prints JSON instead of the table")
     parser.add_argument("--csv", metavar="FILE", help="write a CSV file; - prints CSV instead of the table")
     over_time = parser.add_argument_group("over time")
@@ -74,8 +76,6 @@ def make_parser() -> argparse.ArgumentParser:
 
 def check_options(args: argparse.Namespace, num_videos: int) -> None:
     """Raise UserError for options that do not go together, and for files that cannot be written."""
-    if args.top < 1:
-        raise UserError(f"--top: {args.top} is not a number of classes; give 1 or more")
     for name in ("step", "plot"):
         if getattr(args, name) is not None and args.window is None:
             raise UserError(f"--{name} is for predictions over time: give --window SECONDS too")
@@ -90,9 +90,9 @@ def check_options(args: argparse.Namespace, num_videos: int) -> None:
 def check_outputs(args: argparse.Namespace) -> None:
     """Raise UserError for figures and videos that cannot be written."""
     if args.plot:
-        find_matplotlib()
+        require_matplotlib("--plot")
     outputs = [("--plot", args.plot, FIGURES), ("--annotate", args.annotate, (".mp4",))]
-    outputs += [("--gradcam", args.gradcam and args.gradcam[1], (".mp4", *PICTURES))]
+    outputs += [("--gradcam", args.gradcam and args.gradcam[1], (".mp4", *IMAGE_SUFFIXES))]
     for option, path, suffixes in outputs:
         if path:
             check_output(option, path, suffixes)

@@ -1,13 +1,12 @@
 """Write small copies of a config's videos that are fast to decode: %(prog)s --cfg YAML OUT [KEY VALUE ...].
 
 The copies have the few sizes that the training of the config asks for. Train with DATA.PREPARED_DIR OUT; the lists and
-the videos stay as and where they are. The same command resumes after an interruption, and adds new or changed videos.
+the videos are not changed. The same command resumes after an interruption, and adds new or changed videos.
 """
 
 import argparse
 import os
 import shutil
-import sys
 import time
 from collections.abc import Iterator
 
@@ -20,13 +19,12 @@ from slowfast.datasets.scan import Videos, media_of_config, scan, write_report
 from slowfast.datasets.video import DEFAULT_LIMITS, SETTLED_SECONDS, Limits, index_writer
 from slowfast.engine.schedule import build_schedule
 from slowfast.errors import UserError
-from slowfast.utils.logging import with_bar
+from slowfast.utils.logging import is_progress_due, with_bar
 from slowfast.utils.parser import change_devices, fail_cleanly, load_config, parse_args
 from slowfast.utils.run_lock import run_lock
 from slowfast.utils.training_meters import clock_text
 
 SAMPLE = 16  # videos that the estimate is made from
-LINES = 20  # of progress, without a terminal for a bar
 
 
 @fail_cleanly()
@@ -34,7 +32,7 @@ def main(argv: list[str] | None = None) -> int:
     args = parse_args(argv, make_parser())
     args.cfg_files, args.out = [args.cfg], os.path.abspath(args.out)
     change_devices(args)
-    args.opts += ["DATA.PREPARED_DIR", ""]  # the sources are read, whatever the config trains with
+    args.opts += ["DATA.PREPARED_DIR", ""]  # the sources are read, even if the config trains with copies
     cfg = load_config(args, args.cfg)
     ladder = print_levels(cfg)
     paths = source_paths(cfg, args.splits)
@@ -93,7 +91,7 @@ def run(paths: list[str], prepare: Preparation, args: argparse.Namespace) -> int
 
 
 def index_copies(out: str, workers: int) -> None:
-    """Build the index of the copies, of those that it does not have yet."""
+    """Build the index of the copies, without those that are in it already."""
     copies = Videos([VideoFiles(walk_videos(out))], DEFAULT_LIMITS, out)
     with index_writer(out) as index:
         for path, error in with_bar(scan(copies.resumed(), workers, index), len(copies), "copy to index"):
@@ -121,7 +119,7 @@ class Progress:
             if outcome.error:
                 self.bad.append((outcome.path, outcome.error))
                 print(one_line(f"{outcome.path}: {outcome.error}"), flush=True)
-            if not sys.stderr.isatty() and self.done * LINES // self.total > (self.done - 1) * LINES // self.total:
+            if is_progress_due(self.done, self.total):
                 print(f"{self.done} of {self.total} videos, {self.seconds:.0f} s", flush=True)
 
     def report(self, out: str) -> int:

@@ -1,6 +1,6 @@
-"""Write one HTML page about a run, which needs no network: report.py RUN [--out FILE.html].
+"""Write one HTML page about a run, which needs no network: %(prog)s RUN [--out FILE.html].
 
-RUN is the OUTPUT_DIR of a training or a test, which may still be going on. Frames of videos with wrong predictions are
+RUN is the OUTPUT_DIR of a training or a test, which may still be running. Frames of videos with wrong predictions are
 shown if the videos are where they were in the test.
 """
 
@@ -26,6 +26,7 @@ from slowfast.optim.lr_policy import policy_rate
 from slowfast.utils.logging import quiet
 from slowfast.utils.parser import fail_cleanly
 from slowfast.utils.result_files import CONFUSED_PAIRS, PER_CLASS, PREDICTIONS, read_table
+from slowfast.utils.suffixes import IMAGE_SUFFIXES
 from slowfast.visualization.logs import Run, read_run
 from slowfast.visualization.plan import HEADER, describe_plan, plan_rows
 from slowfast.visualization.report_page import Contents, Example, Table, render
@@ -35,8 +36,21 @@ FRAMES = 4  # of an example
 FRAME_PX = 128  # short side of a frame of an example
 ROWS = 10  # of the tables of classes
 BAD_ROWS = 50
-IMAGES = (".jpg", ".jpeg", ".png")
 LIMITS = Limits(seconds=10.0)
+
+
+@fail_cleanly()
+def main(argv: list[str] | None = None) -> int:
+    args = make_parser().parse_args(argv)
+    require_matplotlib("report")
+    run = read_run(args.run)
+    out = args.out or run.folder / "report.html"
+    page = render(run, contents_of(run, args.examples))
+    with errors_name_output(out, "--out"):
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(page, encoding="utf-8", errors="backslashreplace")
+    print(f"{out} ({len(page) / 1e6:.1f} MB)")
+    return 0
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -45,20 +59,6 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", metavar="FILE", type=Path, help="the page (RUN/report.html)")
     parser.add_argument("--examples", metavar="N", type=int, default=12, help="wrong predictions to show (12)")
     return parser
-
-
-def main(argv: list[str] | None = None) -> int:
-    args = make_parser().parse_args(argv)
-    with fail_cleanly():
-        require_matplotlib()
-        run = read_run(args.run)
-        out = args.out or run.folder / "report.html"
-        page = render(run, contents_of(run, args.examples))
-        with errors_name_output(out, "--out"):
-            out.parent.mkdir(parents=True, exist_ok=True)
-            out.write_text(page, encoding="utf-8", errors="backslashreplace")
-        print(f"{out} ({len(page) / 1e6:.1f} MB)")
-    return 0
 
 
 def contents_of(run: Run, num_examples: int) -> Contents:
@@ -81,7 +81,7 @@ def contents_of(run: Run, num_examples: int) -> Contents:
 
 
 def schedule_table(run: Run) -> tuple[Table | None, Sequence[str]]:
-    """Return the phases of a training as the plan tool prints them, and what is to be noted about them."""
+    """Return the phases of a training as `slowfast plan` prints them, and notes about them."""
     videos, processes = run.start.get("videos"), run.start.get("processes", 1)
     if run.cfg is None or videos is None:
         return None, ["The plan is not known: the log does not have the number of videos, or there is no config."]
@@ -154,7 +154,9 @@ def read_frames(path: Path) -> Iterator[np.ndarray]:
     Raises VideoError.
     """
     if path.is_dir():
-        images = sorted((p for p in path.iterdir() if p.suffix.lower() in IMAGES), key=lambda p: (len(p.name), p.name))
+        images = sorted(
+            (p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES), key=lambda p: (len(p.name), p.name)
+        )
         if not images:
             raise VideoError("the folder has no images")
         yield from (np.flip(read_image(str(images[i]), LIMITS), 2) for i in spread(len(images)))  # BGR -> RGB

@@ -19,23 +19,23 @@ from slowfast.engine.seen_clips import network_order, seen_clips, shown_names
 from slowfast.errors import UserError
 from slowfast.multigrid import ClipIndex, Shape, ShortCycleBatchSampler, build_plan, first_iterations
 from slowfast.utils.logging import with_bar
-from slowfast.utils.parser import argument_parser, fail_cleanly, load_config, parse_args
+from slowfast.utils.parser import argument_parser, fail_cleanly, load_config, parse_args, positive
 from slowfast.utils.world import World
 from slowfast.visualization.clips import clip_video, contact_sheet
-from slowfast.visualization.media_files import write_mp4, write_png
+from slowfast.visualization.media_files import write_mp4, write_picture
 
 FPS = 8  # of the videos
 Part = tuple[str, str, list]  # name of its files, title, indices of its clips
 
 
+@fail_cleanly()
 def main(argv: list[str] | None = None) -> int:
     """Write the sheets and the videos of the command line's config."""
     args = parse_args(argv, make_parser())
-    with fail_cleanly():
-        if len(args.cfg_files) > 1:
-            raise UserError("--cfg: give one config")
-        cfg = load_config(args)
-        show(cfg, args.split, args.videos, Path(args.out or Path(cfg.OUTPUT_DIR) / "clips"))
+    if len(args.cfg_files) > 1:
+        raise UserError("--cfg: give one config")
+    cfg = load_config(args)
+    show(cfg, args.split, args.videos, Path(args.out or Path(cfg.OUTPUT_DIR) / "clips"))
     return 0
 
 
@@ -44,15 +44,13 @@ def make_parser() -> argparse.ArgumentParser:
     parser = argument_parser(__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--split", choices=("train", "val", "test"), default="train", help="whose clips (train)")
-    parser.add_argument("--videos", type=int, default=4, metavar="N", help="clips of a shape, or videos (4)")
+    parser.add_argument("--videos", type=positive, default=4, metavar="N", help="clips of a shape, or videos (4)")
     parser.add_argument("--out", metavar="DIR", help="folder of the pictures; default: OUTPUT_DIR/clips")
     return parser
 
 
 def show(cfg: CfgNode, split: str, videos: int, out: Path) -> None:
     """Write a sheet and a video to `out` for every shape of the training, or for the videos of another split."""
-    if videos < 1:
-        raise UserError(f"--videos: {videos} is out of range; give 1 or more")
     dataset = build_dataset(cfg.TEST.DATASET if split == "test" else cfg.TRAIN.DATASET, cfg, split)
     parts = list(PARTS[split](cfg, dataset, videos))
     pack, names = PackPathways.from_cfg(cfg), shown_names(cfg, dataset)
@@ -60,7 +58,7 @@ def show(cfg: CfgNode, split: str, videos: int, out: Path) -> None:
     order = f"{network_order(dataset, pack)} channels"
     for (name, title, indices), batch in zip(parts, with_bar(loader, len(parts), "part"), strict=True):
         clips = seen_clips(batch, dataset, split, pack, names, indices)
-        write_png(out / f"{name}.png", contact_sheet(f"{title}, {order}", clips))
+        write_picture(out / f"{name}.png", contact_sheet(f"{title}, {order}", clips))
         write_mp4(out / f"{name}.mp4", clip_video(f"{title}, {order}", clips), FPS)
         print(f"{out / name}.png and .mp4: {title}, {order}", flush=True)
 

@@ -28,10 +28,11 @@ from slowfast.utils.label_order import class_names_of
 from slowfast.utils.parser import argument_parser, fail_cleanly, load_config, parse_args
 from slowfast.utils.training_checkpoint import load_for_training
 from slowfast.utils.world import World
+from slowfast.visualization.style import require_matplotlib
 from slowfast.visualization.tuning import RateCurve, plot_tuning
 
 PARTS = ("lr", "batch")
-# From initial weights, whatever OUTPUT_DIR has.
+# From initial weights, also if OUTPUT_DIR has checkpoints.
 FROM_THE_START = ["TRAIN.AUTO_RESUME", False, "TRAIN.CHECKPOINT_EPOCH_RESET", True]
 RATES = {"sgd": (1e-4, 10.0), "adam": (1e-7, 0.1), "adamw": (1e-7, 0.1)}  # lowest and highest of a sweep
 
@@ -49,6 +50,8 @@ def main(argv: list[str] | None = None) -> None:
         parser.error("give one --cfg file")
     args.opts = [*args.opts, *FROM_THE_START]
     cfg, device = load_config(args), torch.device(args.device)
+    if args.plot:
+        require_matplotlib("--plot")
     limit = memory_limit(device, args.memory_gb)
     seed_everything(cfg.RNG_SEED)
     schedule, learner = build_schedule(cfg), Learner.from_cfg(cfg, device)

@@ -16,6 +16,7 @@ from slowfast.datasets.draws import rng_for
 from slowfast.datasets.files import one_line
 from slowfast.datasets.grid import SamplingGrid
 from slowfast.datasets.interfaces import FrameChooser, Frames, Medium, Targets
+from slowfast.datasets.lists.class_names import names_of_numbers
 from slowfast.datasets.media import VideoFiles, use_index, use_store
 from slowfast.datasets.spatial import SpatialChoice, Window, apply_crop_flip, resized_size, window_of
 from slowfast.datasets.targets import NoLabels, check_labels, check_multi_label, warn_of_unused_classes
@@ -37,7 +38,8 @@ class Listing:
         targets: the labels of each video.
         time: the rule that chooses frames; None: by time, with the config's keys (see temporal.TimedSpan).
         fit_crop: with one spatial crop in testing, resize to the crop rather than to the short side of training.
-        class_names: the name of each class by its number; None where the list has numbers only.
+        class_names: the name of each class by its number; None where the list has numbers only. These have the names
+            of the file of class names, if there is one (see `class_names.find_class_names`).
     """
 
     media: Medium
@@ -109,7 +111,10 @@ class VideoDataset(torch.utils.data.Dataset):
         check_multi_label(listing.targets, cfg.DATA.MULTI_LABEL)
         if split == "train":
             warn_of_unused_classes(listing.targets, cfg.MODEL.NUM_CLASSES)
-        return cls.of_listing(cfg, split, listing)
+        names = listing.class_names or names_of_numbers(
+            cfg.DATA.PATH_TO_DATA_DIR, cfg.TENSORBOARD.CLASS_NAMES_PATH, cfg.MODEL.NUM_CLASSES
+        )
+        return cls.of_listing(cfg, split, replace(listing, class_names=names))
 
     @classmethod
     def of_files(cls, cfg: CfgNode, paths: Sequence[str]) -> "VideoDataset":

@@ -4,26 +4,7 @@ import os
 import stat
 import unicodedata
 
-VIDEO_SUFFIXES = [
-    ".mp4",
-    ".webm",
-    ".mkv",
-    ".avi",
-    ".mov",
-    ".m4v",
-    ".mpg",
-    ".mpeg",
-    ".wmv",
-    ".flv",
-    ".ogv",
-    ".ts",
-    ".m2ts",
-    ".mts",
-    ".3gp",
-    ".vob",
-    ".asf",
-]  # the first is preferred where a video has several files
-
+from slowfast.utils.suffixes import VIDEO_SUFFIXES
 
 # Of archives made on macOS, of network disks and of Windows: never a class.
 SYSTEM_FOLDERS = {"__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information", "lost+found", "__pycache__"}

@@ -6,13 +6,14 @@ import os
 from slowfast.config.node import CfgNode
 from slowfast.datasets.base import Listing, VideoDataset
 from slowfast.datasets.build import DATASET_REGISTRY
-from slowfast.datasets.files import VIDEO_SUFFIXES, one_line, subfolders, walk_videos
+from slowfast.datasets.files import one_line, subfolders, walk_videos
 from slowfast.datasets.layouts import wrong_folder
 from slowfast.datasets.lists.class_names import class_numbers, find_class_names, in_order, number_names
 from slowfast.datasets.lists.rows import Row, is_number
 from slowfast.datasets.media import VideoFiles
 from slowfast.datasets.targets import ClassNumbers
 from slowfast.errors import UserError
+from slowfast.utils.suffixes import VIDEO_SUFFIXES
 
 logger = logging.getLogger(__name__)
 

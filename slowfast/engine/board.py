@@ -110,7 +110,7 @@ def _drawings(cfg: CfgNode, names: Sequence[str]) -> dict[str, Drawing]:
     }
     on = {name: rest for name, rest in asked.items() if rest[0].ENABLE}
     if on:
-        require_matplotlib()
+        require_matplotlib(", ".join(f"TENSORBOARD.{key}" for _, key, _ in on.values()))
     if on and cfg.DATA.MULTI_LABEL:
         logger.warning("TENSORBOARD: figures of classes (%s) need one label for each video", ", ".join(on))
         return {}

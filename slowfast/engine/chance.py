@@ -12,6 +12,7 @@ from slowfast.engine.learner import Step
 from slowfast.engine.scores import Scores
 from slowfast.multigrid import Leg, Phase, Shape, phase_iterations
 from slowfast.utils.distributed import all_reduce_sum, get_world_size
+from slowfast.utils.program import program
 
 logger = logging.getLogger(__name__)
 
@@ -94,11 +95,12 @@ class ChanceGuard:
         if stuck and total_clips >= MIN_CLIPS_PER_CLASS * len(counts):
             logger.warning(
                 "from epoch %.2f to %.2f the training loss did not fall below chance, %.3g, for clips of %s: they may "
-                "not show what distinguishes the classes (see them with tools/show_clips.py), or the rate may be too "
+                "not show what distinguishes the classes (see them with %s), or the rate may be too "
                 "high; lower SOLVER.BASE_LR, raise SOLVER.WARMUP_EPOCHS or, with multigrid, use fewer shapes in "
                 "MULTIGRID.LONG_CYCLE_FACTORS",
                 *(phase.start_epoch, phase.end_epoch, chance),
                 ", ".join(f"{s.frames} x {s.crop} px (loss {loss:.3g})" for s, loss in stuck.items()),
+                program("show-clips"),
             )
 
 

@@ -55,7 +55,7 @@ def dry_run(*cfgs: CfgNode, names: Sequence[str] = (), init_method: str | None =
 
 @dataclass(frozen=True)
 class Cost:
-    """Seconds of a batch: of its clips in the loader's workers, divided among these, and of the device."""
+    """Seconds of a batch: for loading it, divided by the number of workers, and for training on the device."""
 
     load_sec: float
     device_sec: float

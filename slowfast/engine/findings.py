@@ -1,10 +1,11 @@
 """What the doctor finds, and the versions of the packages. Standard library only, so that it works without them."""
 
 import importlib
-import importlib.util
 import platform
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
+
+from slowfast.utils.extras import EXTRAS, is_installed
 
 OK, WARNING, PROBLEM = "ok", "warning", "problem"
 REQUIRED = {  # module: package
@@ -16,7 +17,6 @@ REQUIRED = {  # module: package
     "fvcore": "fvcore",
     "simplejson": "simplejson",
 }
-OPTIONAL = {"matplotlib": "figures", "tensorboard": "curves", "tqdm": "progress bars"}
 
 
 class Finding(NamedTuple):
@@ -37,7 +37,7 @@ def versions() -> list[Finding]:
             found.append(f"{package} {version}".strip())
         except (ImportError, OSError) as error:  # OSError: of its libraries
             findings.append(Finding(package, PROBLEM, f"cannot be imported: {error}", f"pip install {package}"))
-    missing = [f"{name} (for {use})" for name, use in OPTIONAL.items() if importlib.util.find_spec(name) is None]
+    missing = [f"{name} (for {package.use})" for name, package in EXTRAS.items() if not is_installed(name)]
     absent = f"; not installed: {', '.join(missing)}" if missing else ""
     system = f"{platform.system()} {platform.release()} {platform.machine()}"
     return [Finding("versions", OK, f"{', '.join(found)}; {system}{absent}"), *findings]

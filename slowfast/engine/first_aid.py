@@ -4,7 +4,6 @@ All texts of this kind are here. Each function returns them as lines, or nothing
 """
 
 import shlex
-import sys
 from collections.abc import Sequence
 from math import inf
 from pathlib import Path
@@ -15,16 +14,9 @@ from slowfast.multigrid import Schedule
 from slowfast.multigrid.build import has_cycle
 from slowfast.utils.config_file import CONFIG
 from slowfast.utils.machine import allowed_cores
+from slowfast.utils.program import program
 from slowfast.utils.world import World
 
-TRAINING = ("slowfast run", "slowfast train")
-TRAIN_SCRIPT = "train_net.py"
-SCRIPTS = {
-    "run": "run_net.py",
-    "prepare": "prepare_videos.py",
-    "show-clips": "show_clips.py",
-    "benchmark": "benchmark.py",
-}
 MOST = 3  # cures in a message
 FEW_CLIPS = 4  # of a batch-norm statistic; fewer make it noisy
 MANY_BASE_SIZES = 4  # clips of a batch-norm statistic over MULTIGRID.BN_BASE_SIZE; the method comes near 1
@@ -42,17 +34,7 @@ class Cure(NamedTuple):
 def command(cfg: CfgNode, name: str, *words: object) -> str:
     """Return a command line for the config that the run has written to OUTPUT_DIR, in the form that started the run."""
     config = shlex.quote(str(Path(cfg.OUTPUT_DIR) / CONFIG))
-    return " ".join([_program(name, sys.argv[0]), "--cfg", config, *map(str, words)])
-
-
-def _program(name: str, typed: str) -> str:
-    """Return how to start a command, when `typed` has started this program: `slowfast NAME`, or a script."""
-    if name == "run" and typed in TRAINING:
-        return typed
-    if typed.startswith("slowfast "):
-        return f"slowfast {name}"
-    script = Path(typed).name
-    return f"python tools/{script if name == 'run' and script == TRAIN_SCRIPT else SCRIPTS[name]}"
+    return " ".join([program(name), "--cfg", config, *map(str, words)])
 
 
 def listed(problem: str, cures: Sequence[Cure]) -> str:

@@ -237,7 +237,7 @@ class Journal:
         self._evaluations.watch(scores, accuracies)
 
     def _end_of(self, leg: Leg) -> dict:
-        """Return the fields of a record that say where the epoch that `leg` ends has come to."""
+        """Return the fields of a record that locate the end of `leg` in the training."""
         return {
             "epoch": f"{leg.epoch + 1}/{self._progress.total_epochs}",
             "position": round(leg.end, 6),

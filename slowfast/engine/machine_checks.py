@@ -15,6 +15,7 @@ import torch
 from slowfast.datasets.loader_errors import FILES_PER_WORKER, SPARE_FILES
 from slowfast.engine.findings import OK, PROBLEM, WARNING, Finding
 from slowfast.utils.machine import allowed_cores, processor_name
+from slowfast.utils.program import program
 
 GIB, MIB = 2**30, 2**20
 DECODERS = {  # codec: the decoders that read it, and where it is found
@@ -152,7 +153,8 @@ def reading(paths: Sequence[str]) -> Finding:
     speed = num_bytes / seconds
     text = f"{speed / 1e6:,.0f} MB/s, {opened / seconds:,.0f} files/s ({opened} files, {num_bytes / 1e6:.1f} MB)"
     if speed < SLOW_DISK:
-        return Finding("reading data", WARNING, text, "copy the data to a local disk, or use tools/prepare_videos.py")
+        fix = f"copy the data to a local disk, or use {program('prepare')}"
+        return Finding("reading data", WARNING, text, fix)
     return Finding("reading data", OK, text)
 
 

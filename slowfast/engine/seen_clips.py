@@ -1,4 +1,4 @@
-"""The clips of a batch as the network receives them, with the texts that say what they show.
+"""The clips of a batch as the network receives them, with texts that describe them.
 
 Legend: N videos, V views, T frames, H x W pixels, C channels.
 """
@@ -13,7 +13,7 @@ from torch import Tensor
 from slowfast.config.node import CfgNode
 from slowfast.datasets.base import VideoDataset, Views
 from slowfast.datasets.files import one_line
-from slowfast.datasets.lists.class_names import find_class_names, in_order
+from slowfast.datasets.lists.class_names import names_of_numbers
 from slowfast.datasets.pathways import COLORS, Clips, PackPathways, flatten_views, slow_positions
 from slowfast.datasets.spatial import SpatialChoice
 from slowfast.errors import UserError
@@ -36,11 +36,10 @@ def network_order(dataset: Any, pack: PackPathways) -> str:
 
 
 def shown_names(cfg: CfgNode, dataset: Any) -> list[str]:
-    """Return the names of the classes: those that the data set knows, else those of a file beside its lists."""
+    """Return the names of the classes: those that the data set knows, else those of the file of class names."""
     known = class_names_of(dataset)
-    if known is None:
-        known = in_order(find_class_names(cfg.DATA.PATH_TO_DATA_DIR, cfg.TENSORBOARD.CLASS_NAMES_PATH) or {})
-    return known
+    files = cfg.DATA.PATH_TO_DATA_DIR, cfg.TENSORBOARD.CLASS_NAMES_PATH
+    return known or names_of_numbers(*files, cfg.MODEL.NUM_CLASSES) or []
 
 
 def seen_clips(

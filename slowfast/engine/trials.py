@@ -20,6 +20,7 @@ from slowfast.engine.training import Training
 from slowfast.multigrid import Kind, ShortCycleBatchSampler, first_iterations
 from slowfast.utils.device import synchronize
 from slowfast.utils.distributed import device_for_rank
+from slowfast.utils.program import program
 from slowfast.utils.world import World
 from slowfast.visualization.media_files import write_mp4
 
@@ -114,9 +115,8 @@ def config_step(training: Training) -> Finding:
     text = f"{len(indices)} clips of {kind.shape.frames} frames x {kind.shape.crop} px"
     found = _step("its batch", text, training.learner, batch)
     if bad and found.level == OK:
-        return Finding(
-            "its batch", WARNING, f"{found.text}; {bad[0]}", "list all bad videos with tools/check_videos.py"
-        )
+        fix = f"list all bad videos with {program('check')}"
+        return Finding("its batch", WARNING, f"{found.text}; {bad[0]}", fix)
     return found
 
 

@@ -12,7 +12,8 @@ The modules:
     prediction  the scores of a video, with the names of the classes
     parts       parts of a long video, which is decoded once
     gradcam     the places in a video that count for a class
-    drawing     labels and heat maps on pictures, and writing video files
+    hooks       what the layers of a model receive and return
+    drawing     labels and heat maps on pictures
     feature_store   the features of many videos in a file, resumable
     export      a program that runs without this package
 """

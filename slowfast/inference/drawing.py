@@ -1,17 +1,14 @@
-"""Labels and heat maps on pictures, and writing video files.
+"""Labels and heat maps on pictures.
 
 Pictures are uint8 H x W x 3, RGB.
 """
 
 import unicodedata
-from collections.abc import Iterable, Sequence
-from fractions import Fraction
+from collections.abc import Sequence
 
-import av
 import cv2
 import numpy as np
 
-from slowfast.errors import errors_name_output
 from slowfast.inference.prediction import Label
 
 FONT = cv2.FONT_HERSHEY_SIMPLEX
@@ -88,40 +85,9 @@ def draw_heat(picture: np.ndarray, heat: np.ndarray, strength: float = 0.7) -> n
     return ((1 - opacity) * picture + opacity * colors).round().astype(np.uint8)
 
 
-def contact_sheet(pictures: Sequence[np.ndarray], columns: int) -> np.ndarray:
-    """Return pictures of one size side by side, in rows."""
+def side_by_side(pictures: Sequence[np.ndarray], columns: int) -> np.ndarray:
+    """Return one picture with pictures of one size side by side, in rows of `columns`."""
     blank = np.zeros_like(pictures[0])
     filled = [*pictures, *[blank] * (-len(pictures) % columns)]
     rows = [np.hstack(filled[first : first + columns]) for first in range(0, len(filled), columns)]
     return np.vstack(rows)
-
-
-def write_picture(path: str, picture: np.ndarray) -> None:
-    """Write a picture to a file, whose suffix is its format."""
-    ending = path[path.rfind(".") :]
-    _, encoded = cv2.imencode(ending, picture[..., ::-1])
-    with errors_name_output(path, "the picture"), open(path, "wb") as file:
-        file.write(encoded.tobytes())
-
-
-def write_video(path: str, pictures: Iterable[np.ndarray], fps: float) -> None:
-    """Write pictures of one size to an MP4 file (H.264, without sound) at a constant rate.
-
-    H.264 in its usual form has even sizes: an odd one gets another row or column, a copy of the last.
-    """
-    rate = Fraction(fps).limit_denominator(1001)
-    with (
-        errors_name_output(path, "the video"),
-        av.open(path, "w", format="mp4", options={"movflags": "faststart"}) as out,
-    ):
-        stream = out.add_stream("libx264", rate=rate, options={"crf": "20", "preset": "veryfast"})
-        stream.pix_fmt = "yuv420p"
-        for number, picture in enumerate(pictures):
-            height, width = picture.shape[:2]
-            if number == 0:
-                stream.width, stream.height = width + width % 2, height + height % 2
-            even = np.pad(picture, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
-            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(even), format="rgb24")
-            frame.pts, frame.time_base = number, 1 / rate
-            out.mux(stream.encode(frame))
-        out.mux(stream.encode())

@@ -6,13 +6,10 @@ into pathways are inside. It gives scores, N x K. N is any number; T, H and W ar
 Legend: N clips, T frames, H x W pixels, K classes.
 """
 
-import importlib.util
 import json
-import logging
 import os
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,6 +19,8 @@ from torch import Tensor, nn
 
 from slowfast.errors import UserError
 from slowfast.inference.model import VideoModel
+from slowfast.utils.extras import require
+from slowfast.utils.logging import quiet
 
 TOLERANCE = 1e-3  # of the largest score, between the program and the model
 EXAMPLE_CLIPS = 2  # of the trace: torch takes a batch of 1 for a constant
@@ -66,9 +65,7 @@ def check_format(path: str) -> str:
     suffix = Path(path).suffix.lower()
     if suffix not in FORMATS:
         raise UserError(f"OUT: {path!r} must end in {' or '.join(FORMATS)}")
-    missing = [name for name in NEEDED.get(suffix, ()) if importlib.util.find_spec(name) is None]
-    if missing:
-        raise UserError(f"OUT: {path!r} needs {', '.join(missing)}: pip install -e '.[onnx]'")
+    require(f"OUT: {path!r}", *NEEDED.get(suffix, ()))
     return suffix
 
 
@@ -104,7 +101,8 @@ def _run_torch(path: str, device: torch.device) -> Callable[[Tensor], Tensor]:
 def _write_onnx(program: nn.Module, clips: Tensor, model: VideoModel, path: str) -> None:
     import onnx
 
-    with without_warnings():
+    with quiet("torch.onnx"), warnings.catch_warnings():  # of the exporter, about itself and packages it does not need
+        warnings.simplefilter("ignore")
         exported = _exported(program, clips)
         made = torch.onnx.export(exported, input_names=["clips"], output_names=["scores"], verbose=False)
     assert made is not None
@@ -112,20 +110,6 @@ def _write_onnx(program: nn.Module, clips: Tensor, model: VideoModel, path: str)
     content = onnx.load(path)
     onnx.helper.set_model_props(content, {"class_names": json.dumps(model.class_names)})
     onnx.save(content, path)
-
-
-@contextmanager
-def without_warnings() -> Iterator[None]:
-    """Leave out what torch's exporter logs about itself and about packages that it does not need."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.setLevel(level)
 
 
 def _run_onnx(path: str, device: torch.device) -> Callable[[Tensor], Tensor]:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from slowfast.datasets.spatial import Window, resized_size
 from slowfast.errors import UserError
+from slowfast.inference.hooks import input_of, output_of
 from slowfast.inference.model import VideoModel, mean_over_positions
 from slowfast.inference.parts import frames_per_clip, parts
 from slowfast.utils.label_order import names_text, normalized
@@ -77,10 +78,10 @@ def contributions(
     all positions is the logit without its bias.
     """
     with torch.no_grad():
-        features = _seen_by(head, lambda: net(pathways))
+        features = input_of(head, lambda: net(pathways))
     features = [feature.detach().float().requires_grad_() for feature in features]
     with torch.enable_grad():
-        logits = mean_over_positions(_output_of(layer, lambda: head(features)))[:, label]  # (N, ..., K) -> (N,)
+        logits = mean_over_positions(output_of(layer, lambda: head(features)))[:, label]  # (N, ..., K) -> (N,)
         gradients = torch.autograd.grad(logits.sum(), features)
     maps = [
         (feature * gradient.sum((2, 3, 4), keepdim=True)).sum(1, keepdim=True).detach()
@@ -89,28 +90,6 @@ def contributions(
     finest = [max(sizes) for sizes in zip(*(feature.shape[2:] for feature in features), strict=True)]
     joined = sum(F.interpolate(one, finest, mode="trilinear") for one in maps)
     return joined[:, 0], logits.detach()  # type: ignore[index]  # there is a pathway at least
-
-
-def _seen_by(module: nn.Module, call: Callable[[], object]) -> Sequence[Tensor]:
-    """Return the features that a module receives during a call."""
-    seen: list = []
-    handle = module.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
-    try:
-        call()
-    finally:
-        handle.remove()
-    return seen[0]
-
-
-def _output_of(module: nn.Module, call: Callable[[], object]) -> Tensor:
-    """Return what a module gives during a call."""
-    given: list = []
-    handle = module.register_forward_hook(lambda module, inputs, output: given.append(output))
-    try:
-        call()
-    finally:
-        handle.remove()
-    return given[0]
 
 
 def class_number(name: str, class_names: Sequence[str]) -> int:

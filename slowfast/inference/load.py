@@ -24,7 +24,7 @@ from slowfast.utils.training_checkpoint import load_for_test
 
 PathLike = str | os.PathLike
 
-# Keys and sections in the config of a checkpoint that do not count for its use: paths of the machine of the training,
+# Keys and sections in the config of a checkpoint that have no effect on its use: paths of the machine of the training,
 # and what a training may ask for that this project does not have.
 NOT_USED = (PATH_KEYS | NO_EFFECT.keys() | {"TRAIN.DATASET", "SOLVER", "AUG", "MIXUP"}) - {"MODEL.SINGLE_PATHWAY_ARCH"}
 
@@ -78,13 +78,13 @@ def _config(file: Path, content: Mapping, cfg: PathLike | CfgNode | None, opts: 
     saved = read_saved(content.get("cfg"))
     if not saved:
         raise UserError(f"{file} holds no config: give the one that it was trained with, as cfg='....yaml' or --cfg")
-    return with_keys(load_layers([(file, _that_count(saved))], allow_unknown_keys=True, path=file), opts)
+    return with_keys(load_layers([(file, _without_unused(saved))], allow_unknown_keys=True, path=file), opts)
 
 
-def _that_count(values: Mapping, prefix: str = "") -> dict:
-    """Return nested values without those that do not count after the training: see NOT_USED."""
+def _without_unused(values: Mapping, prefix: str = "") -> dict:
+    """Return nested values without the keys and sections of NOT_USED."""
     return {
-        name: _that_count(value, f"{prefix}{name}.") if isinstance(value, Mapping) else value
+        name: _without_unused(value, f"{prefix}{name}.") if isinstance(value, Mapping) else value
         for name, value in values.items()
         if f"{prefix}{name}" not in NOT_USED
     }

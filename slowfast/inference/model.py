@@ -27,6 +27,7 @@ from slowfast.engine.evaluation import predict_views, predictor
 from slowfast.engine.precision import Precision
 from slowfast.engine.scores import VideoScore, score_batch
 from slowfast.errors import UserError
+from slowfast.inference.hooks import input_of
 from slowfast.inference.parts import OnePass, frames_per_clip, parts
 from slowfast.inference.prediction import Prediction
 from slowfast.models.outputs import require_scores
@@ -49,7 +50,7 @@ class Window(NamedTuple):
 
 
 class VideoModel:
-    """A trained model: `predict` gives the classes of a video, `features` what it has seen in it.
+    """A trained model: `predict` gives the classes of a video, `features` a vector that describes it.
 
     Videos are read and cut into views as in a test with the model's config. `views` and `crops` of the methods change
     the number of clips over time and of crops of each clip (1 or 3); fewer are faster.
@@ -130,16 +131,7 @@ class VideoModel:
         """The function from uint8 clips, N x T x H x W x C, to features, N x D."""
         layer = self.last_layer
 
-        def forward(pathways: list[Tensor]) -> Tensor:
-            seen: list[Tensor] = []
-            handle = layer.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
-            try:
-                self.net(pathways)
-            finally:
-                handle.remove()
-            return mean_over_positions(seen[0])
-
-        return self._compute(forward)
+        return self._compute(lambda pathways: mean_over_positions(input_of(layer, lambda: self.net(pathways))))
 
     @property
     def last_layer(self) -> nn.Linear:

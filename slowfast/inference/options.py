@@ -17,7 +17,7 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cfg", metavar="YAML", help="for a checkpoint without its config")
     parser.add_argument("--class-names", metavar="FILE", help="for a checkpoint without class names")
     parser.add_argument("--device", help="such as cpu or cuda:1 (the GPU if there is one)")
-    parser.add_argument("--opts", nargs="*", default=[], metavar="KEY VALUE", help="keys of the config to change")
+    parser.add_argument("--opts", nargs="*", metavar="KEY VALUE", help="keys to change; --opts itself is optional")
 
 
 def add_view_options(parser: argparse.ArgumentParser) -> None:
@@ -31,13 +31,11 @@ def add_view_options(parser: argparse.ArgumentParser) -> None:
 
 def load_model(args: argparse.Namespace) -> VideoModel:
     """Return the model of a command line."""
-    if len(args.opts) % 2:
-        raise UserError(f"--opts: {args.opts[-1]!r} has no value; give pairs of KEY VALUE")
     return load(args.checkpoint, args.cfg, opts=args.opts, class_names=args.class_names, device=args.device)
 
 
 def num_workers(args: argparse.Namespace, num_videos: int) -> int:
-    """Return the processes that read videos; 0 is the main one."""
+    """Return the number of processes that read videos; 0: the main process reads them."""
     default = min(os.cpu_count() or 1, MOST_WORKERS) if num_videos > 1 else 0
     return default if args.workers is None else args.workers
 

@@ -21,8 +21,8 @@ ROUNDING_SEC = 1e-6
 class OnePass:
     """The frames of a video for reads that move forward.
 
-    It keeps resized frames from the first one of the last read on, so its memory does not depend on the length of the
-    video. All reads must have one size and window.
+    It keeps the resized frames from the first one of the last read onward, so its memory does not depend on the length
+    of the video. All reads must have one size and window.
     """
 
     def __init__(self, source: VideoFrames):
@@ -53,15 +53,15 @@ class OnePass:
 
 @dataclass(frozen=True)
 class Part:
-    """Successive frames of a video, as a video."""
+    """Successive frames of `video`, from frame `first`. It can be used in place of a video."""
 
-    whole: Frames
+    video: Frames
     first: int
     num_frames: int
 
     @property
     def fps(self) -> float:
-        return self.whole.fps
+        return self.video.fps
 
     @property
     def start_sec(self) -> float:
@@ -73,10 +73,10 @@ class Part:
         return (self.first + self.num_frames) / self.fps
 
     def size(self, frame: int) -> tuple[int, int]:
-        return self.whole.size(self.first + frame)
+        return self.video.size(self.first + frame)
 
     def read(self, frames: Indices, size: tuple[int, int], window: Window) -> np.ndarray:
-        return self.whole.read(self.first + np.asarray(frames), size, window)
+        return self.video.read(self.first + np.asarray(frames), size, window)
 
 
 def parts(video: Frames, seconds: float, step: float) -> list[Part]:

@@ -6,30 +6,32 @@ Legend: T frames, H x W pixels.
 import logging
 from bisect import bisect
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import cv2
 import numpy as np
 
 from slowfast.datasets.video import Limits, open_video
-from slowfast.inference.drawing import contact_sheet, draw_heat, draw_labels, drawable, write_picture, write_video
+from slowfast.inference.drawing import draw_heat, draw_labels, drawable, side_by_side
 from slowfast.inference.gradcam import ClassMap, class_maps
 from slowfast.inference.model import VideoModel, errors_name_video
 from slowfast.inference.prediction import Label
 from slowfast.inference.reports import Row
+from slowfast.utils.suffixes import IMAGE_SUFFIXES
+from slowfast.visualization.media_files import write_mp4, write_picture
 
 logger = logging.getLogger(__name__)
 
 SHEET_FRAMES, SHEET_PX = 8, 240  # pictures in a row of a sheet, and the width of one
-PICTURES = (".png", ".jpg", ".jpeg")
 
 
 def limits_of(model: VideoModel) -> Limits:
-    """Return what reading one video may take."""
+    """Return the limits for reading one video."""
     return Limits(model.cfg.DATA.MAX_DECODE_SEC, model.cfg.DATA.MAX_PIXELS)
 
 
 def annotate(model: VideoModel, path: str, rows: Sequence[Row], top: int, out: str) -> None:
-    """Write a video with the classes of its rows at the top, those of the part whose center is nearest to a frame.
+    """Write a video with classes at the top of every frame: those of the part whose center is nearest to it.
 
     It has the size and the rate of the video, and no sound.
     """
@@ -46,7 +48,7 @@ def annotate(model: VideoModel, path: str, rows: Sequence[Row], top: int, out: s
             draw_labels(picture, texts[bisect(borders, number / video.fps)])
             for number, picture in enumerate(video.pictures())
         )
-        write_video(out, pictures, video.fps)
+        write_mp4(Path(out), pictures, video.fps)
 
 
 def render_gradcam(model: VideoModel, path: str, label: int, out: str) -> None:
@@ -54,15 +56,15 @@ def render_gradcam(model: VideoModel, path: str, label: int, out: str) -> None:
     maps = list(class_maps(model, path, label))
     if not any(one.maps.any() for one in maps):
         logger.warning("nothing in %s counts for %s: the pictures stay as they are", path, model.class_names[label])
-    if out.lower().endswith(PICTURES):
+    if out.lower().endswith(IMAGE_SUFFIXES):
         best = max(maps, key=lambda one: one.logit)
-        write_picture(out, _sheet(path, best, limits_of(model)))
+        write_picture(Path(out), _sheet(path, best, limits_of(model)))
         return
     highest = max(float(one.maps.max()) for one in maps) or 1.0
     with errors_name_video(path), open_video(path, limits_of(model)) as video:
         heats = _heat_of_frames(maps, video.num_frames)
         pictures = (draw_heat(*pair) for pair in zip(video.pictures(), (h / highest for h in heats), strict=True))
-        write_video(out, pictures, video.fps)
+        write_mp4(Path(out), pictures, video.fps)
 
 
 def _heat_of_frames(maps: Sequence[ClassMap], num_frames: int) -> Iterator[np.ndarray]:
@@ -82,4 +84,4 @@ def _sheet(path: str, part: ClassMap, limits: Limits) -> np.ndarray:
     small = [cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA) for picture in originals]
     highest = float(part.maps.max()) or 1.0
     heats = [draw_heat(picture, part.maps[place] / highest) for picture, place in zip(small, chosen, strict=True)]
-    return contact_sheet([*small, *heats], len(chosen))
+    return side_by_side([*small, *heats], len(chosen))

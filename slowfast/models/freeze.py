@@ -17,8 +17,8 @@ def freeze(model: nn.Module, entries: Sequence[str]) -> list[str]:
     """Freeze the parts of `model` that `entries` name, in place, and return the names of the frozen parameters.
 
     An entry is the name of a module or a parameter, such as `s1` or `head.projection.bias`, or a pattern such as
-    `*bn` or `s[12]`. The parts of a module follow it. A batch norm without a parameter left to train keeps its
-    running statistics and normalizes by them, in training too.
+    `*bn` or `s[12]`. An entry for a module is also one for its parts. A batch norm without a parameter left to train
+    keeps its running statistics and normalizes by them, in training too.
 
     Raises UserError for an entry that matches nothing, and if nothing is left to train.
     """

@@ -32,7 +32,7 @@ class RankError(RuntimeError):
 
 @dataclass(frozen=True)
 class Failures:
-    """What the failing ranks of a run leave in a store for one another."""
+    """The marks in a store by which the failing ranks of a run know of one another."""
 
     store: Store
     rank: int

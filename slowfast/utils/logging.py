@@ -27,6 +27,7 @@ LINE = "[%(asctime)s][%(levelname)s] %(message)s"
 TIME = "%m/%d %H:%M:%S"
 JSON_PREFIX = "json_stats: "
 COLUMNS = 100  # of a line on a terminal
+PROGRESS_LINES = 20  # of a command without a terminal
 
 logger = logging.getLogger(__name__)
 Item = TypeVar("Item")
@@ -100,9 +101,9 @@ def get_logger(name: str) -> logging.Logger:
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
-    """Log nothing below errors inside this context."""
-    package = logging.getLogger("slowfast")
+def quiet(name: str = "slowfast") -> Iterator[None]:
+    """Log nothing below errors of the package `name` inside this context."""
+    package = logging.getLogger(name)
     level = package.level
     package.setLevel(logging.ERROR)
     try:
@@ -156,6 +157,12 @@ def with_bar(items: Iterable[Item], total: int, unit: str = "it", done: int = 0)
         yield item
         bar.update()
     bar.close()
+
+
+def is_progress_due(done: int, total: int) -> bool:
+    """Return whether a line of progress is to be printed after `done` items: PROGRESS_LINES times, without a bar."""
+    lines_before, lines = ((count * PROGRESS_LINES) // total for count in (done - 1, done))
+    return lines > lines_before and not sys.stderr.isatty()
 
 
 class _NoBar:

@@ -17,11 +17,11 @@ from slowfast.config.load import load_cfg
 from slowfast.config.node import CfgNode, flatten
 from slowfast.errors import UserError, user_message
 from slowfast.utils.logging import wrapped
+from slowfast.utils.suffixes import FILE_SUFFIXES
 
 KEY = re.compile(r"[A-Z][A-Z0-9_]*(\.[A-Za-z0-9_]+)*:?")
-LOWER_KEY = re.compile(r"\w+(\.\w+)+:?(?<!\.yaml)(?<!\.yml)")
+LOWER_KEY = re.compile(r"\w+(\.\w+)+:?")
 SECTIONS = {name for name, value in get_cfg().items() if isinstance(value, CfgNode)}
-YAML_SUFFIXES = (".yaml", ".yml")
 EXIT_USER_ERROR = 2
 STDOUT = 1  # the number of the file
 EXIT_BROKEN_PIPE = 141  # as of a program that SIGPIPE ends
@@ -53,6 +53,21 @@ def argument_parser(description: str | None = None) -> argparse.ArgumentParser:
     parser.add_argument("--num_shards", type=int, help="number of machines (changes NUM_SHARDS)")
     parser.add_argument("--init_method", help="address of machine 0, tcp://HOST:PORT, for several machines")
     return parser
+
+
+def add_list_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of a command that reads a list of videos without a config."""
+    parser.add_argument("--separator", default=" ", help="between path and label: DATA.PATH_LABEL_SEPARATOR")
+    parser.add_argument("--skip-rows", type=int, default=0, help="at the start of the list: DATA.SKIP_ROWS")
+    parser.add_argument("--prefix", default="", help="the folder that the paths start from: DATA.PATH_PREFIX")
+
+
+def positive(word: str) -> int:
+    """Return a number of at least 1: the type of an option that counts something."""
+    number = int(word)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{number} is below 1")
+    return number
 
 
 def parse_args(argv: list[str] | None = None, parser: argparse.ArgumentParser | None = None) -> argparse.Namespace:
@@ -97,10 +112,15 @@ def _value_in(following: list[str], known: set[str]) -> list[str]:
 
 
 def _is_key(word: str, before: str, known: set[str]) -> bool:
-    if word.upper() in known or (LOWER_KEY.fullmatch(word) and word.upper().split(".")[0] in SECTIONS):
+    """Return whether a word is a key, perhaps a misspelled one, and not a file or the value of the option `before`."""
+    if word.upper() in known:
+        return True
+    if os.path.splitext(word)[1].lower() in FILE_SUFFIXES or os.path.exists(word):
+        return False
+    if LOWER_KEY.fullmatch(word) and word.upper().split(".")[0] in SECTIONS:
         return True
     is_value_of_option = before.startswith("--") and before not in ("--cfg", ALLOW_UNKNOWN)
-    return bool(KEY.fullmatch(word)) and not word.lower().endswith(YAML_SUFFIXES) and not is_value_of_option
+    return bool(KEY.fullmatch(word)) and not is_value_of_option
 
 
 def load_config(args: argparse.Namespace, path_to_config=None) -> CfgNode:

@@ -1,4 +1,4 @@
-"""The protocol of a test: what its accuracy was measured on. It stands beside every number of the test."""
+"""The protocol of a test: the views and videos that its accuracy was measured on. It is given with every result."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -19,7 +19,7 @@ PARTS = {  # of the text, each with the field without which it is left out
 class Protocol:
     """The views of a test, and the videos that could be decoded and that `failed`.
 
-    `short_side`: what videos are resized to, px; None for a data set of the user's own kind, which decides itself.
+    `short_side`: what videos are resized to, px; None if a data set of the user resizes them itself.
     """
 
     views: int

@@ -1,4 +1,4 @@
-"""Start the processes of this machine and watch them: pass on requests to stop, report the first error, end all."""
+"""Start the processes of this machine, pass on requests to stop, report the first error, and end them all."""
 
 import signal
 import time

@@ -39,7 +39,7 @@ class Pathway:
 
 @dataclass(frozen=True)
 class SeenClip:
-    """A clip with its texts: the class, and lines that say where it comes from."""
+    """A clip with its texts: the class, and lines about its source."""
 
     heading: str
     details: Sequence[str]

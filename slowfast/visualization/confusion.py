@@ -24,7 +24,7 @@ LISTED = 18  # pairs beside a matrix of many classes
 
 @dataclass(frozen=True)
 class Confusion:
-    """How many videos of each label (row) were taken for each class (column), K x K; names, and the protocol."""
+    """The numbers of videos by label (row) and prediction (column), K x K; the names, and the protocol of the test."""
 
     counts: np.ndarray
     names: list[str]

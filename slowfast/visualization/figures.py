@@ -29,13 +29,13 @@ OF_A_RUN: dict[str, Callable[[Run], "Figure | None"]] = {
 
 
 def comparison_figures(groups: Sequence[Group]) -> "dict[str, Figure]":
-    """Return the figures that compare groups of runs, by name, as far as their logs have the numbers."""
+    """Return the figures that compare groups of runs, by name. What their logs have no numbers for is left out."""
     found = {name: draw_runs(groups, field) for name, field in COMPARISONS.items()}
     return {name: figure for name, figure in found.items() if figure is not None}
 
 
 def run_figures(run: Run) -> "dict[str, Figure]":
-    """Return the figures of one run, by name, as far as its log has the numbers."""
+    """Return the figures of one run, by name. What its log has no numbers for is left out."""
     found = {name: draw(run) for name, draw in OF_A_RUN.items()}
     return {name: figure for name, figure in found.items() if figure is not None}
 

@@ -1,6 +1,6 @@
 """The logs of runs: what figures and reports are made from. Nothing else in this package reads them.
 
-A log may be of a training that is still going, was interrupted or resumed, or of a test alone.
+A log may be of a training that is still running, was interrupted or resumed, or of a test alone.
 """
 
 import os

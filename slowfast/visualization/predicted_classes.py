@@ -1,4 +1,4 @@
-"""The classes that the videos of each class are taken for, the most frequent ones first."""
+"""A figure of the most frequent predictions for the videos of each class."""
 
 from textwrap import fill
 from typing import TYPE_CHECKING

@@ -34,11 +34,6 @@ CAPTIONS = {
     "confusion": "Confusion matrix of the test.",
     "per_class": "Results of the test by class.",
 }
-
-
-HEADS = {"top1_acc": "top-1", "top5_acc": "top-5", "map": "mAP"}
-
-
 HEADS = {"top1_acc": "top-1", "top5_acc": "top-5", "map": "mAP"}
 
 

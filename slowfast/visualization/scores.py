@@ -1,26 +1,24 @@
 """A figure of the scores of classes over the time of a video."""
 
-import importlib.util
 from collections.abc import Mapping, Sequence
 from itertools import cycle
+from pathlib import Path
 
-from slowfast.errors import UserError, errors_name_output
+from slowfast.errors import errors_name_output
+from slowfast.visualization.style import COLORS, PAGE_IN, new_figure, save_figure, styled
 
-# Okabe and Ito's colors, which people with color blindness can distinguish, and a style for each to print in gray.
-COLORS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#000000")
-STYLES = ("-", "--", "-.", ":")
+STYLES = ("-", "--", "-.", ":")  # so that curves differ in gray print too
 TICKS_SEC, MOST_TICKS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600), 10
 
 
+@styled
 def plot_scores(
     spans: Sequence[tuple[float, float]], curves: Mapping[str, Sequence[float]], title: str, path: str
 ) -> None:
     """Draw curves over the centers of `spans`, (start, end) in seconds, to a file. Its suffix is its format."""
-    find_matplotlib()
-    from matplotlib.figure import Figure
     from matplotlib.ticker import FuncFormatter, MultipleLocator
 
-    figure = Figure(figsize=(9, 4.5), layout="constrained")
+    figure = new_figure(PAGE_IN, 3.5)
     axes = figure.subplots()
     centers = [(start + end) / 2 for start, end in spans]
     marker = "o" if len(centers) < 30 else None
@@ -30,16 +28,10 @@ def plot_scores(
     axes.set_ylim(bottom=0)
     axes.xaxis.set_major_locator(MultipleLocator(tick_step(spans[-1][1] - spans[0][0])))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda seconds, place: clock(seconds)))
-    axes.grid(alpha=0.3)
-    figure.legend(loc="outside right upper", fontsize="small", frameon=False)
+    axes.grid()
+    figure.legend(loc="outside right upper")
     with errors_name_output(path, "--plot"):
-        figure.savefig(path, dpi=150)
-
-
-def find_matplotlib() -> None:
-    """Raise UserError if matplotlib is missing."""
-    if importlib.util.find_spec("matplotlib") is None:
-        raise UserError("--plot needs matplotlib: pip install -e '.[plot]'")
+        save_figure(figure, Path(path))
 
 
 def tick_step(seconds: float) -> float:

@@ -13,11 +13,11 @@ from slowfast.visualization.style import (
     SKY,
     legend_below,
     new_figure,
+    plain_numbers,
     spread_ticks,
     styled,
     ticks_at,
 )
-from slowfast.visualization.style import plain_numbers as plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -50,7 +50,7 @@ def draw_shapes(run: Run) -> "Figure | None":
         ticks_at(axes.yaxis, spread_ticks(drawn))
         axes.grid(axis="y")
     panels[-1].set(xlabel="iterations", xlim=(0, max(iterations)))
-    plain(panels[-1].xaxis)
+    plain_numbers(panels[-1].xaxis)
     figure.align_ylabels(panels)
     legend_below(figure, panels[0], columns=1)
     return figure

@@ -7,13 +7,12 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import wraps
-from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import numpy as np
 
-from slowfast.errors import UserError
+from slowfast.utils.extras import is_installed, require
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -54,13 +53,12 @@ Result = TypeVar("Result")
 
 def has_matplotlib() -> bool:
     """Return whether matplotlib is installed."""
-    return find_spec("matplotlib") is not None
+    return is_installed("matplotlib")
 
 
-def require_matplotlib() -> None:
-    """Raise UserError if matplotlib is not installed."""
-    if not has_matplotlib():
-        raise UserError("figures need matplotlib, which is not installed: pip install -e '.[plot]'")
+def require_matplotlib(what: str = "a figure") -> None:
+    """Raise UserError if matplotlib is not installed. `what` is what needs it."""
+    require(what, "matplotlib")
 
 
 @contextmanager

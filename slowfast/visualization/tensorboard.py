@@ -10,6 +10,7 @@ from torch import Tensor
 from slowfast.config.node import CfgNode
 from slowfast.errors import UserError
 from slowfast.utils.distributed import is_master
+from slowfast.utils.extras import require
 
 
 class TensorBoard:
@@ -64,13 +65,9 @@ class TensorBoard:
 
 
 def _summary_writer(log_dir: Path, resumed_at: int | None) -> Any:
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
-        raise UserError(
-            "TENSORBOARD.ENABLE is True, but the package tensorboard is not installed: "
-            "pip install tensorboard, or set TENSORBOARD.ENABLE False"
-        ) from None
+    require("TENSORBOARD.ENABLE True", "tensorboard")
+    from torch.utils.tensorboard import SummaryWriter
+
     try:
         return SummaryWriter(log_dir=str(log_dir), purge_step=None if resumed_at is None else resumed_at + 1)
     except OSError as error:

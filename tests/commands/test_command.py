@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from slowfast import __version__, commands
+from slowfast.utils.program import SCRIPTS
 
 ROOT = Path(__file__).parents[2]
 SLOWFAST = [sys.executable, "-m", "slowfast"]
@@ -76,6 +77,16 @@ def test_every_command_has_its_help_and_a_parser(name, capsys):
     assert printed.startswith(f"usage: slowfast {name} [-h]")
     assert not printed.split("\n\n")[1].startswith("options:")
     assert importlib.import_module(commands.COMMANDS[name][0]).make_parser().format_usage()
+
+
+def test_a_script_of_tools_starts_its_command_and_does_nothing_else():
+    doors = {path.name: path.read_text() for path in (ROOT / "tools").glob("*.py") if "commands" in path.read_text()}
+    assert sorted(doors) == sorted(SCRIPTS.values())
+    for name, script in SCRIPTS.items():
+        _, docstring, *code = doors[script].splitlines()
+        assert docstring.endswith(f': this is `slowfast {name}`."""')
+        assert code[-2:] == ['if __name__ == "__main__":', f'    sys.exit(start("{name}"))']
+        assert len(code) == 7
 
 
 def test_a_command_gets_its_words_and_gives_its_status(add):

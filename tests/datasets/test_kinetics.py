@@ -149,6 +149,16 @@ def test_numbers_with_a_fraction_of_zero_are_labels(tmp_path):
     assert data.class_names is None
 
 
+@pytest.mark.parametrize("label", ["1", "0,1"])
+def test_numbers_have_the_names_of_the_file_of_class_names(tmp_path, label):
+    (tmp_path / "classes.txt").write_text("bar\nfoo\nbaz\n")
+    changes = {"DATA__MULTI_LABEL": "," in label, "MODEL__NUM_CLASSES": 2}
+    assert kinetics(tmp_path, [f"a.mp4 {label}"], **changes).class_names == ["bar", "foo"]
+    (tmp_path / "other.json").write_text('{"one": 0, "two": 1}')
+    changes["TENSORBOARD__CLASS_NAMES_PATH"] = str(tmp_path / "other.json")
+    assert kinetics(tmp_path, [f"a.mp4 {label}"], **changes).class_names == ["one", "two"]
+
+
 def test_a_fraction_is_not_a_label(tmp_path):
     with pytest.raises(UserError, match="line 2: label '1.5' is not a whole number"):
         kinetics(tmp_path, ["a.mp4 1", "b.mp4 1.5"])

@@ -3,7 +3,8 @@ import pytest
 
 from slowfast.datasets.video import open_video
 from slowfast.inference import Label
-from slowfast.inference.drawing import contact_sheet, draw_heat, draw_labels, drawable, write_video
+from slowfast.inference.drawing import draw_heat, draw_labels, drawable, side_by_side
+from slowfast.visualization.media_files import write_mp4
 
 DRAWABLE = {
     "playing guitar": "playing guitar",
@@ -64,7 +65,7 @@ def test_heat_colors_what_counts_and_leaves_the_rest():
 
 
 def test_a_sheet_has_rows_of_pictures():
-    sheet = contact_sheet([np.full((2, 3, 3), value, np.uint8) for value in range(1, 6)], columns=3)
+    sheet = side_by_side([np.full((2, 3, 3), value, np.uint8) for value in range(1, 6)], columns=3)
     assert sheet[::2, ::3, 0].tolist() == [[1, 2, 3], [4, 5, 0]]
 
 
@@ -72,7 +73,7 @@ def test_a_sheet_has_rows_of_pictures():
 @pytest.mark.parametrize("fps", [25, 30000 / 1001])
 def test_a_written_video_has_the_pictures_and_the_rate(size, fps, tmp_path):
     pictures = [np.full((*size, 3), value, np.uint8) for value in range(0, 250, 25)]
-    write_video(str(tmp_path / "a.mp4"), pictures, fps)
+    write_mp4(tmp_path / "a.mp4", pictures, fps)
     with open_video(tmp_path / "a.mp4") as video:
         assert video.fps == pytest.approx(fps)
         assert (video.height, video.width) == (size[0] + size[0] % 2, size[1] + size[1] % 2)

@@ -1,5 +1,6 @@
 """The command that exports a model."""
 
+import importlib.util
 import json
 
 import numpy as np
@@ -73,10 +74,10 @@ def test_a_program_with_other_scores_is_removed(run, model, tmp_path, monkeypatc
 
 
 def test_missing_packages_and_other_formats_are_mistakes(run, tmp_path, monkeypatch, capsys):
-    find = exporting.importlib.util.find_spec
-    monkeypatch.setattr(exporting.importlib.util, "find_spec", lambda name: None if "onnx" in name else find(name))
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if "onnx" in name else find(name))
     for name, message in {
-        "a.onnx": "needs onnx, onnxscript, onnxruntime: pip install -e '.[onnx]'",
+        "a.onnx": "needs onnx, onnxscript, onnxruntime: pip install onnx onnxscript onnxruntime (extra 'onnx')",
         "a.pb": "'a.pb' must end in .pt2 or .onnx",
         "no/a.pt2": "OUT: the folder 'no' does not exist",
     }.items():

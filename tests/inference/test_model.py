@@ -13,11 +13,14 @@ from slowfast.config.node import CfgNode
 from slowfast.datasets.build import build_dataset
 from slowfast.datasets.video import VideoError
 from slowfast.engine.test_net import run_test
+from slowfast.engine.train_net import train
 from slowfast.errors import UserError
 from slowfast.inference import Label, VideoModel
 from slowfast.models import MODEL_REGISTRY
+from slowfast.utils.result_files import PER_CLASS, read_table
 from tests.datasets.data import small_cfg, write_ssv2_json
-from tests.inference.conftest import NAMES, cfg_of, results_of
+from tests.engine.tiny import tiny_cfg, write_dataset
+from tests.inference.conftest import CHANGES, NAMES, cfg_of, results_of
 from tests.videos import truncate, write_video
 
 ROOT = Path(__file__).parents[2]
@@ -160,6 +163,16 @@ def test_what_counts_in_training_only_does_not_hinder_the_use_of_a_checkpoint(ru
     torch.save(saved | {"cfg": cfg.dump()}, tmp_path / "weights.pyth")
     other = slowfast.load(tmp_path / "weights.pyth")
     torch.testing.assert_close(other.predict(videos / "0.mp4").scores, model.predict(videos / "0.mp4").scores)
+
+
+def test_numbered_classes_have_the_names_of_the_file_beside_the_lists(tmp_path):
+    data, output = write_dataset(tmp_path), tmp_path / "run"
+    (data / "class_names.txt").write_text("red\ngreen\nblue\n")
+    cfg = tiny_cfg(data, output, TEST__ENABLE=True, **CHANGES)
+    train(cfg)
+    run_test(cfg)
+    assert [row["name"] for row in read_table(output / PER_CLASS)] == ["red", "green", "blue"]
+    assert slowfast.load(output).class_names == ["red", "green", "blue"]
 
 
 MISTAKES = {

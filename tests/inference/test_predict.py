@@ -145,9 +145,9 @@ MISTAKES = {
     "--gradcam: 'a.gif' must end in .mp4 or .png": ["--gradcam", "1", "a.gif"],
     "'blue' is not a class of the model": ["--gradcam", "blue", "a.mp4"],
     "--json - and --csv - would print into each other": ["--json", "-", "--csv", "-"],
-    "--top: 0 is not a number of classes": ["--top", "0"],
+    "argument --top: 0 is below 1": ["--top", "0"],
     "--json is 'none/a.json', where nothing can be written": ["--json", "none/a.json"],
-    "--opts: 'TEST.BATCH_SIZE' has no value": ["--opts", "TEST.BATCH_SIZE"],
+    "'TEST.BATCH_SIZE' has no value": ["--opts", "TEST.BATCH_SIZE"],
     "step: 0 s is not a time of at least a frame": ["--window", "1", "--step", "0"],
     "window: nan s is not a time of at least a frame": ["--window", "nan"],
     "TEST.NUM_ENSEMBLE_VIEWS: 0": ["--views", "0"],
@@ -169,4 +169,4 @@ def test_a_curve_without_matplotlib_is_a_mistake(predict, videos, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     status, _, errors = predict(videos / "0.mp4", "--window", 1, "--plot", "a.png")
     assert status == 2
-    assert "--plot needs matplotlib: pip install -e '.[plot]'" in errors
+    assert "--plot needs matplotlib: pip install matplotlib (extra 'plot')" in errors

@@ -49,7 +49,7 @@ def test_every_shape_of_the_schedule_has_a_row_of_positive_figures(part, workers
     assert all(value > 0 or name in waits and value >= 0 for row in rows for name, value in row.items())
     table = [line for line in capsys.readouterr().out.splitlines() if line.startswith("|")]
     assert len(table) == 2 + len(rows)
-    assert {"machine", "cores", "load", "pyav", "ffmpeg", "opencv"} <= set(report["environment"])
+    assert {"machine", "cores", "load", "av", "ffmpeg", "opencv"} <= set(report["environment"])
 
 
 def test_the_share_of_a_shape_is_that_of_the_batches_of_the_training(data, tmp_path):

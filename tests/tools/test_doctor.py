@@ -68,7 +68,7 @@ def test_a_video_that_cannot_be_read_is_a_warning(capsys, tmp_path):
     status, text = report(capsys, "--cfg", config_file(tmp_path))
     assert status == 0
     assert "warning  its batch" in text
-    assert "check_videos" in text
+    assert "slowfast check" in text
 
 
 def test_pairs_without_a_config_are_refused(capsys):

@@ -154,7 +154,7 @@ def test_mistakes_on_the_command_line_are_reported(tmp_path, capsys):
     with pytest.raises(SystemExit) as end:
         show_clips.main(["--cfg", str(config), "--videos", "0"])
     assert end.value.code == 2
-    assert "--videos: 0 is out of range" in capsys.readouterr().err
+    assert "argument --videos: 0 is below 1" in capsys.readouterr().err
 
 
 class Pathways(torch.utils.data.Dataset):

@@ -49,6 +49,18 @@ def test_a_file_with_a_name_in_capitals_is_a_file():
     assert parse_args(["--cfg", "A.yaml", "B.YAML", "RNG_SEED", "1"]).cfg_files == ["A.yaml", "B.YAML"]
 
 
+@pytest.mark.parametrize(
+    "name", ["IMG_1234.MOV", "test.csv", "train.txt", "data.mp4", "MODEL.ONNX", "model.pt2", "A.B"]
+)
+def test_a_file_is_not_a_key_whatever_its_name(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "A.B").touch()
+    with_path = argument_parser()
+    with_path.add_argument("path")
+    args = parse_args([name, "--cfg", "a.yaml", "NUM_GPUS", "0"], with_path)
+    assert (args.path, args.opts) == (name, ["NUM_GPUS", "0"])
+
+
 def test_the_value_of_a_tools_own_option_is_not_a_key():
     with_json = argument_parser()
     with_json.add_argument("--json")

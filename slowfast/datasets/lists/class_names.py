@@ -71,6 +71,12 @@ def find_class_names(data_dir: str, configured: str = "") -> dict[str, int] | No
     return read_class_names(path) if path else None
 
 
+def names_of_numbers(data_dir: str, configured: str, num_classes: int) -> list[str] | None:
+    """Return the names of classes that lists give as numbers, from the file of `find_class_names`; None without one."""
+    names = find_class_names(data_dir, configured)
+    return in_order(names)[:num_classes] if names else None
+
+
 def read_class_names(path: str, key: str = "TENSORBOARD.CLASS_NAMES_PATH") -> dict[str, int]:
     """Return the numbers of the class names in a file. `key` is that of the config which names it."""
     if not os.path.isfile(path):

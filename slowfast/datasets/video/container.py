@@ -143,7 +143,7 @@ def open_file(path: str, budget: Budget, quick: bool = False) -> OpenFile:
 
 
 def can_open_quickly(path: str) -> bool:
-    """Return whether a file's header tells everything. Raises VideoError where there is no file to read."""
+    """Return whether the header of a file is enough to open it. Raises VideoError if there is no file to read."""
     if not os.path.isfile(path):
         raise VideoError("there is no such file")
     if os.path.getsize(path) == 0:

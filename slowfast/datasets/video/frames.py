@@ -1,7 +1,7 @@
-"""Decoding frames: the packets that hold them, or the whole stream where the packets don't tell.
+"""Decode frames: from the packets that hold them, or from the complete stream if the packets do not show that.
 
 `decode(wanted)` of both kinds yields (index, frame) for the wanted indices, which are in order. A frame may come again
-where the first try was doubtful; one that does not come can't be decoded.
+if the first try was doubtful; one that does not come cannot be decoded.
 """
 
 from collections.abc import Iterable, Iterator

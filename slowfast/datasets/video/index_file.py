@@ -1,7 +1,7 @@
-"""The index of a data set: a file with what is known of its videos, so that FFmpeg need not open them and list packets.
+"""The index of a data set: the packets and decoders of its videos, so that FFmpeg need not open them to list packets.
 
-Decoding has proven what it has (see `proof.py`). Processes map it into memory and share it. It lies in the folder of
-the lists or of the store, or where that is read-only in the user's cache. Videos are found by their paths from that
+Its content was verified by decoding (see `proof.py`). Processes map it into memory and share it. It lies in the folder
+of the lists or of the store, or in the user's cache if that is read-only. Videos are found by their paths from that
 folder, so it can be moved with the videos in it. A video whose size or time of modification has changed is not found.
 
     header    VERSION, the number of videos, and where the keys are
@@ -35,6 +35,7 @@ from slowfast.datasets.files import Stamp
 from slowfast.datasets.video.container import MAX_PACKET_BYTES
 from slowfast.datasets.video.known import CODECS, COLUMNS, KEY, PARAMETERS, KnownVideo
 from slowfast.errors import errors_name_output
+from slowfast.utils.program import program
 
 NAME = "video_index.bin"
 FORMAT = 1  # raise it when the file, or what is proven, changes
@@ -50,7 +51,7 @@ logger = logging.getLogger(__name__)
 
 
 class Row(NamedTuple):
-    """What the file has of a video besides its packets and decoder: `*_at` is where these lie."""
+    """The entry of a video. Its packets and its decoder are elsewhere in the file, at `*_at`."""
 
     num_bytes: int
     modified_ns: int
@@ -122,7 +123,7 @@ class IndexFile:
 
 
 def open_index(folder: str) -> IndexFile | None:
-    """Return the index of a folder of lists or of a store; None where there is none that can be used."""
+    """Return the index of a folder of lists or of a store; None without a usable one."""
     paths = sorted(filter(os.path.isfile, index_paths(folder)), key=os.path.getmtime, reverse=True)
     return next(filter(None, (_open(path, folder) for path in paths)), None)
 
@@ -133,7 +134,7 @@ def _open(path: str, folder: str) -> IndexFile | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
-        logger.warning("%s is not used: %s. Make it again with tools/check_videos.py", path, error)
+        logger.warning("%s is not used: %s. Make it again with %s", path, error, program("check"))
         return None
 
 
@@ -156,7 +157,7 @@ def _checksum(row: Row, packets: bytes, decoder: bytes) -> int:
 
 
 def _video(row: Row, packets: bytes, decoder: bytes) -> KnownVideo:
-    """Return the video of a row. Raises ValueError or TypeError where what the index has of it cannot be."""
+    """Return the video of a row. Raises ValueError or TypeError if its values are impossible."""
     starts = accumulate((width * row.num_packets for width in WIDTHS), initial=0)
     columns = zip(COLUMNS, starts, strict=False)
     times, offsets, lengths, flags = (np.frombuffer(packets, kind, row.num_packets, at) for kind, at in columns)

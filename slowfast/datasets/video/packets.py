@@ -228,7 +228,7 @@ def may_start(file: OpenFile, packet: Packet) -> bool:
 
 
 def contradicts(file: OpenFile, is_in_order: bool) -> bool:
-    """Return whether frames are never reordered by their times, though the decoder was told that it has to.
+    """Return whether frames are never reordered by their times, though the header of the decoder announces it.
 
     Such times are those of decoding, as streams without times get them when they are put into a container.
     """

@@ -1,4 +1,4 @@
-"""Proving by decoding what the packets of a file show, so that readers can rely on it."""
+"""Verify by decoding that the packets of a file show where its frames are, so that readers can rely on them."""
 
 import zlib
 from collections.abc import Iterator, Sequence
@@ -23,7 +23,7 @@ Picture = tuple[int, int, int]  # width, height and checksum of the pixels
 
 
 class Examined(NamedTuple):
-    """What reading a file has shown: its error, "" for none; and where it is proven, what its index needs."""
+    """The result of reading a file: the error, or "" for none; if it is verified, also what the index stores."""
 
     error: str
     video: KnownVideo | None = None
@@ -31,9 +31,9 @@ class Examined(NamedTuple):
 
 
 def examine_video(path: str, limits: Limits = DEFAULT_LIMITS) -> Examined:
-    """Read all frames of a file as `check_video` does, and prove what its packets show of them.
+    """Read all frames of a file as `check_video` does, and verify that its packets show where the frames are.
 
-    Nothing is proven of a file that has just been written, or whose packets do not show its frames.
+    A file that has just been written, or whose packets do not show its frames, is not verified.
     """
     stamp = settled_stamp(path)
     try:
@@ -61,7 +61,7 @@ def _proven(path: str, budget: Budget) -> KnownVideo | None:
 
 
 def _learn(path: str, budget: Budget) -> KnownVideo | None:
-    """Return what the packets of a file show, if they show its frames."""
+    """Return the frames that the packets of a file show; None if they do not show them all."""
     with closing(open_file(path, budget)) as file:
         is_provable = file.decoder.name in CODECS and has_timed_frames(file)
         video = learn(file, file.demux()) if is_provable else None
@@ -74,7 +74,7 @@ def _learn(path: str, budget: Budget) -> KnownVideo | None:
 
 
 def _plain_pictures(path: str, budget: Budget) -> dict[int, Picture] | None:
-    """Return the pictures of a file by their times, in the order in which a plain decode shows them; None: damaged."""
+    """Return the pictures of a file by their times, in the order of a plain decode; None for a damaged file."""
     pictures: dict[int, Picture] = {}
     converter = Converter()
     for frame in decode_all(path, budget):
@@ -86,9 +86,9 @@ def _plain_pictures(path: str, budget: Budget) -> dict[int, Picture] | None:
 
 
 def _pictures_read(file: KnownFile, video: KnownVideo) -> Iterator[tuple[int, Picture | None]]:
-    """Yield the times of all frames, and their pictures as they are read when others are left out; None: missing.
+    """Yield the time of every frame, and its picture as a reader that skips other frames decodes it; None if missing.
 
-    What may be left out is left out in turns: first one half of it, then the other.
+    Of the frames that may be skipped, first one half is skipped and then the other.
     """
     index, unreferenced = video.order()
     converter = Converter()

@@ -70,9 +70,9 @@ def check_header(path: str | os.PathLike, limits: Limits = DEFAULT_LIMITS) -> st
 
 @contextmanager
 def video_errors() -> Iterator[None]:
-    """Raise whatever reading a video raises as a VideoError with the reason.
+    """Turn every error of reading a video into a VideoError with the reason.
 
-    That too many files are open is not the fault of a video, and is raised as it is.
+    The error that too many files are open does not come from a video, and is raised as it is.
     """
     try:
         yield
@@ -126,7 +126,7 @@ def _refuse_short_file(file: OpenFile, num_frames: int) -> None:
 
 
 def _knows_reordering(file: OpenFile, packets: ListedPackets | Packets | None) -> bool:
-    """Return whether the decoder was told how far frames are reordered; else it drops some before it finds out."""
+    """Return whether the decoder knows how far frames are reordered; otherwise it drops some before it finds out."""
     in_order = packets is None or packets.is_in_order
     return in_order or file.decoder.name != "h264" or file.decoder.has_b_frames
 
