@@ -172,3 +172,19 @@ def test_another_signal_than_sigkill_is_not_taken_for_a_lack_of_memory():
     with pytest.raises(RankError, match="rank 1 was ended by SIGABRT. Earlier") as error:
         launch(abort, (), World(2))
     assert "Traceback" not in str(error.value)
+
+
+def lose_a_rank_and_be_asked_to_stop():
+    barrier()
+    if get_rank() == 1:
+        os._exit(1)
+    try:
+        barrier()
+    except RuntimeError:
+        threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGTERM)).start()
+        raise
+
+
+def test_a_request_to_stop_does_not_suppress_the_report_of_an_error():
+    with pytest.raises(RankError, match="rank 0 lost the connection to another rank"):
+        launch(lose_a_rank_and_be_asked_to_stop, (), World(2))
