@@ -15,7 +15,7 @@ from typing import TypeVar
 from slowfast.errors import UserError, user_message
 from slowfast.utils.distributed import is_lost_connection, is_timeout
 from slowfast.utils.rendezvous import Store
-from slowfast.utils.stop import INTERRUPTED
+from slowfast.utils.stop import INTERRUPTED, handled
 
 MAX_MESSAGE = 3000  # characters; a pipe passes so few on in one piece, even if several processes write
 GATHER_SEC = 2.0  # for the ranks that wait in the same collective to give up
@@ -85,7 +85,8 @@ class ErrorReport(AbstractContextManager):
             traceback.clear_frames(trace)  # releases loaders, which end their workers
             raise SystemExit(getattr(error, "code", INTERRUPTED)) from None
         is_mistake = isinstance(error, (UserError, OSError))
-        self._send((is_mistake, self._message(error, is_mistake)[-MAX_MESSAGE:]))
+        with handled(lambda number, frame: None):  # torchrun may end its ranks before the report is complete
+            self._send((is_mistake, self._message(error, is_mistake)[-MAX_MESSAGE:]))
         logging.shutdown()
         sys.stderr.flush()
         os._exit(2 if is_mistake else 1)

@@ -104,13 +104,28 @@ def _join(job: _Job, place: Place, meeting: Meeting) -> None:
     has_agent_store = place.launcher == "torchrun" and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
     store, _ = _host_or_join(place.address, place.rank == 0 and not has_agent_store, meeting.wait_sec)
     if has_agent_store:
+        _warn_of_agent_store(place)
         start = name_of_start(job.part(store, "starts"), place.rank, place.size, meeting.wait_sec)
         job = replace(job, name=f"{job.name}/{start}")
+    if place.launcher == "torchrun":
         _prctl_pr_set_pdeathsig(signal.SIGTERM)  # without its agent this rank would train on, and nobody would know
     meeting.hold(job.part(store, "meeting"))
     failures = Failures(job.part(store, "failures"), place.rank, place.size)
     with handled(stop_at_once), ErrorReport(failures.print_first, failures):
         job.work(place, store)
+
+
+@functools.cache  # once for a run that trains and then tests
+def _warn_of_agent_store(place: Place) -> None:
+    """Warn if torchrun is to restart several machines, but cannot replace one that vanishes.
+
+    A machine that joins later waits for the address of torchrun's store, which torch 2.13 publishes only once.
+    """
+    if place.local_size < place.size and os.environ.get("TORCHELASTIC_MAX_RESTARTS", "0") != "0" and place.rank == 0:
+        logger.warning(
+            "a machine that vanishes cannot be replaced: set TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 for torchrun on all "
+            "machines"
+        )
 
 
 def _run_rank(local_rank: int, sender: Connection, job: _Job, world: World, address: str) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import sys
 import threading
 import time
@@ -62,11 +63,13 @@ from slowfast.engine.launch import run
 from slowfast.engine.learner import Learner
 
 steps, step = [], Learner.step
+victims = {"rank": [os.getpid()], "machine": [os.getppid(), os.getpid()], "nobody": []}[sys.argv[2]]
 
 def step_or_die(*args):
     steps.append(1)
     if os.environ["RANK"] == "1" and os.environ["TORCHELASTIC_RESTART_COUNT"] == "0" and len(steps) == 3:
-        os.kill(os.getpid(), signal.SIGKILL)
+        for victim in victims:
+            os.kill(victim, signal.SIGKILL)
     return step(*args)
 
 Learner.step = step_or_die
@@ -74,13 +77,39 @@ run(load_cfg(sys.argv[1]))
 """
 
 
+def die_once(videos: Path, folder: Path) -> list[str]:
+    """The words of a run that saves after each iteration, and ends a victim, the next word, in its third iteration."""
+    (folder / "die_once.py").write_text(DIE_ONCE)
+    config = command(videos, folder / "out", **SHORT, TRAIN__CHECKPOINT_MINUTES=1e-6)[-1]
+    return [str(folder / "die_once.py"), config]
+
+
 def test_torchrun_restarts_a_run_whose_rank_was_killed_from_its_last_checkpoint(videos, two_processes, tmp_path):
-    (tmp_path / "die_once.py").write_text(DIE_ONCE)
-    config = command(videos, tmp_path / "out", **SHORT, TRAIN__CHECKPOINT_MINUTES=1e-6)[-1]
     words = torchrun("--standalone", "--nproc_per_node", "2", "--max-restarts", "1")
-    code, text = finish(start([*words, str(tmp_path / "die_once.py"), config]))
+    code, text = finish(start([*words, *die_once(videos, tmp_path), "rank"]))
     assert code == 0, text
     assert "resuming from" in text
+    assert losses(tmp_path / "out") == two_processes
+
+
+def test_a_machine_that_vanishes_under_torchrun_is_replaced(videos, two_processes, tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_DISABLE_SHARE_RDZV_TCP_STORE", "1")
+    script = die_once(videos, tmp_path)
+
+    def start_agent(is_host: int, victim: str):
+        settings = f"is_host={is_host},keep_alive_interval=1,keep_alive_max_attempt=6"
+        meeting = ["--rdzv-backend", "c10d", "--rdzv-endpoint", f"localhost:{port}", "--rdzv-conf", settings]
+        return start([*torchrun("--nnodes", "2", "--max-restarts", "1", *meeting), *script, victim])
+
+    with socket.socket() as probe:
+        probe.bind(("localhost", 0))
+        port = probe.getsockname()[1]
+    survivor, lost = start_agent(1, "nobody"), start_agent(0, "machine")
+    assert finish(lost)[0] == -signal.SIGKILL
+    replacement = start_agent(0, "nobody")
+    results = [finish(survivor), finish(replacement)]
+    assert [code for code, _ in results] == [0, 0], results
+    assert "resuming from" in results[0][1]
     assert losses(tmp_path / "out") == two_processes
 
 
@@ -143,3 +172,19 @@ def test_another_signal_than_sigkill_is_not_taken_for_a_lack_of_memory():
     with pytest.raises(RankError, match="rank 1 was ended by SIGABRT. Earlier") as error:
         launch(abort, (), World(2))
     assert "Traceback" not in str(error.value)
+
+
+def lose_a_rank_and_be_asked_to_stop():
+    barrier()
+    if get_rank() == 1:
+        os._exit(1)
+    try:
+        barrier()
+    except RuntimeError:
+        threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGTERM)).start()
+        raise
+
+
+def test_a_request_to_stop_does_not_suppress_the_report_of_an_error():
+    with pytest.raises(RankError, match="rank 0 lost the connection to another rank"):
+        launch(lose_a_rank_and_be_asked_to_stop, (), World(2))
