@@ -94,7 +94,7 @@ class ChanceGuard:
         if stuck and total_clips >= MIN_CLIPS_PER_CLASS * len(counts):
             logger.warning(
                 "from epoch %.2f to %.2f the training loss did not fall below chance, %.3g, for clips of %s: they may "
-                "not show what distinguishes the classes (see them with tools/show_clips.py), or the rate may be too "
+                "not show what distinguishes the classes (`slowfast show-clips` draws them), or the rate may be too "
                 "high; lower SOLVER.BASE_LR, raise SOLVER.WARMUP_EPOCHS or, with multigrid, use fewer shapes in "
                 "MULTIGRID.LONG_CYCLE_FACTORS",
                 *(phase.start_epoch, phase.end_epoch, chance),

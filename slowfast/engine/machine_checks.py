@@ -152,7 +152,7 @@ def reading(paths: Sequence[str]) -> Finding:
     speed = num_bytes / seconds
     text = f"{speed / 1e6:,.0f} MB/s, {opened / seconds:,.0f} files/s ({opened} files, {num_bytes / 1e6:.1f} MB)"
     if speed < SLOW_DISK:
-        return Finding("reading data", WARNING, text, "copy the data to a local disk, or use tools/prepare_videos.py")
+        return Finding("reading data", WARNING, text, "copy the data to a local disk, or use `slowfast prepare`")
     return Finding("reading data", OK, text)
 
 

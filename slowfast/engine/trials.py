@@ -114,9 +114,7 @@ def config_step(training: Training) -> Finding:
     text = f"{len(indices)} clips of {kind.shape.frames} frames x {kind.shape.crop} px"
     found = _step("its batch", text, training.learner, batch)
     if bad and found.level == OK:
-        return Finding(
-            "its batch", WARNING, f"{found.text}; {bad[0]}", "list all bad videos with tools/check_videos.py"
-        )
+        return Finding("its batch", WARNING, f"{found.text}; {bad[0]}", "list all bad videos with `slowfast check`")
     return found
 
 

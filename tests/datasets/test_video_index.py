@@ -176,7 +176,7 @@ def test_an_index_of_another_version_or_cut_off_is_ignored_with_a_line_in_the_lo
         assert open_index(str(one)) is None
     assert len(caplog.records) == 1
     assert "is not used: it is" in caplog.text
-    assert "tools/check_videos.py" in caplog.text
+    assert "slowfast check" in caplog.text
     path.write_bytes(b"")
     assert open_index(str(one)) is None
     assert len(build_index(one)) == 1

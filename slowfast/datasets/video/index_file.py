@@ -133,7 +133,7 @@ def _open(path: str, folder: str) -> IndexFile | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
-        logger.warning("%s is not used: %s. Make it again with tools/check_videos.py", path, error)
+        logger.warning("%s is not used: %s. Make it again with `slowfast check`", path, error)
         return None
 
 
