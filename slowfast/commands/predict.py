@@ -11,6 +11,7 @@ Exit status: 1 if there is such a video, 2 for a mistake in the command.
 
 import argparse
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 
@@ -148,7 +149,7 @@ def over_time(model: VideoModel, path: str, args: argparse.Namespace) -> Iterato
 
 
 def draw(model: VideoModel, rows: Sequence[Row], label: int, args: argparse.Namespace) -> None:
-    """Write the figure and the videos that the options ask for."""
+    """Write the figure and the videos that the options ask for, and print their names."""
     path = rows[0].path
     if args.plot:
         plot_scores([row.span for row in rows if row.span], curves(rows, args.top), os.path.basename(path), args.plot)
@@ -156,6 +157,8 @@ def draw(model: VideoModel, rows: Sequence[Row], label: int, args: argparse.Name
         annotate(model, path, rows, args.top, args.annotate)
     if args.gradcam:
         render_gradcam(model, path, label, args.gradcam[1])
+    for file in filter(None, (args.plot, args.annotate, args.gradcam and args.gradcam[1])):
+        print(f"saved {file}", file=sys.stderr)  # not into the JSON or CSV of --json - and --csv -
 
 
 def curves(rows: Sequence[Row], top: int) -> dict[str, list[float]]:

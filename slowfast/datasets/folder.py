@@ -36,7 +36,7 @@ def list_folders(data_dir: str, split: str, num_classes: int, class_file: str = 
     root = _split_folder(data_dir, split)
     names = find_class_names(data_dir, class_file)
     if names is None:
-        names = _number_folders(os.path.join(data_dir, "train"), root)
+        names = _number_folders(os.path.join(data_dir, "train"), root, split)
     rows = [
         Row(path, name, os.path.join(root, name))
         for name in subfolders(root)
@@ -49,12 +49,16 @@ def list_folders(data_dir: str, split: str, num_classes: int, class_file: str = 
     return Listing(VideoFiles([row.path for row in rows]), targets, class_names=in_order(names))
 
 
-def _number_folders(train: str, root: str) -> dict[str, int]:
-    """Number the classes by the folders of train, or where it does not exist by those of the split itself."""
+def _number_folders(train: str, root: str, split: str) -> dict[str, int]:
+    """Number the classes by the folders of train, or where it does not exist by those of the split itself.
+
+    They are logged, but not again for the validation of a training.
+    """
     numbered = train if os.path.isdir(train) else root
     names = number_names(subfolders(numbered))
     order = "numbers by value, then names alphabetically" if any(map(is_number, names)) else "alphabetically"
-    logger.info("%d classes, numbered by the folders of %s, %s: %s", len(names), numbered, order, _summary(names))
+    if split != "val" or numbered == root:
+        logger.info("%d classes, numbered by the folders of %s, %s: %s", len(names), numbered, order, _summary(names))
     if numbered == root and root != train:
         logger.warning("%s does not exist: make sure that %s has the folders of all classes", train, root)
     return names

@@ -12,6 +12,7 @@ LAYOUTS = {
     "ssv2": "something-something-v2-labels.json, -train.json and -validation.json; train.csv and val.csv for images",
     "charades": "train.csv and val.csv of frames; or Charades_v1_train.csv and Charades_v1_test.csv",
 }
+SPLITS = ("train", "val", "test")
 
 
 def require(path: str, data_dir: str) -> str:
@@ -24,6 +25,10 @@ def require(path: str, data_dir: str) -> str:
 def wrong_folder(problem: str, data_dir: str) -> UserError:
     """Return the error for a folder without the files that a data set needs."""
     what = "which is not a folder" if not os.path.isdir(data_dir) else f"which has {_content(data_dir)}"
+    above, name = os.path.split(data_dir.rstrip("/"))
+    if name in SPLITS and os.path.isdir(data_dir):
+        above = above or "."
+        return UserError(f"{problem}: DATA.PATH_TO_DATA_DIR is {data_dir!r}. Set it to the folder above: {above!r}")
     layouts = "".join(f"\n  {name:9} {layout}" for name, layout in LAYOUTS.items())
     return UserError(
         f"{problem}: DATA.PATH_TO_DATA_DIR is {data_dir!r}, {what}. Set it to the folder of the data, and "

@@ -115,9 +115,11 @@ def check_multi_label(targets: Targets, multi_label: bool) -> None:
 def warn_of_unused_classes(targets: Targets, num_classes: int) -> None:
     """Log a warning where the model has more classes than the videos."""
     if isinstance(targets, ClassNumbers | ClassSets) and targets.num_used() < num_classes:
+        used = targets.num_used()
         logger.warning(
-            "MODEL.NUM_CLASSES is %d, and the training videos have %d classes: the other outputs stay untrained",
-            *(num_classes, targets.num_used()),
+            "MODEL.NUM_CLASSES is %d, and the training videos have %d classes: the other outputs stay untrained. "
+            "Set it to %d if there are no more classes",
+            *(num_classes, used, used),
         )
 
 

@@ -23,20 +23,29 @@ FIX = "Check DATA.PATH_PREFIX; repair the files or remove them from the list. `s
 
 
 def append_bad_videos(output_dir: str | Path, lines: Sequence[str]) -> None:
-    """Append lines `path<TAB>error` to `output_dir`/bad_videos.csv, which has each once (rank 0 only)."""
-    if lines and is_master():
-        path = _append(output_dir, lines)
-        logger.warning("%d clips could not be decoded and were replaced or left out: see %s", len(lines), path)
+    """Append lines `path<TAB>error` to `output_dir`/bad_videos.csv, which has each path once (rank 0 only).
+
+    Those that are new are logged.
+    """
+    new = _append(output_dir, lines) if lines and is_master() else []
+    if new:
+        videos = "1 video" if len(new) == 1 else f"{len(new)} videos"
+        path = Path(output_dir) / BAD_VIDEOS
+        logger.warning("%s could not be decoded, replaced or left out: %s; see %s", videos, _first(new), path)
 
 
-def _append(output_dir: str | Path, lines: Sequence[str]) -> Path:
+def _append(output_dir: str | Path, lines: Sequence[str]) -> list[str]:
+    """Append the lines whose path is not in the file yet, the first of each path, and return them."""
     path = Path(output_dir) / BAD_VIDEOS
     path.parent.mkdir(parents=True, exist_ok=True)
     listed = _listed(path)
-    rows = dict.fromkeys(tuple(line.split("\t", 1)) for line in lines)
+    first: dict[str, str] = {}
+    for line in lines:
+        first.setdefault(line.partition("\t")[0], line)
+    new = [line for name, line in first.items() if name not in listed]
     with open(path, "a", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows(row for row in [HEADER, *rows] if row not in listed)
-    return path
+        csv.writer(file).writerows([*([] if listed else [HEADER]), *(line.split("\t", 1) for line in new)])
+    return new
 
 
 def with_checked_headers(dataset: Any, cfg: CfgNode) -> Any:
@@ -56,7 +65,8 @@ def with_checked_headers(dataset: Any, cfg: CfgNode) -> Any:
         why = "" if cfg.TEST.SKIP_BAD_VIDEOS else ", and TEST.SKIP_BAD_VIDEOS is False"
         raise UserError(f"{count} cannot be read{why}: {_first(lines)}. {FIX}")
     if lines and is_master():
-        path = _append(cfg.OUTPUT_DIR, lines)
+        _append(cfg.OUTPUT_DIR, lines)
+        path = Path(cfg.OUTPUT_DIR) / BAD_VIDEOS
         logger.warning("%s cannot be read and will be left out: %s; see %s", count, _first(lines), path)
     return dataset
 
@@ -66,9 +76,9 @@ def _first(bad: Sequence[str]) -> str:
     return "; ".join([*named, "..."] if len(bad) > NAMED else named)
 
 
-def _listed(path: Path) -> set[tuple[str, ...]]:
-    """Return the rows of a file of bad videos, with its header; none where there is no file."""
+def _listed(path: Path) -> set[str]:
+    """Return the first column of a file of bad videos, with its header; empty where there is no file."""
     if not path.exists():
         return set()
     with open(path, newline="", encoding="utf-8") as file:
-        return {tuple(row) for row in csv.reader(file)}
+        return {row[0] for row in csv.reader(file) if row}

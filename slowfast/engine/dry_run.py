@@ -13,6 +13,7 @@ from slowfast.config.load import with_keys
 from slowfast.config.node import CfgNode
 from slowfast.datasets.interfaces import SizedDataset
 from slowfast.datasets.loader import construct_loader
+from slowfast.engine import precise_bn
 from slowfast.engine.first_aid import waiting_cures
 from slowfast.engine.launch import check, start, warn_of_missing_gpus
 from slowfast.engine.learner import Learner
@@ -158,8 +159,9 @@ def _evaluation_sec(training: Training) -> float:
         predict(batch["clip"])
         synchronize(device)
         seconds = time.perf_counter() - start
-    batches = len(val_set) / size / training.progress.world_size
-    batches += cfg.BN.NUM_BATCHES_PRECISE if cfg.BN.USE_PRECISE_STATS else 0
+    world = training.progress.world_size
+    batches = len(val_set) / size / world
+    batches += precise_bn.num_batches(cfg, len(training.train_set), world) if cfg.BN.USE_PRECISE_STATS else 0
     return batches * _cost(cfg, batch, seconds).seconds
 
 

@@ -197,7 +197,8 @@ class Journal:
         averages = self._meter.averages(self._has_accuracy)
         where = self._end_of(leg)
         stats = {"_type": "train_epoch", **where, **averages, **errors_of(averages), "bad_videos": bad}
-        logger.info("epoch %s done: %s", where["epoch"], _text(averages))
+        failed = f", {bad} of {seen} clips could not be decoded" if bad else ""
+        logger.info("epoch %s done: %s%s", where["epoch"], _text(averages), failed)
         log_json_stats(stats | memory(self._device), self._output_dir)
         self._board.figures("train_epoch", averages, where["clips"])
         self._board.weights(where["clips"])

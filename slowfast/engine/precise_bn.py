@@ -75,6 +75,11 @@ def _set_statistics(layers: Sequence[nn.BatchNorm3d], means_and_squares: Tensor)
         layer.running_var.copy_(square - mean**2)
 
 
+def num_batches(cfg: CfgNode, num_videos: int, world: int) -> int:
+    """Return how many batches precise batch norm passes through the model on each rank."""
+    return max(1, min(cfg.BN.NUM_BATCHES_PRECISE, num_videos // (process_batch(cfg, "TRAIN") * world)))
+
+
 def fresh_batches(cfg: CfgNode, dataset: SizedDataset, total_epochs: float, epoch: int) -> DataLoader:
     """Return at most BN.NUM_BATCHES_PRECISE batches of the default grid.
 
@@ -83,7 +88,7 @@ def fresh_batches(cfg: CfgNode, dataset: SizedDataset, total_epochs: float, epoc
     """
     world = get_world_size()
     base = default_shape(cfg, process_batch(cfg, "TRAIN"))
-    count = max(1, min(cfg.BN.NUM_BATCHES_PRECISE, len(dataset) // (base.batch_size * world)))
+    count = num_batches(cfg, len(dataset), world)
     drawn_epoch = ceil(total_epochs) + epoch
     _, sync_ranks = default_groups(cfg, base.batch_size, world)
     phase = Phase((base,), stage=0, start_epoch=drawn_epoch, end_epoch=drawn_epoch + 1, bn_sync_ranks=sync_ranks)

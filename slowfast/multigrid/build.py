@@ -80,17 +80,25 @@ def plan_warnings(schedule: Schedule, legs: Sequence[Leg]) -> list[str]:
     warnings = []
     if total < FEW_ITERATIONS:
         warnings.append(
-            f"the training has {total:,} iterations, fewer than about {FEW_ITERATIONS:,}, and may learn little: raise "
-            "SOLVER.MAX_EPOCH, lower TRAIN.BATCH_SIZE together with SOLVER.BASE_LR, or use fewer shapes in "
-            "MULTIGRID.LONG_CYCLE_FACTORS"
+            f"the training has {total:,} iterations, fewer than about {FEW_ITERATIONS:,}, and may learn little: "
+            + _cures_of_few_iterations(schedule.phases)
         )
     if warmup < FEW_WARMUP_ITERATIONS and (schedule.warmup_epochs or factor > 1):
+        target = "" if factor == 1 else f" to {factor:g} times the base rate"
         warnings.append(
-            f"the warm-up to {factor:g} times the base rate has {warmup} iterations, fewer than about "
-            f"{FEW_WARMUP_ITERATIONS}, and the training may not recover from a rate that rises so fast: raise "
-            "SOLVER.WARMUP_EPOCHS or lower SOLVER.BASE_LR"
+            f"the warm-up{target} has {warmup} iterations, fewer than about {FEW_WARMUP_ITERATIONS}, and the training "
+            "may not recover from a rate that rises so fast: raise SOLVER.WARMUP_EPOCHS or lower SOLVER.BASE_LR"
         )
     return warnings
+
+
+def _cures_of_few_iterations(phases: Sequence[Phase]) -> str:
+    """Return what makes a training of these phases longer. Only what it has is named: steps, and several shapes."""
+    steps = " with SOLVER.STEPS" if len({phase.stage for phase in phases}) > 1 else ""
+    cures = [f"raise SOLVER.MAX_EPOCH{steps}", "lower TRAIN.BATCH_SIZE together with SOLVER.BASE_LR"]
+    if len({phase.shapes[0] for phase in phases}) > 1:
+        cures.append("use fewer shapes in MULTIGRID.LONG_CYCLE_FACTORS")
+    return f"{', '.join(cures[:-1])} or {cures[-1]}"
 
 
 def default_groups(cfg, batch_size: int, world_size: int) -> tuple[int, int]:

@@ -110,6 +110,8 @@ class Run:
 def read_run(path: Path) -> Run:
     """Return the log of a run, from its OUTPUT_DIR. Raises UserError if there is none."""
     folder = path.parent if path.is_file() else path
+    if not path.exists():
+        raise UserError(f"{path} does not exist; give the OUTPUT_DIR of a training or a test")
     if not (folder / JSON_LOG).is_file():
         raise UserError(f"{path}: has no {JSON_LOG}; give the OUTPUT_DIR of a training or a test")
     records = tuple(last_training(read_json_log(folder)))

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 COLUMNS = {"top1_acc": "top-1 accuracy (%)", "average_precision": "average precision (%)"}
 MOST_NAMED = 30  # with more classes, only the worst ones have a name
 WORST = 15
+LINE_IN = 0.16  # height of a line of text
 
 
 @dataclass(frozen=True)
@@ -40,9 +41,10 @@ def draw_class_results(results: ClassResults) -> "Figure":
     """Return a figure with a bar for each class; of many classes, with all in order and the names of the worst."""
     few = len(results.rows) <= MOST_NAMED
     named = results.rows if few else results.rows[-WORST:]
-    height = 0.8 + 0.16 * len(named) + (0 if few else 1.5)
+    title = fill(results.protocol, 52)
+    height = 0.95 + LINE_IN * (title.count("\n") + len(named)) + (0 if few else 1.5)
     figure = new_figure(COLUMN_IN, height)
-    panels = [figure.subplots()] if few else figure.subplots(2, 1, height_ratios=[1.5, 0.16 * WORST])
+    panels = [figure.subplots()] if few else figure.subplots(2, 1, height_ratios=[1.5, LINE_IN * WORST])
     if not few:
         panels[0].fill_between(range(1, len(results.rows) + 1), [row[1] for row in results.rows], color=BLUE)
         panels[0].set(xlabel="classes, the best first", ylabel=results.measure, ylim=(0, 100), xlim=(1, None))
@@ -52,5 +54,5 @@ def draw_class_results(results: ClassResults) -> "Figure":
     panels[-1].set_title("classes (videos)" if few else f"the {WORST} worst classes (videos)", loc="left")
     panels[-1].invert_yaxis()
     panels[-1].set(xlabel=results.measure, xlim=(0, 140), xticks=[0, 25, 50, 75, 100])
-    figure.suptitle(fill(results.protocol, 52), x=0.02, ha="left")
+    figure.suptitle(title, x=0.02, ha="left")
     return figure

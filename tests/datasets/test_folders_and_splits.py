@@ -44,6 +44,14 @@ def test_folders_named_by_numbers_are_classes_in_the_order_of_the_numbers(tmp_pa
     assert "numbers by value, then names alphabetically: 0 007, 1 9, 2 10, 3 360, 4 cat, 5 dog" in caplog.text
 
 
+def test_the_classes_of_a_training_and_its_validation_are_logged_once(tmp_path, caplog):
+    touch(tmp_path, "train/dog/1.mp4", "train/cat/2.mp4", "val/dog/3.mp4")
+    with caplog.at_level(logging.INFO):
+        for split in ("train", "val"):
+            build_dataset("folder", small_cfg(tmp_path), split)
+    assert caplog.text.count(": 0 cat, 1 dog") == 1
+
+
 def test_classes_numbered_without_a_train_folder_give_a_warning(tmp_path, caplog):
     touch(tmp_path, "test/b/1.mp4", "test/a/1.mp4")
     assert build_dataset("folder", small_cfg(tmp_path), "test").class_names == ["a", "b"]

@@ -69,6 +69,14 @@ def test_a_wrong_folder_is_an_error_that_lists_all_layouts(tmp_path, name):
         assert layout in message
 
 
+@pytest.mark.parametrize("ending", ["train", "val/"])
+def test_the_folder_of_a_split_is_an_error_that_names_the_folder_above(tmp_path, ending):
+    (tmp_path / "train").mkdir()
+    (tmp_path / "val").mkdir()
+    with pytest.raises(UserError, match=f"Set it to the folder above: '{tmp_path}'"):
+        build_dataset("kinetics", small_cfg(f"{tmp_path}/{ending}"), "train")
+
+
 def test_a_missing_list_and_a_missing_folder_are_named(tmp_path):
     with pytest.raises(UserError, match=f"{tmp_path}/test.csv does not exist: DATA.PATH_TO_DATA_DIR is .*no files"):
         build_dataset("kinetics", small_cfg(tmp_path), "test")

@@ -105,7 +105,7 @@ def test_a_training_with_few_updates_warns_with_their_numbers(tmp_path):
     run(tiny_cfg(tmp_path, tmp_path, **SYNTHETIC, SOLVER__WARMUP_EPOCHS=1.0))
     log_text = (tmp_path / "stdout.log").read_text()
     assert log_text.count("the training has 9 iterations, fewer than about 1,000") == 1
-    assert log_text.count("the warm-up to 1 times the base rate has 3 iterations, fewer than about 100") == 1
+    assert log_text.count("the warm-up has 3 iterations, fewer than about 100") == 1
 
 
 def test_a_loss_at_chance_with_an_accuracy_above_it_has_no_warning(caplog):

@@ -163,6 +163,15 @@ def test_bad_videos_are_a_csv_with_one_header(tmp_path):
     assert rows == ["path,error", '"a, b.mp4",cut off', "c.mp4,no video", "d.mp4,empty"]
 
 
+def test_a_bad_video_is_listed_and_logged_once_with_its_first_error(tmp_path, caplog):
+    for lines in (["a.mp4\tno header", "b.mp4\tempty", "a.mp4\tno frames"], ["a.mp4\tno frames"]):
+        append_bad_videos(str(tmp_path), lines)
+    assert (tmp_path / "bad_videos.csv").read_text().splitlines()[1:] == ["a.mp4,no header", "b.mp4,empty"]
+    (message,) = caplog.messages
+    assert "2 videos could not be decoded" in message
+    assert "a.mp4: no header; b.mp4: empty" in message
+
+
 def test_mixed_precision_stays_off_on_a_cpu_and_a_message_says_so(caplog):
     with caplog.at_level("INFO", "slowfast"):
         precision = Precision(torch.device("cpu"), mixed=True)

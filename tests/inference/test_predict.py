@@ -114,7 +114,8 @@ def test_a_curve_is_drawn(predict, tmp_path):
 
 def test_an_annotated_video_has_the_classes_of_each_window_on_its_own_frames(predict, tmp_path):
     path = write_video(tmp_path / "long.mp4", 40, size=(322, 240), fps=25, options={"crf": "5"})
-    assert predict(path, "--window", 0.4, "--step", 0.4, "--views", 1, "--annotate", tmp_path / "out.mp4")[0] == 0
+    status, _, errors = predict(path, "--window", 0.4, "--step", 0.4, "--views", 1, "--annotate", tmp_path / "out.mp4")
+    assert (status, errors) == (0, f"saved {tmp_path / 'out.mp4'}\n")
     with open_video(path) as before, open_video(tmp_path / "out.mp4") as after:
         assert (after.num_frames, after.fps, after.width, after.height) == (40, 25, 322, 240)
         original, drawn = before.read(range(40)).astype(int), after.read(range(40)).astype(int)

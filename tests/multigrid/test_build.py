@@ -267,6 +267,19 @@ def test_a_schedule_and_a_warm_up_with_few_updates_are_warned_of_with_their_numb
     assert plan_table(plan).splitlines()[-2:] == [f"warning         {text}" for text in plan["warnings"]]
 
 
+def test_the_advice_names_only_what_the_schedule_has():
+    cosine = {"SOLVER.LR_POLICY": "cosine", "SOLVER.STEPS": [], "SOLVER.LRS": []}
+    multigrid, steps, cosine = (
+        describe(with_keys({"TRAIN.BATCH_SIZE": 8, "NUM_GPUS": 1} | changes), 20 if changes else 100)["warnings"][0]
+        for changes in ({}, OFF, OFF | cosine)
+    )
+    assert "raise SOLVER.MAX_EPOCH with SOLVER.STEPS, lower" in multigrid
+    assert "LONG_CYCLE_FACTORS" in multigrid
+    assert "raise SOLVER.MAX_EPOCH with SOLVER.STEPS or lower" in steps
+    assert "raise SOLVER.MAX_EPOCH or lower" in cosine
+    assert "LONG_CYCLE_FACTORS" not in steps + cosine
+
+
 @pytest.mark.parametrize(
     ("changes", "warns"),
     [

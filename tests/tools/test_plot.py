@@ -41,7 +41,8 @@ def test_runs_with_equal_names_get_numbers(runs, tmp_path):
 
 def test_mistakes_are_reported_in_one_line(runs, tmp_path, capsys):
     for words, message in {
-        (str(tmp_path / "nowhere"),): "has no json_stats.log; give the OUTPUT_DIR of a training",
+        (str(tmp_path / "nowhere"),): "nowhere does not exist; give the OUTPUT_DIR of a training",
+        (str(tmp_path),): "has no json_stats.log; give the OUTPUT_DIR of a training",
         (*runs, "--labels", "one"): "--labels: 1 names for 2 recipes, which are fast (2 runs), slow (1 runs)",
     }.items():
         with pytest.raises(SystemExit) as end:

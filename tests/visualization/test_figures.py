@@ -1,5 +1,7 @@
 """The numbers and the words in figures."""
 
+from itertools import pairwise
+
 import pytest
 
 from slowfast.utils.result_files import PER_CLASS, write_table
@@ -121,8 +123,8 @@ def test_the_first_iteration_is_left_out_of_the_times_and_old_logs_have_fewer_pa
     assert "optimizer" not in split.parts
 
 
-def write_classes(folder, accuracies):
-    rows = [(k, f"class {k}", 4, 1, f"{value:.2f}", "protocol") for k, value in enumerate(accuracies)]
+def write_classes(folder, accuracies, protocol="protocol"):
+    rows = [(k, f"class {k}", 4, 1, f"{value:.2f}", protocol) for k, value in enumerate(accuracies)]
     write_table(folder / PER_CLASS, ("class", "name", "videos", "correct", "top1_acc", "protocol"), rows)
     return read_class_results(folder)
 
@@ -135,6 +137,14 @@ def test_few_classes_are_bars_with_names_and_of_many_the_worst_have_names(tmp_pa
     assert [label.get_text() for label in many.axes[1].get_yticklabels()] == [
         f"class {k} (4)" for k in range(14, -1, -1)
     ]
+
+
+@pytest.mark.parametrize("count", [1, 3, 10])
+def test_the_names_of_classes_do_not_overlap_below_a_long_protocol(tmp_path, count):
+    figure = draw_class_results(write_classes(tmp_path, range(count), "12 videos on 3 clips " * 10))
+    figure.draw_without_rendering()
+    boxes = [label.get_window_extent() for label in figure.axes[0].get_yticklabels()]
+    assert all(above.y0 >= below.y1 - 1 for above, below in pairwise(boxes))
 
 
 def test_a_run_without_a_part_has_no_figure_of_it_and_the_reason_is_known(tmp_path):
