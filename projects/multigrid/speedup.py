@@ -16,9 +16,9 @@ import sys
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from statistics import median
-from time import perf_counter
 from typing import Any, NamedTuple
 
 import torch
@@ -27,7 +27,7 @@ from slowfast.benchmark.batches import Batch, count_iterations, random_batch
 from slowfast.engine.learner import Learner
 from slowfast.engine.memory import OutOfMemory
 from slowfast.engine.schedule import build_baseline, build_schedule
-from slowfast.utils.device import clear_memory, peak_gib, synchronize
+from slowfast.utils.device import clear_memory, peak_gib, seconds_of
 from slowfast.utils.machine import machine_name
 from slowfast.utils.parser import argument_parser, change_devices, fail_cleanly, load_config, parse_args
 from slowfast.utils.world import World
@@ -113,18 +113,12 @@ class Bench:
         clear_memory(device)
         try:
             clips = random_batch(self.cfg, batch.shape, device)
-            times = [self._step(clips) for _ in range(self.warmup + self.iterations)]
+            step = partial(self.learner.step, clips, lr=1e-6)  # random labels diverge with a large rate
+            times = [seconds_of(device, step) for _ in range(self.warmup + self.iterations)]
         except (OutOfMemory, torch.OutOfMemoryError):  # of a step, and of the batch
             self.learner.optimizer.zero_grad(set_to_none=True)
             return None
         return Timing(median(times[self.warmup :]), peak_gib(device))
-
-    def _step(self, batch: dict) -> float:
-        synchronize(self.learner.device)
-        start = perf_counter()
-        self.learner.step(batch, lr=1e-6)  # the rate does not change the time, and random labels diverge
-        synchronize(self.learner.device)
-        return perf_counter() - start
 
 
 def compare(cfg, num_videos: int, args) -> dict:

@@ -6,6 +6,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import zip_longest
 from typing import Any
 
@@ -14,14 +15,13 @@ from slowfast.config.node import CfgNode
 from slowfast.datasets.interfaces import SizedDataset
 from slowfast.datasets.loader import construct_loader
 from slowfast.engine import precise_bn
-from slowfast.engine.first_aid import waiting_cures
+from slowfast.engine.first_aid import LONG_WAIT, waiting_cures
 from slowfast.engine.launch import check, start, warn_of_missing_gpus
-from slowfast.engine.learner import Learner
 from slowfast.engine.position import resume
 from slowfast.engine.training import Training, seed_everything
 from slowfast.errors import UserError, errors_name
 from slowfast.multigrid import Kind, ShortCycleBatchSampler, first_iterations, kind_iterations
-from slowfast.utils.device import clear_memory, peak_gib, synchronize
+from slowfast.utils.device import clear_memory, peak_gib, seconds_of
 from slowfast.utils.distributed import device_for_rank, get_rank, get_world_size
 from slowfast.utils.logging import setup_logging
 from slowfast.utils.machine import allowed_cores
@@ -33,7 +33,6 @@ logger = logging.getLogger(__name__)
 
 DRY_RUN = "build everything, run one batch of every shape, print memory and a forecast of hours, and write nothing"
 LR = 0.0  # a step takes as long as with any other rate, and the weights stay finite
-LONG_WAIT = 1 / 3  # share of the time spent waiting for data
 
 
 def dry_run(*cfgs: CfgNode, names: Sequence[str] = (), init_method: str | None = None) -> None:
@@ -128,16 +127,8 @@ def _steps(training: Training) -> Iterator[tuple[Kind, Cost, float | None]]:
         learner.start_phase(leg.phase.bn_groups, leg.phase.bn_sync_ranks)
         clear_memory(learner.device)
         learner.step(batch, LR)
-        seconds = _timed_step(learner, batch)
+        seconds = seconds_of(learner.device, partial(learner.step, batch, LR))
         yield kind, _cost(training.cfg, batch, seconds), peak_gib(learner.device)
-
-
-def _timed_step(learner: Learner, batch: dict[str, Any]) -> float:
-    synchronize(learner.device)
-    start = time.perf_counter()
-    learner.step(batch, LR)
-    synchronize(learner.device)
-    return time.perf_counter() - start
 
 
 def _cost(cfg: CfgNode, batch: dict[str, Any], device_sec: float) -> Cost:
@@ -151,14 +142,8 @@ def _evaluation_sec(training: Training) -> float:
     assert val_set is not None
     size = min(process_batch(cfg, "TRAIN"), len(val_set))
     (batch,) = construct_loader(cfg, "val", Timed(val_set), [list(range(size))])
-    predict, device = training.learner.predictor(), training.learner.device
-    seconds = 0.0
-    for _ in range(2):  # the first one warms up
-        synchronize(device)
-        start = time.perf_counter()
-        predict(batch["clip"])
-        synchronize(device)
-        seconds = time.perf_counter() - start
+    predict = partial(training.learner.predictor(), batch["clip"])
+    _, seconds = (seconds_of(training.learner.device, predict) for _ in range(2))  # the first one warms up
     world = training.progress.world_size
     batches = len(val_set) / size / world
     batches += precise_bn.num_batches(cfg, len(training.train_set), world) if cfg.BN.USE_PRECISE_STATS else 0

@@ -17,6 +17,7 @@ from slowfast.utils.machine import allowed_cores
 from slowfast.utils.program import program
 from slowfast.utils.world import World
 
+LONG_WAIT = 1 / 3  # share of the time spent waiting for data, above which it is worth a cure
 MOST = 3  # cures in a message
 FEW_CLIPS = 4  # of a batch-norm statistic; fewer make it noisy
 MANY_BASE_SIZES = 4  # clips of a batch-norm statistic over MULTIGRID.BN_BASE_SIZE; the method comes near 1

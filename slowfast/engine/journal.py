@@ -13,7 +13,7 @@ from slowfast.config.node import CfgNode
 from slowfast.engine.bad_videos import BAD_VIDEOS, append_bad_videos
 from slowfast.engine.board import Board
 from slowfast.engine.chance import EvaluationGuard
-from slowfast.engine.first_aid import at_chance, waiting_for_data
+from slowfast.engine.first_aid import LONG_WAIT, at_chance, waiting_for_data
 from slowfast.engine.learner import Step
 from slowfast.engine.progress import Place, Progress
 from slowfast.engine.scores import Scores
@@ -36,7 +36,6 @@ from slowfast.utils.training_meters import (
 
 logger = logging.getLogger(__name__)
 
-LONG_WAIT = 1 / 3  # share of the time
 FIRST_LAPS = 2  # the first iteration and the rest of its period, in which the batches always take long
 
 

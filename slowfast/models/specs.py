@@ -41,6 +41,11 @@ class StageSpec:
         """Return the spatial stride of a block. Only the first has that of the stage."""
         return self.stride if block == 0 else 1
 
+    def strides_of(self, block: int) -> tuple[int, int]:
+        """Return the spatial strides of the convolutions a (1 x 1 in space) and b (3 x 3) of a bottleneck."""
+        stride = self.stride_of(block)
+        return (stride, 1) if self.stride_in_1x1 else (1, stride)
+
 
 def round_width(width: float, factor: float, divisor: int = 1) -> int:
     """Return `width` times `factor`, rounded to a multiple of `divisor` as in published networks. A factor of 0 is 1.

@@ -43,8 +43,8 @@ class BottleneckTransform(Transform):
 
     def __init__(self, spec: StageSpec, block: int):
         super().__init__(spec, block)
-        inner, kernel, stride = spec.width_inner, spec.temporal_kernels[block], spec.stride_of(block)
-        stride_a, stride_b = (stride, 1) if spec.stride_in_1x1 else (1, stride)
+        inner, kernel = spec.width_inner, spec.temporal_kernels[block]
+        stride_a, stride_b = spec.strides_of(block)
         self.a = conv(spec.width_into(block), inner, (kernel, 1, 1), stride_a)
         self.a_bn = SubBatchNorm3d(inner)
         self.a_relu = nn.ReLU(spec.inplace_relu)
@@ -111,8 +111,8 @@ class X3DTransform(Transform):
 
     def __init__(self, spec: StageSpec, block: int):
         super().__init__(spec, block)
-        inner, kernel, stride = spec.width_inner, spec.temporal_kernels[block], spec.stride_of(block)
-        stride_a, stride_b = (stride, 1) if spec.stride_in_1x1 else (1, stride)
+        inner, kernel = spec.width_inner, spec.temporal_kernels[block]
+        stride_a, stride_b = spec.strides_of(block)
         self.a = conv(spec.width_into(block), inner, (1, 1, 1), stride_a)
         self.a_bn = SubBatchNorm3d(inner)
         self.a_relu = nn.ReLU(spec.inplace_relu)
