@@ -10,6 +10,7 @@ import torch
 from torch.utils.data import default_collate
 
 from slowfast.datasets.pathways import PackPathways, flatten_views
+from slowfast.datasets.slots import Slots
 from slowfast.errors import UserError
 
 
@@ -44,14 +45,18 @@ class Batch(dict):
 
 
 class Collate:
-    """Callable from samples to a batch."""
+    """Callable from samples to a batch. With `slots` a worker writes the clips there."""
 
-    def __init__(self, pack: PackPathways, has_views: bool):
-        self.pack, self.has_views = pack, has_views
+    def __init__(self, pack: PackPathways, has_views: bool, slots: Slots | None = None):
+        self.pack, self.has_views, self.slots = pack, has_views, slots
 
     def __call__(self, samples: list[dict]) -> Batch:
         try:
-            return Batch(default_collate(samples), self.pack, self.has_views)
+            clips = [sample["clip"] for sample in samples if "clip" in sample]
+            stored = self.slots.store(clips) if self.slots and clips else None
+            if stored:
+                samples = [sample | {"clip": 0} for sample in samples]
+            return Batch(default_collate(samples) | ({"clip": stored} if stored else {}), self.pack, self.has_views)
         except RuntimeError as error:
             if "equal size" not in str(error):
                 raise

@@ -7,7 +7,9 @@ import sys
 import threading
 import warnings
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import replace
+from math import prod
 from typing import Any, cast
 
 import cv2
@@ -18,9 +20,11 @@ from torch.utils.data import DataLoader, Dataset
 from slowfast.config.node import CfgNode
 from slowfast.datasets.batch import Collate
 from slowfast.datasets.build import build_dataset
+from slowfast.datasets.grid import SamplingGrid
 from slowfast.datasets.interfaces import SizedDataset
 from slowfast.datasets.loader_errors import loader_errors, require_files
 from slowfast.datasets.pathways import PackPathways
+from slowfast.datasets.slots import Slots, StoredClips
 from slowfast.multigrid import Recipe, ShortCycleBatchSampler, baseline_schedule, build_plan
 from slowfast.multigrid.build import default_shape
 from slowfast.utils.distributed import get_rank, get_world_size, uses_cuda
@@ -52,6 +56,7 @@ def construct_loader(
         batch_sampler = _one_epoch(cfg, dataset) if split == "train" else _every_video(cfg, split, dataset)
     return Loader(
         cfg.DATA_LOADER.TIMEOUT_SEC,
+        _batch_bytes(cfg, split),
         cast(Dataset, dataset),
         batch_sampler=batch_sampler,
         collate_fn=Collate(PackPathways.from_cfg(cfg), has_views=split == "test"),
@@ -71,30 +76,48 @@ def _of_workers(cfg: CfgNode, split: str) -> dict[str, Any]:
     }
 
 
+def _batch_bytes(cfg: CfgNode, split: str) -> int:
+    """Return the bytes of the clips of a batch, with room for the shapes of multigrid training that have more."""
+    return _batch_size(cfg, split) * prod(SamplingGrid.from_cfg(cfg).shape(split)) * 3 // 2
+
+
 class Loader(DataLoader):
     """A DataLoader that reports what its machine lacks in one line (see `loader_errors`).
 
     It waits `limit_sec` for a batch of its workers. torch's own limit does not cover a worker that stops while it hands
-    over a batch, and torch would not notice the death of workers before.
+    over a batch, and torch would not notice the death of workers before. Workers that are forked write clips into slots
+    of `slot_bytes` (see `slots`).
     """
 
-    def __init__(self, limit_sec: float, *args: Any, **options: Any):
+    def __init__(self, limit_sec: float, slot_bytes: int, *args: Any, **options: Any):
         super().__init__(*args, **options)
         self.limit_sec = limit_sec if self.num_workers else 0
+        self.slot_bytes = slot_bytes
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
         with loader_errors():
             require_files(self.num_workers)
+            slots = cast(Collate, self.collate_fn).slots = self._new_slots()
             batches = super().__iter__()  # starts the workers
-        return _guarded(batches, self.limit_sec)
+        return _guarded(batches, self.limit_sec, slots)
+
+    def _new_slots(self) -> Slots | None:
+        """Return slots that no earlier iteration has batches in, where workers are forked and there is memory."""
+        is_forked = self.num_workers and sys.platform == "linux"
+        with suppress(OSError):  # the system does not promise so much memory
+            return Slots(self.num_workers, self.slot_bytes) if is_forked else None
+        return None
 
 
-def _guarded(batches: Iterator[Any], limit_sec: float) -> Iterator[Any]:
+def _guarded(batches: Iterator[Any], limit_sec: float, slots: Slots | None) -> Iterator[Any]:
+    """Yield batches, with the clips that are in `slots`, which live as long."""
     while True:
         with loader_errors(limit_sec):
             batch = next(batches, None)
         if batch is None:
             return
+        if slots and isinstance(batch.get("clip"), StoredClips):
+            batch["clip"] = batch["clip"].tensor()
         yield batch
 
 
@@ -151,12 +174,14 @@ def _one_epoch(cfg, dataset) -> ShortCycleBatchSampler:
     return ShortCycleBatchSampler(legs, len(dataset), cfg.RNG_SEED, get_rank(), world)
 
 
+def _batch_size(cfg, split: str) -> int:
+    """Return the videos in a batch of about as many clips as the config's batch size has for one device."""
+    if split != "test":
+        return process_batch(cfg, "TRAIN")
+    return max(process_batch(cfg, "TEST") // (cfg.TEST.NUM_ENSEMBLE_VIEWS * cfg.TEST.NUM_SPATIAL_CROPS), 1)
+
+
 def _every_video(cfg, split: str, dataset) -> list[list[int]]:
-    """Batches of about as many clips as the config's batch size has for one device."""
-    if split == "test":
-        views = cfg.TEST.NUM_ENSEMBLE_VIEWS * cfg.TEST.NUM_SPATIAL_CROPS
-        size = max(process_batch(cfg, "TEST") // views, 1)
-    else:
-        size = process_batch(cfg, "TRAIN")
+    size = _batch_size(cfg, split)
     videos = range(get_rank(), len(dataset), get_world_size())
     return [list(videos[first : first + size]) for first in range(0, len(videos), size)]

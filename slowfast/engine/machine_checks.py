@@ -41,7 +41,7 @@ class Needs(NamedTuple):
     gpus: int | None = None
     processes: int = 1
     workers: int | None = None
-    shared_bytes: int = 0
+    batch_bytes: int = 0
 
 
 UNKNOWN = Needs()
@@ -52,8 +52,8 @@ def machine(needs: Needs = UNKNOWN) -> Iterator[Finding]:
     yield devices(needs.gpus)
     yield decoder()
     yield cores(needs.processes, needs.workers)
-    yield memory()
-    yield shared_memory(needs.shared_bytes)
+    yield memory(needs.batch_bytes)
+    yield shared_memory()
     yield open_files(needs.workers or 0)
 
 
@@ -104,27 +104,26 @@ def cores(processes: int = 1, workers: int | None = None) -> Finding:
     return Finding("cores", OK, text)
 
 
-def memory() -> Finding:
-    """Report the memory that is free."""
+def memory(needed: int = 0) -> Finding:
+    """Report the memory that is free, where batches of `needed` bytes are read ahead."""
     available = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     lines = Path("/proc/meminfo").read_text().splitlines() if Path("/proc/meminfo").exists() else []
     available = next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable")), available)
     text = f"{available / GIB:.1f} GiB free"
-    if available < LITTLE_MEMORY:
-        return Finding("memory", WARNING, text, "end other programs, or use fewer workers and smaller batches")
-    return Finding("memory", OK, text)
+    text += f"; the workers' batches take up to {needed / MIB:,.0f} MiB" if needed else ""
+    fix = "end other programs, or use fewer DATA_LOADER.NUM_WORKERS and smaller batches"
+    if needed > available:
+        return Finding("memory", PROBLEM, text, fix)
+    return Finding("memory", *((WARNING, text, fix) if available < LITTLE_MEMORY else (OK, text)))
 
 
-def shared_memory(needed: int = 0) -> Finding:
-    """Report the shared memory, through which workers send batches of `needed` bytes in all."""
+def shared_memory() -> Finding:
+    """Report the shared memory, which processes on GPUs and batches that are kept need. Workers' batches do not."""
     if not SHARED.is_dir():
         return Finding("shared memory", OK, f"this system has no {SHARED}")
     usage = shutil.disk_usage(SHARED)
     text = f"{usage.used / MIB:,.0f} of {usage.total / MIB:,.0f} MiB used"
-    text += f"; the workers' batches take up to {needed / MIB:,.0f} MiB" if needed else ""
-    fix = "docker run --shm-size=8g or --ipc=host, or fewer DATA_LOADER.NUM_WORKERS"
-    if needed > usage.free:
-        return Finding("shared memory", PROBLEM, text, fix)
+    fix = "docker run --shm-size=8g or --ipc=host"
     return Finding("shared memory", *((WARNING, text, fix) if usage.total < LITTLE_SHARED else (OK, text)))
 
 

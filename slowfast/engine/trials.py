@@ -11,6 +11,7 @@ from slowfast.config.load import load_cfg, with_keys
 from slowfast.config.node import CfgNode
 from slowfast.datasets.loader import construct_loader
 from slowfast.datasets.media import VideoFiles
+from slowfast.datasets.slots import SLOTS_OF_A_WORKER
 from slowfast.datasets.spatial import Window
 from slowfast.datasets.video import DEFAULT_LIMITS
 from slowfast.engine.findings import OK, PROBLEM, WARNING, Finding
@@ -85,11 +86,11 @@ def build(cfg: CfgNode) -> tuple[Finding, Training]:
 
 
 def needs(training: Training) -> Needs:
-    """Return what a training needs of the machine. Each worker has two batches in shared memory."""
+    """Return what a training needs of the machine."""
     cfg = training.cfg
     workers, processes = cfg.DATA_LOADER.NUM_WORKERS, World.from_cfg(cfg).processes
     largest = max(shape.batch_size * shape.frames * shape.crop**2 for shape in training.schedule.shapes)
-    return Needs(cfg.NUM_GPUS, processes, workers, shared_bytes=3 * largest * 2 * workers * processes)
+    return Needs(cfg.NUM_GPUS, processes, workers, batch_bytes=3 * largest * SLOTS_OF_A_WORKER * workers * processes)
 
 
 def some_files(training: Training, most: int = 64) -> list[str]:

@@ -85,12 +85,16 @@ def test_a_missing_package_is_reported_before_anything_needs_it(capsys, monkeypa
     assert "fix: pip install no-such-package" in text
 
 
-def test_little_shared_memory_is_a_warning_and_too_little_a_problem(monkeypatch):
+def test_little_shared_memory_is_a_warning(monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(64 << 20, 0, 64 << 20))
-    assert machine_checks.shared_memory().level == WARNING
-    found = machine_checks.shared_memory(needed=65 << 20)
-    assert found.level == PROBLEM
-    assert "--shm-size" in found.fix
+    found = machine_checks.shared_memory()
+    assert (found.level, "--shm-size" in found.fix) == (WARNING, True)
+
+
+def test_batches_that_do_not_fit_into_the_memory_are_a_problem():
+    assert machine_checks.memory(needed=1).level != PROBLEM
+    found = machine_checks.memory(needed=1 << 50)
+    assert (found.level, "NUM_WORKERS" in found.fix) == (PROBLEM, True)
 
 
 def test_limits_are_compared_with_the_workers_of_a_config(monkeypatch, tmp_path):
