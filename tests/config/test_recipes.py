@@ -43,7 +43,6 @@ OLD_KEYS = {
     "BN.EPSILON": 1e-5,
     "BN.FREEZE": False,
     "AVA": None,
-    "MVIT": None,
     "CONTRASTIVE": None,
     "DEMO.ENABLE": False,
     "MASK.ENABLE": False,
