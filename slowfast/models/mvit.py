@@ -160,7 +160,7 @@ class MViT(nn.Module):
 
     def _with_positions(self, patches: Tensor, grid: Triple) -> Tensor:
         """Put the class token in front of the patches, and add the positions: (N, THW, C) -> (N, L, C)."""
-        first = [self.cls_token.expand(len(patches), -1, -1)] if self.class_tokens else []
+        first = [self.cls_token.expand(patches.shape[0], -1, -1)] if self.class_tokens else []
         tokens = torch.cat([*first, patches], 1)
         positions = self._positions(grid)
         return tokens if positions is None else tokens + positions

@@ -113,6 +113,14 @@ def _sizes(mvit, name: str) -> Any:
     return tuple(numbers)
 
 
+def mlp_width(mvit, width: int) -> int:
+    """Return the channels inside an MLP after an attention of `width` channels."""
+    inner = int(width * mvit.MLP_RATIO)
+    if inner < 1:
+        raise UserError(f"MVIT.MLP_RATIO: {mvit.MLP_RATIO:g} leaves nothing of {width} channels; raise it")
+    return inner
+
+
 def block_specs(mvit, grid: Triple) -> list[BlockSpec]:
     """Return the blocks of the config's section MVIT, whose patches have this grid at the clip of the config."""
     _check_choices(mvit)
@@ -142,7 +150,7 @@ def block_specs(mvit, grid: Triple) -> list[BlockSpec]:
         spec = BlockSpec(
             attention=attention,
             skip=skip_spec(block, attention.query),
-            width_inner=int(width * mvit.MLP_RATIO),
+            width_inner=mlp_width(mvit, width),
             width_out=width_out,
             drop_rate=mvit.DROPPATH_RATE * block / max(mvit.DEPTH - 1, 1),
             dropout_rate=mvit.DROPOUT_RATE,
@@ -175,7 +183,10 @@ def factors_per_block(mvit, name: str) -> list[float]:
     factors = [1.0] * (mvit.DEPTH + 1)
     for row in mvit[name]:
         if len(row) != 2 or row[0] not in range(len(factors)) or row[1] <= 0:
-            raise UserError(f"MVIT.{name}: {row} must be [block, factor], a block from 0 to {mvit.DEPTH} (MVIT.DEPTH)")
+            raise UserError(
+                f"MVIT.{name}: {row} must be [block, factor], a block from 0 to {mvit.DEPTH} (MVIT.DEPTH) and a "
+                "factor above 0"
+            )
         factors[int(row[0])] = row[1]
     return factors
 

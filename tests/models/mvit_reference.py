@@ -131,7 +131,7 @@ def places(grid):
 
 
 def bias_of(q, state, prefix, net, grid, keys):
-    """The bias of relative positions for one head, Q x K, with a loop over queries and keys."""
+    """The bias of relative positions for one head, Q x K, with a loop over queries and keys for its rows."""
     first = int(net["cls"])
     bias = torch.zeros(len(q), first + math.prod(keys))
     for axis, letter in enumerate("thw"):
@@ -139,13 +139,16 @@ def bias_of(q, state, prefix, net, grid, keys):
             continue
         table, queries, count = state[f"{prefix}.rel_pos_{letter}"], grid[axis], keys[axis]
         table = (linear_matrix(len(table), 2 * max(queries, count) - 1) @ table.double()).float()
-        rq, rk = max(count / queries, 1), max(queries / count, 1)
-        for i, query in enumerate(places(grid)):
-            scores = table @ q[first + i]
-            for j, key in enumerate(places(keys)):
-                row = np.float32(query[axis] * rq) - np.float32(key[axis] * rk) + np.float32((count - 1) * rk)
-                bias[first + i, first + j] += scores[int(row)]
+        rows = [[row_of(query[axis], key[axis], queries, count) for key in places(keys)] for query in places(grid)]
+        scores = (q[first:] @ table.t()).gather(1, torch.tensor(rows))
+        bias = bias + F.pad(scores, (first, 0, first, 0))
     return bias
+
+
+def row_of(query, key, queries, keys):
+    """The row of the table for two places along an axis."""
+    rq, rk = max(keys / queries, 1), max(queries / keys, 1)
+    return int(np.float32(query * rq) - np.float32(key * rk) + np.float32((keys - 1) * rk))
 
 
 def attention(x, grid, state, prefix, net, block, heads):
