@@ -67,7 +67,6 @@ NO_EFFECT = {
     "DATA.TRAIN_PCA_EIGVEC": "colors are not changed",
     "SOLVER.WARMUP_FACTOR": "use SOLVER.WARMUP_START_LR",
     "SOLVER.STEP_SIZE": "use SOLVER.STEPS",
-    "SOLVER.LAYER_DECAY": "all layers have the same learning rate",
     "SOLVER.LARS_ON": "choose among SOLVER.OPTIMIZING_METHOD",
     "BENCHMARK": "nothing here reads it",
 }

@@ -282,16 +282,16 @@ _C.SOLVER.WARMUP_START_LR = 0.01  # Learning rate at the start of the warm-up
 _C.SOLVER.WARMUP_FACTOR = 0.1  # no effect
 _C.SOLVER.STEP_SIZE = 1  # no effect
 _C.SOLVER.WEIGHT_DECAY = 1e-4  # Weight decay of all parameters but those of batch norms
-_C.SOLVER.ZERO_WD_1D_PARAM = False  # No weight decay for parameters of one dimension, such as biases
+_C.SOLVER.ZERO_WD_1D_PARAM = False  # No weight decay of biases and other parameters of one dimension
 _C.SOLVER.MOMENTUM = 0.9  # sgd: momentum
 _C.SOLVER.DAMPENING = 0.0  # sgd: dampening of the momentum
 _C.SOLVER.NESTEROV = True  # sgd: Nesterov momentum
 _C.SOLVER.BETAS = [0.9, 0.999]  # adam, adamw: decay of the averages of the gradient and its square
 _C.SOLVER.CLIP_GRAD_VAL = None  # Clip every element of the gradient to this size; None: off
-_C.SOLVER.CLIP_GRAD_L2NORM = None  # Clip the norm of the gradient to this; None: off
+_C.SOLVER.CLIP_GRAD_L2NORM = None  # Clip the norm of the gradient to this, after CLIP_GRAD_VAL; None: off
 _C.SOLVER.ACCUMULATE = 1  # Parts in which a batch is trained, one after the other; their gradients are averaged
 _C.SOLVER.EMA_DECAY = 0.0  # Average the weights with this decay per iteration, and evaluate the average; 0: off
-_C.SOLVER.LAYER_DECAY = 1.0  # no effect
+_C.SOLVER.LAYER_DECAY = 1.0  # MViT: factor of the learning rate from each block to the one before it; 1: off
 _C.SOLVER.LARS_ON = False  # no effect
 
 # TensorBoard ------------------------------------------------------------------------------------------
