@@ -40,7 +40,6 @@ MISSING_FEATURES = {
 # Keys that must have their default, and the reason.
 NO_EFFECT = {
     "BN.FREEZE": "MODEL.FREEZE ['*bn'] stops all batch norms",
-    "TRAIN.CHECKPOINT_IN_INIT": "self-supervised training is not part of this project",
     "TRAIN.KILL_LOSS_EXPLOSION_FACTOR": "a loss that is not finite always stops the training",
     "TEST.NUM_TEMPORAL_CLIPS": "run one test for each TEST.NUM_ENSEMBLE_VIEWS",
     "MULTIGRID.EVAL_FREQ": "use TRAIN.EVAL_PERIOD",
