@@ -374,6 +374,7 @@ _C.VIS_MASK.ENABLE = False
 
 _C.AVA = CfgNode(new_allowed=True)
 _C.CONTRASTIVE = CfgNode(new_allowed=True)
+_C.PREFETCH = CfgNode(new_allowed=True)  # in some published configs, and in no code
 
 _C.DATA.SSL_COLOR_JITTER = False
 _C.DATA.SSL_COLOR_BRI_CON_SAT = [0.4, 0.4, 0.4]

@@ -19,6 +19,7 @@ from slowfast.config.recipes import read_layers
 from slowfast.config.yaml_file import parse_yaml
 from slowfast.errors import UserError, errors_name
 
+CONSTANTS = {"None": None, "True": True, "False": False}  # Python's words, of which YAML reads None as text
 NUMBER_TEXT = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 MISSING = object()
@@ -56,8 +57,8 @@ LIST_EXAMPLES = {
     "MVIT.POOL_KVQ_KERNEL": [3, 3, 3],
 }
 
-# Sections and keys whose lists have whole numbers only.
-WHOLE_LISTS = ("RESNET", "NONLOCAL", "MVIT.PATCH_", "MVIT.POOL_", "DATA.TRAIN_JITTER_SCALES", "DATA.INPUT_CHANNEL_NUM")
+# Keys whose lists have whole numbers only.
+WHOLE_LISTS = re.compile(r"(RESNET|NONLOCAL)\..*|MVIT\.(PATCH|POOL)_.*|DATA\.(TRAIN_JITTER_SCALES|INPUT_CHANNEL_NUM)")
 
 # Other names of values that published configs have.
 ALIASES = {"MODEL.ARCH": {"slowonly": "slow"}}
@@ -157,6 +158,8 @@ def parse_text(text: str, is_text: bool = False):
 
 def coerce(key: str, value, default):
     """Return `value` in the type of the key's default. Raise UserError where it has another type."""
+    if isinstance(value, str) and not isinstance(default, str):
+        value = CONSTANTS.get(value, value)
     if value is None and key in OPTIONAL_KEYS:
         return None
     if default is None and key not in OPTIONAL_KEYS:
@@ -206,7 +209,7 @@ def _numbers_in(key: str, value):
     if isinstance(value, (list, tuple)):
         return [_numbers_in(key, item) for item in value]
     number = _require(key, as_number(value), _is_number(as_number(value)), "numbers in its list")
-    if not key.startswith(WHOLE_LISTS):
+    if not WHOLE_LISTS.fullmatch(key):
         return number
     return int(_require(key, number, _is_whole(number), "whole numbers in its list"))
 
