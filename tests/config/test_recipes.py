@@ -44,6 +44,7 @@ OLD_KEYS = {
     "BN.FREEZE": False,
     "AVA": None,
     "CONTRASTIVE": None,
+    "PREFETCH": None,
     "DEMO.ENABLE": False,
     "MASK.ENABLE": False,
     "VIS_MASK.ENABLE": False,
