@@ -77,6 +77,7 @@ def test_an_old_config_loads_with_its_values(tmp_path, caplog, text, key, value)
         ("DATA_LOADER: {ENABLE_MULTI_THREAD_DECODE: True}", "ENABLE_MULTI_THREAD_DECODE: True has no effect here"),
         ("MODEL: {DROPCONNECT_RATE: 0.1}", "MODEL.DROPCONNECT_RATE: 0.1 has no effect with MODEL.MODEL_NAME SlowFast"),
         ("MODEL: {ACT_CHECKPOINT: True}", "ACT_CHECKPOINT: True has no effect with MODEL.MODEL_NAME SlowFast"),
+        ("TRAIN: {CHECKPOINT_IN_INIT: True}", "CHECKPOINT_IN_INIT: True has no effect with MODEL.MODEL_NAME SlowFast"),
         ("MVIT: {REV: {RES_PATH: add}}", "MVIT.REV.RES_PATH: 'add' has no effect here (reversible models"),
         ("SOLVER: {WARMUP_EPOCHS: -1}", "SOLVER.WARMUP_EPOCHS: -1 is below 0; training has no warm-up"),
     ],
