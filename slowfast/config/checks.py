@@ -15,12 +15,12 @@ from slowfast.errors import UserError
 logger = logging.getLogger(__name__)
 
 # Published models and data sets that this project does not have.
-MISSING_MODELS = ("MViT", "MaskMViT", "ContrastiveModel", "PTVResNet", "PTVSlowFast", "PTVX3D", "PTVMViT")
+MISSING_MODELS = ("MaskMViT", "ContrastiveModel", "PTVResNet", "PTVSlowFast", "PTVX3D", "PTVMViT")
 MISSING_DATASETS = ("ava", "imagenet", "imagenetprefetch", "ptvkinetics", "ptvcharades", "ptvssv2", "ucf101ssl")
 
 # Keys that name a model or a data set: the missing ones, and the fix.
 MISSING_NAMES = {
-    "MODEL.MODEL_NAME": (MISSING_MODELS, "use SlowFast, ResNet, ResNet_nopool or X3D, or register your model"),
+    "MODEL.MODEL_NAME": (MISSING_MODELS, "use SlowFast, ResNet, ResNet_nopool, X3D or MViT, or register your model"),
     "TRAIN.DATASET": (MISSING_DATASETS, "use kinetics, ssv2, charades or folder, or register your data set"),
     "TEST.DATASET": (MISSING_DATASETS, "use kinetics, ssv2, charades or folder, or register your data set"),
 }
@@ -33,20 +33,21 @@ MISSING_FEATURES = {
     ("DEMO.ENABLE", True): "the demo on videos and cameras",
     ("MASK.ENABLE", True): "masked pretraining",
     ("VIS_MASK.ENABLE", True): "visualization of masks",
+    ("MVIT.REV.ENABLE", True): "a reversible model",
     ("TASK", "ssl"): "self-supervised training",
 }
 
 # Keys that must have their default, and the reason.
 NO_EFFECT = {
     "BN.FREEZE": "MODEL.FREEZE ['*bn'] stops all batch norms",
-    "TRAIN.CHECKPOINT_IN_INIT": "self-supervised training is not part of this project",
     "TRAIN.KILL_LOSS_EXPLOSION_FACTOR": "a loss that is not finite always stops the training",
     "TEST.NUM_TEMPORAL_CLIPS": "run one test for each TEST.NUM_ENSEMBLE_VIEWS",
     "MULTIGRID.EVAL_FREQ": "use TRAIN.EVAL_PERIOD",
     "MODEL.SINGLE_PATHWAY_ARCH": "architectures that are not in MODEL.MULTI_PATHWAY_ARCH have one pathway",
     "MODEL.FROZEN_BN": "MODEL.FREEZE ['*bn'] stops all batch norms",
-    "MODEL.ACT_CHECKPOINT": "activations are always stored",
     "MODEL.FP16_ALLREDUCE": "gradients are always reduced in their own precision",
+    "MVIT.USE_FIXED_SINCOS_POS": "positions are learned",
+    "MVIT.LAYER_SCALE_INIT_VALUE": "published models do not read it",
     "RESNET.ZERO_INIT_FINAL_CONV": "use RESNET.ZERO_INIT_FINAL_BN",
     "DATA.DECODING_SHORT_SIZE": "frames are decoded at the size they are used at",
     "DATA.DUMMY_LOAD": "projects/multigrid/speedup.py times a model without data",
@@ -65,7 +66,6 @@ NO_EFFECT = {
     "DATA.TRAIN_PCA_EIGVEC": "colors are not changed",
     "SOLVER.WARMUP_FACTOR": "use SOLVER.WARMUP_START_LR",
     "SOLVER.STEP_SIZE": "use SOLVER.STEPS",
-    "SOLVER.LAYER_DECAY": "all layers have the same learning rate",
     "SOLVER.LARS_ON": "choose among SOLVER.OPTIMIZING_METHOD",
     "BENCHMARK": "nothing here reads it",
 }
@@ -74,6 +74,10 @@ NO_EFFECT = {
 IGNORED = {
     "TASK": "only classification is part of this project",
     "DATA_LOADER.ENABLE_MULTI_THREAD_DECODE": "raise DATA_LOADER.NUM_WORKERS to decode faster",
+    "MVIT.REV.RESPATH_FUSE": "reversible models are not part of this project",
+    "MVIT.REV.BUFFER_LAYERS": "reversible models are not part of this project",
+    "MVIT.REV.RES_PATH": "reversible models are not part of this project",
+    "MVIT.REV.PRE_Q_FUSION": "reversible models are not part of this project",
     "TENSORBOARD.CATEGORIES_PATH": "classes have no groups here",
     "TENSORBOARD.PREDICTIONS_PATH": "TensorBoard shows the evaluations and the test of the run itself",
     "TENSORBOARD.MODEL_VIS.ACTIVATIONS": "TensorBoard shows weights and gradients",
@@ -95,6 +99,8 @@ NEEDED = {
     "MULTIGRID.LONG_CYCLE_DESIGN": ("MULTIGRID.LONG_CYCLE", (True,)),
     "MULTIGRID.FINE_TUNE": ("MULTIGRID.LONG_CYCLE", (True,)),
     "MODEL.DROPCONNECT_RATE": ("MODEL.MODEL_NAME", ("X3D",)),
+    "MODEL.ACT_CHECKPOINT": ("MODEL.MODEL_NAME", ("MViT",)),
+    "TRAIN.CHECKPOINT_IN_INIT": ("MODEL.MODEL_NAME", ("MViT",)),
     "RESNET.NUM_GROUPS": ("RESNET.TRANS_FUNC", ("bottleneck_transform", "x3d_transform")),
     "SOLVER.BETAS": ("SOLVER.OPTIMIZING_METHOD", ("adam", "adamw")),
     "SOLVER.DAMPENING": ("SOLVER.OPTIMIZING_METHOD", ("sgd",)),

@@ -22,7 +22,7 @@ class Difference(NamedTuple):
 
 # Sections and keys of the function that the weights are part of, ...
 OUTPUT_KEYS = (
-    *("MODEL", "RESNET", "SLOWFAST", "X3D", "NONLOCAL", "BN.EPSILON"),
+    *("MODEL", "RESNET", "SLOWFAST", "X3D", "MVIT", "NONLOCAL", "BN.EPSILON"),
     *("DATA.MEAN", "DATA.STD", "DATA.REVERSE_INPUT_CHANNEL", "DATA.INPUT_CHANNEL_NUM"),
 )
 # ... except these, which matter in training only or have no effect; shapes of tensors show the number of classes.
@@ -31,6 +31,8 @@ NOT_OUTPUT_KEYS = (
     "MODEL.LABEL_SMOOTHING",
     *("MODEL.SINGLE_PATHWAY_ARCH", "MODEL.MULTI_PATHWAY_ARCH", "MODEL.DROPCONNECT_RATE", "MODEL.DETACH_FINAL_FC"),
     *("MODEL.FROZEN_BN", "MODEL.ACT_CHECKPOINT", "MODEL.FP16_ALLREDUCE", "MODEL.HEAD_ACT", "MODEL.GLOBAL_POOL"),
+    *("MVIT.DROPPATH_RATE", "MVIT.DROPOUT_RATE", "MVIT.ZERO_DECAY_POS_CLS", "MVIT.REL_POS_ZERO_INIT"),
+    *("MVIT.HEAD_INIT_SCALE", "MVIT.USE_FIXED_SINCOS_POS", "MVIT.LAYER_SCALE_INIT_VALUE", "MVIT.REV"),
     *("RESNET.INPLACE_RELU", "RESNET.ZERO_INIT_FINAL_BN", "RESNET.ZERO_INIT_FINAL_CONV"),
 )
 # Keys of the clips and the scores of a test, which may differ from those of the training.
@@ -43,8 +45,9 @@ HARMLESS_KEYS = (
     *("NUM_GPUS", "NUM_SHARDS", "SHARD_ID", "DIST_BACKEND", "OUTPUT_DIR", "LOG_PERIOD", "LOG_MODEL_INFO", "TASK"),
     *("TRAIN.ENABLE", "TRAIN.AUTO_RESUME", "TRAIN.EVAL_PERIOD", "TRAIN.CHECKPOINT_PERIOD", "TRAIN.CHECKPOINT_TYPE"),
     *("TRAIN.CHECKPOINT_MINUTES", "TRAIN.CHECKPOINT_KEEP", "TRAIN.EARLY_STOP"),
-    *("TRAIN.CHECKPOINT_FILE_PATH", "TRAIN.CHECKPOINT_INFLATE", "TRAIN.CHECKPOINT_EPOCH_RESET"),
-    *("TRAIN.CHECKPOINT_CLEAR_NAME_PATTERN", "TRAIN.COMPILE", "TEST", "TENSORBOARD", "DATA_LOADER", "BENCHMARK"),
+    *("TRAIN.CHECKPOINT_FILE_PATH", "TRAIN.CHECKPOINT_INFLATE", "TRAIN.CHECKPOINT_IN_INIT"),
+    *("TRAIN.CHECKPOINT_EPOCH_RESET", "TRAIN.CHECKPOINT_CLEAR_NAME_PATTERN", "TRAIN.COMPILE"),
+    *("TEST", "TENSORBOARD", "DATA_LOADER", "BENCHMARK"),
     *("DATA.PATH_TO_DATA_DIR", "DATA.PATH_PREFIX", "DATA.DECODING_BACKEND", "DATA.MAX_BAD_FRACTION"),
     *("DATA.TEST_CROP_SIZE", "DATA.ENSEMBLE_METHOD", "DATA.USE_OFFSET_SAMPLING", "MODEL.GLOBAL_POOL"),
     *("MULTIGRID.EVAL_FREQ", "MULTIGRID.DEFAULT_B", "MULTIGRID.DEFAULT_T", "MULTIGRID.DEFAULT_S"),
@@ -54,6 +57,8 @@ HARMLESS_KEYS = (
 RESNET_ONLY_KEYS = tuple(
     f"RESNET.{name}" for name in ("DEPTH", "WIDTH_PER_GROUP", "SPATIAL_STRIDES", "NUM_BLOCK_TEMP_KERNEL")
 )
+# Sections that models read. Other models than these read RESNET only.
+SECTIONS = {"X3D": ("RESNET", "X3D"), "MViT": ("MVIT",)}
 OLD_MODEL_NAMES = {"SlowFastModel": "SlowFast", "ResNetModel": "ResNet"}
 
 
@@ -115,7 +120,10 @@ def _unused_sections(cfg: CfgNode) -> Iterator[str]:
     """Yield the sections of parts that the model of `cfg` does not have."""
     if cfg.MODEL.ARCH not in cfg.MODEL.MULTI_PATHWAY_ARCH:
         yield "SLOWFAST"
-    yield from RESNET_ONLY_KEYS if cfg.MODEL.MODEL_NAME == "X3D" else ("X3D",)
+    read = SECTIONS.get(cfg.MODEL.MODEL_NAME, ("RESNET",))
+    yield from {"RESNET", "X3D", "MVIT"}.difference(read)
+    if cfg.MODEL.MODEL_NAME == "X3D":
+        yield from RESNET_ONLY_KEYS
     if not any(blocks for stage in cfg.NONLOCAL.LOCATION for blocks in stage):
         yield "NONLOCAL.GROUP"
         yield "NONLOCAL.POOL"

@@ -39,7 +39,7 @@ _C.TRAIN.CHECKPOINT_TYPE = "pytorch"  # pytorch or caffe2, without effect: the f
 _C.TRAIN.CHECKPOINT_INFLATE = False  # Repeat the kernels of a 2-D network over time
 _C.TRAIN.CHECKPOINT_EPOCH_RESET = False  # Load weights only, and start at epoch 0
 _C.TRAIN.CHECKPOINT_CLEAR_NAME_PATTERN = []  # Text to remove from the names of the parameters in the file
-_C.TRAIN.CHECKPOINT_IN_INIT = False  # no effect
+_C.TRAIN.CHECKPOINT_IN_INIT = False  # MViT: repeat the kernels of a network for images over time, undivided
 _C.TRAIN.MIXED_PRECISION = False  # On GPUs: bfloat16 if the device supports it, else float16 with a loss scaler
 _C.TRAIN.COMPILE = False  # Compile the training step with torch.compile, once for each shape of the schedule
 _C.TRAIN.EARLY_STOP = 0  # End after this many evaluations without a better one; 0: train to the end
@@ -97,8 +97,9 @@ _C.MULTIGRID.DEFAULT_S = 0  # ignored: state of published code
 # Model --------------------------------------------------------------------------------------------
 
 _C.MODEL = CfgNode()
-_C.MODEL.MODEL_NAME = "SlowFast"  # Name in MODEL_REGISTRY: SlowFast, ResNet, ResNet_nopool, X3D
-_C.MODEL.ARCH = "slowfast"  # Temporal kernels and pathways: 2d, c2d, i3d, slow, x3d (one pathway), slowfast (two)
+_C.MODEL.MODEL_NAME = "SlowFast"  # Name in MODEL_REGISTRY: SlowFast, ResNet, ResNet_nopool, X3D, MViT
+# Temporal kernels and pathways: 2d, c2d, i3d, slow, x3d, mvit (one pathway), slowfast (two)
+_C.MODEL.ARCH = "slowfast"
 _C.MODEL.NUM_CLASSES = 400  # Number of classes
 _C.MODEL.LOSS_FUNC = "cross_entropy"  # cross_entropy, soft_cross_entropy, bce, bce_logit
 _C.MODEL.HEAD_ACT = "softmax"  # Activation in evaluation: softmax, sigmoid, none
@@ -114,7 +115,7 @@ _C.MODEL.MULTI_PATHWAY_ARCH = ["slowfast"]  # Values of ARCH with a slow and a f
 _C.MODEL.DROPCONNECT_RATE = 0.0  # X3D: probability that a clip skips a residual branch of res5; less before it
 _C.MODEL.DETACH_FINAL_FC = False  # Train the last linear layer only
 _C.MODEL.FROZEN_BN = False  # no effect
-_C.MODEL.ACT_CHECKPOINT = False  # no effect
+_C.MODEL.ACT_CHECKPOINT = False  # MViT: compute activations again in the backward pass, which saves memory
 _C.MODEL.FP16_ALLREDUCE = False  # no effect
 
 _C.RESNET = CfgNode()
@@ -140,6 +141,55 @@ _C.X3D.DIM_C5 = 2048  # Channels that the last linear layer classifies
 _C.X3D.SCALE_RES2 = False  # Double the channels of res2, and with them those of all later stages
 _C.X3D.BN_LIN5 = False  # Batch norm after the layer that makes the DIM_C5 channels
 _C.X3D.CHANNELWISE_3x3x3 = True  # The middle convolution of a branch is channelwise; False: RESNET.NUM_GROUPS groups
+
+_C.MVIT = CfgNode()
+# Patches and tokens. Triples are (frames, height, width)
+_C.MVIT.PATCH_2D = False  # Patches of images, of one frame; the three keys below have two numbers then
+_C.MVIT.PATCH_KERNEL = [3, 7, 7]  # Kernel of the convolution that makes a token of a patch: frames and pixels
+_C.MVIT.PATCH_STRIDE = [2, 4, 4]  # Steps from one patch to the next
+_C.MVIT.PATCH_PADDING = [2, 4, 4]  # Zeros around the clip; [1, 3, 3] in the recipes
+_C.MVIT.CLS_EMBED_ON = True  # A class token before those of the patches
+_C.MVIT.USE_ABS_POS = True  # Add a learned position to every token
+_C.MVIT.SEP_POS_EMBED = False  # Positions are sums of one in space and one in time; False: one for each patch
+_C.MVIT.USE_FIXED_SINCOS_POS = False  # no effect
+_C.MVIT.NORM_STEM = False  # Normalize the tokens before the first block
+_C.MVIT.NORM = "layernorm"  # Normalization: layernorm
+# Blocks, numbered from 0
+_C.MVIT.DEPTH = 16  # Blocks
+_C.MVIT.EMBED_DIM = 96  # Channels of the tokens of the first block
+_C.MVIT.NUM_HEADS = 1  # Heads of its attention
+_C.MVIT.DIM_MUL = []  # [[block, factor], ...]: multiply the channels
+_C.MVIT.HEAD_MUL = []  # [[block, factor], ...]: multiply the heads
+# The attention of the block in DIM_MUL changes the channels (v2); False: the MLP of the block before it (v1)
+_C.MVIT.DIM_MUL_IN_ATT = False
+_C.MVIT.MLP_RATIO = 4.0  # Channels inside an MLP over those of the attention before it
+_C.MVIT.DROPPATH_RATE = 0.1  # Probability that a clip skips a branch of the last block; it grows from 0 in the first
+_C.MVIT.DROPOUT_RATE = 0.0  # Dropout of tokens, in attention and in MLPs; MODEL.DROPOUT_RATE is that of the head
+_C.MVIT.LAYER_SCALE_INIT_VALUE = 0.0  # no effect
+# Attention
+_C.MVIT.MODE = "conv"  # Pooling: conv (channelwise, the same for all heads), conv_unshared, max, avg
+_C.MVIT.POOL_FIRST = False  # Pool the tokens before they become queries, keys and values
+_C.MVIT.SEPARATE_QKV = False  # Three linear layers q, k and v; False: one, qkv
+_C.MVIT.QKV_BIAS = True  # Biases of these layers
+_C.MVIT.POOL_Q_STRIDE = []  # [[block, frames, height, width], ...]: strides of queries, and of the tokens that go on
+_C.MVIT.POOL_KV_STRIDE = []  # [[block, frames, height, width], ...]: strides of keys and values
+# Instead of it, the stride of keys and values in block 0; the strides of the queries divide it from there on
+_C.MVIT.POOL_KV_STRIDE_ADAPTIVE = None
+_C.MVIT.POOL_KVQ_KERNEL = None  # Kernel of all pools; None: stride + 1, or 1 where the stride is 1
+_C.MVIT.RESIDUAL_POOLING = False  # Add the pooled queries to the result of the attention
+_C.MVIT.REL_POS_SPATIAL = False  # Bias the attention by the relative position in height and width
+_C.MVIT.REL_POS_TEMPORAL = False  # Bias the attention by the relative position in time
+# Weights and head
+_C.MVIT.REL_POS_ZERO_INIT = False  # Start the tables of relative positions at 0
+_C.MVIT.HEAD_INIT_SCALE = 1.0  # Factor on the initial weights of the last linear layer
+_C.MVIT.ZERO_DECAY_POS_CLS = True  # No weight decay of the tables of positions and of the class token
+_C.MVIT.USE_MEAN_POOLING = False  # Classify the mean of the patches, not the class token
+_C.MVIT.REV = CfgNode()  # Reversible models: no effect
+_C.MVIT.REV.ENABLE = False
+_C.MVIT.REV.RESPATH_FUSE = "concat"
+_C.MVIT.REV.BUFFER_LAYERS = []
+_C.MVIT.REV.RES_PATH = "conv"
+_C.MVIT.REV.PRE_Q_FUSION = "avg"
 
 _C.SLOWFAST = CfgNode()
 _C.SLOWFAST.ALPHA = 8  # Fast frames per slow frame
@@ -232,16 +282,16 @@ _C.SOLVER.WARMUP_START_LR = 0.01  # Learning rate at the start of the warm-up
 _C.SOLVER.WARMUP_FACTOR = 0.1  # no effect
 _C.SOLVER.STEP_SIZE = 1  # no effect
 _C.SOLVER.WEIGHT_DECAY = 1e-4  # Weight decay of all parameters but those of batch norms
-_C.SOLVER.ZERO_WD_1D_PARAM = False  # No weight decay for parameters of one dimension, such as biases
+_C.SOLVER.ZERO_WD_1D_PARAM = False  # No weight decay of biases and other parameters of one dimension
 _C.SOLVER.MOMENTUM = 0.9  # sgd: momentum
 _C.SOLVER.DAMPENING = 0.0  # sgd: dampening of the momentum
 _C.SOLVER.NESTEROV = True  # sgd: Nesterov momentum
 _C.SOLVER.BETAS = [0.9, 0.999]  # adam, adamw: decay of the averages of the gradient and its square
 _C.SOLVER.CLIP_GRAD_VAL = None  # Clip every element of the gradient to this size; None: off
-_C.SOLVER.CLIP_GRAD_L2NORM = None  # Clip the norm of the gradient to this; None: off
+_C.SOLVER.CLIP_GRAD_L2NORM = None  # Clip the norm of the gradient to this, after CLIP_GRAD_VAL; None: off
 _C.SOLVER.ACCUMULATE = 1  # Parts in which a batch is trained, one after the other; their gradients are averaged
 _C.SOLVER.EMA_DECAY = 0.0  # Average the weights with this decay per iteration, and evaluate the average; 0: off
-_C.SOLVER.LAYER_DECAY = 1.0  # no effect
+_C.SOLVER.LAYER_DECAY = 1.0  # MViT: factor of the learning rate from each block to the one before it; 1: off
 _C.SOLVER.LARS_ON = False  # no effect
 
 # TensorBoard ------------------------------------------------------------------------------------------
@@ -323,8 +373,8 @@ _C.VIS_MASK = CfgNode(new_allowed=True)
 _C.VIS_MASK.ENABLE = False
 
 _C.AVA = CfgNode(new_allowed=True)
-_C.MVIT = CfgNode(new_allowed=True)
 _C.CONTRASTIVE = CfgNode(new_allowed=True)
+_C.PREFETCH = CfgNode(new_allowed=True)  # in some published configs, and in no code
 
 _C.DATA.SSL_COLOR_JITTER = False
 _C.DATA.SSL_COLOR_BRI_CON_SAT = [0.4, 0.4, 0.4]

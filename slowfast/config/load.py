@@ -15,7 +15,7 @@ from slowfast.errors import errors_name
 logger = logging.getLogger(__name__)
 
 # Of the oldest published configs, which name the architecture only. The others of one pathway are a ResNet.
-MODEL_OF_ARCH = {"x3d": "X3D"}
+MODEL_OF_ARCH = {"x3d": "X3D", "mvit": "MViT"}
 
 
 def load_cfg(path=None, overrides: Sequence = (), allow_unknown_keys: bool = False) -> CfgNode:

@@ -19,6 +19,7 @@ from slowfast.config.recipes import read_layers
 from slowfast.config.yaml_file import parse_yaml
 from slowfast.errors import UserError, errors_name
 
+CONSTANTS = {"None": None, "True": True, "False": False}  # Python's words, of which YAML reads None as text
 NUMBER_TEXT = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 MISSING = object()
@@ -27,8 +28,13 @@ LARGEST = sys.float_info.max
 # Integers by default that may be fractional: a schedule in iterations is rarely one in whole epochs.
 FRACTIONAL_KEYS = {"SOLVER.MAX_EPOCH", "DATA.TARGET_FPS"}
 
-# Numbers that may be None, for "off".
-OPTIONAL_KEYS = {"SOLVER.CLIP_GRAD_VAL", "SOLVER.CLIP_GRAD_L2NORM"}
+# Numbers and lists that may be None, for "off".
+OPTIONAL_KEYS = {
+    "SOLVER.CLIP_GRAD_VAL",
+    "SOLVER.CLIP_GRAD_L2NORM",
+    "MVIT.POOL_KV_STRIDE_ADAPTIVE",
+    "MVIT.POOL_KVQ_KERNEL",
+}
 
 # Lists of text. Text in other lists must be numbers.
 TEXT_LIST_KEYS = {
@@ -40,9 +46,19 @@ TEXT_LIST_KEYS = {
     "TENSORBOARD.MODEL_VIS.GRAD_CAM.LAYER_LIST",
 }
 
+# Values of lists whose default shows no nesting.
+LIST_EXAMPLES = {
+    **dict.fromkeys(TEXT_LIST_KEYS, ["s1", "s2"]),
+    "MVIT.DIM_MUL": [[1, 2.0], [3, 2.0]],
+    "MVIT.HEAD_MUL": [[1, 2.0], [3, 2.0]],
+    "MVIT.POOL_Q_STRIDE": [[1, 1, 2, 2], [3, 1, 2, 2]],
+    "MVIT.POOL_KV_STRIDE": [[0, 1, 8, 8], [1, 1, 4, 4]],
+    "MVIT.POOL_KV_STRIDE_ADAPTIVE": [1, 8, 8],
+    "MVIT.POOL_KVQ_KERNEL": [3, 3, 3],
+}
 
-# Sections and keys whose lists have whole numbers only.
-WHOLE_LISTS = ("RESNET", "NONLOCAL", "DATA.TRAIN_JITTER_SCALES", "DATA.INPUT_CHANNEL_NUM")
+# Keys whose lists have whole numbers only.
+WHOLE_LISTS = re.compile(r"(RESNET|NONLOCAL)\..*|MVIT\.(PATCH|POOL)_.*|DATA\.(TRAIN_JITTER_SCALES|INPUT_CHANNEL_NUM)")
 
 # Other names of values that published configs have.
 ALIASES = {"MODEL.ARCH": {"slowonly": "slow"}}
@@ -142,9 +158,13 @@ def parse_text(text: str, is_text: bool = False):
 
 def coerce(key: str, value, default):
     """Return `value` in the type of the key's default. Raise UserError where it has another type."""
+    if isinstance(value, str) and not isinstance(default, str):
+        value = CONSTANTS.get(value, value)
+    if value is None and key in OPTIONAL_KEYS:
+        return None
     if default is None and key not in OPTIONAL_KEYS:
         return _require(key, value, not isinstance(value, set | bytes | dict), "text, a number or a list")
-    if isinstance(default, (list, tuple)):
+    if isinstance(default, (list, tuple)) or key in LIST_EXAMPLES:
         return _coerce_list(key, parse_text(value) if isinstance(value, str) else value, default)
     if isinstance(default, str):
         return _coerce_text(key, value)
@@ -154,11 +174,11 @@ def coerce(key: str, value, default):
 
 
 def _coerce_list(key: str, value, default) -> list:
-    example = default or (["s1", "s2"] if key in TEXT_LIST_KEYS else [1, 2])
+    example = LIST_EXAMPLES.get(key) or default or [1, 2]
     _require(key, value, isinstance(value, (list, tuple)), f"a list such as {example}")
     if key in TEXT_LIST_KEYS:
         return _require(key, list(value), all(isinstance(item, str) for item in value), "text in its list")
-    is_nested_alike = _is_empty(value) or _depth(value) == _depth(default)
+    is_nested_alike = _is_empty(value) or _depth(value) == _depth(example)
     return _numbers_in(key, _require(key, value, is_nested_alike, f"a list nested as {example}"))
 
 
@@ -170,8 +190,6 @@ def _coerce_text(key: str, value) -> str:
 
 
 def _coerce_number(key: str, number, default):
-    if number is None and key in OPTIONAL_KEYS:
-        return None
     whole = _is_whole(number)
     if isinstance(default, int) and key not in FRACTIONAL_KEYS:
         return int(_require(key, number, whole, "a whole number" + REASONS.get(key, "")))
@@ -191,7 +209,7 @@ def _numbers_in(key: str, value):
     if isinstance(value, (list, tuple)):
         return [_numbers_in(key, item) for item in value]
     number = _require(key, as_number(value), _is_number(as_number(value)), "numbers in its list")
-    if not key.startswith(WHOLE_LISTS):
+    if not WHOLE_LISTS.fullmatch(key):
         return number
     return int(_require(key, number, _is_whole(number), "whole numbers in its list"))
 

@@ -1,15 +1,22 @@
 """Reading of YAML: every key once, numbers as they are written, and nothing that grows without bound."""
 
+import logging
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 import yaml
 
 from slowfast.errors import UserError
 
+logger = logging.getLogger(__name__)
+
 MAX_BYTES = 1_000_000
 MAX_VALUES = 100_000  # after aliases are replaced by what they stand for
 MAX_DEPTH = 30
+
+# Models whose published configs give some keys twice, which their published reader takes the last value of.
+MODELS_WITH_REPEATED_KEYS = ("MViT",)
 
 # A part of PyYAML's messages, and the fix for that mistake.
 FIXES = {
@@ -58,26 +65,34 @@ def read_yaml(path: pathlib.Path) -> dict:
     if path.stat().st_size > MAX_BYTES:
         raise UserError(f"has {path.stat().st_size:,} bytes, which no config needs; give a YAML file after --cfg")
     try:
-        values = parse_yaml(path.read_bytes())
+        values, repeated = _parse(path.read_bytes())
     except yaml.YAMLError as error:
         raise UserError(f"cannot be read as YAML: {_explained(error)}") from None
-    if values is None:
-        return {}
+    values = {} if values is None else values
     if not isinstance(values, dict):
         raise UserError(
             f"has a {type(values).__name__}; give sections such as 'TRAIN:' with indented keys, each as 'KEY: value'"
         )
+    _settle(repeated, values, path)
     return values
 
 
 def parse_yaml(text: str | bytes) -> object:
     """Return the value of a YAML document. Raises yaml.YAMLError for text that is not one."""
+    value, repeated = _parse(text)
+    for one in repeated:
+        raise one.error()
+    return value
+
+
+def _parse(text: str | bytes) -> tuple[object, list["_Repeated"]]:
+    """Return the value of a YAML document, in which the last of several values of a key holds, and such keys."""
     loader = _Loader(text)
     try:
         root = loader.get_single_node()
         _check_size(root)
-        _check_unique(root)
-        return None if root is None else loader.construct_document(root)
+        repeated = _repeated_keys(root)  # before the keys that `<<` merges are among the others
+        return None if root is None else loader.construct_document(root), repeated
     except RecursionError:
         raise yaml.YAMLError(f"it is nested more than {MAX_DEPTH} deep") from None
     finally:
@@ -99,22 +114,52 @@ def _check_size(root: yaml.Node | None) -> None:
         raise yaml.YAMLError(f"its aliases stand for more than {MAX_VALUES:,} values")
 
 
-def _check_unique(root: yaml.Node | None) -> None:
-    """Raise UserError if a document has a key twice, at any level. Keys that `<<` merges may be given again."""
+class _Repeated(NamedTuple):
+    """A key that is given twice, and its first and last line.
+
+    `is_replaced`: the last value takes the place of the first and of nothing else. A section would lose all the keys
+    that are in the first only.
+    """
+
+    key: str
+    first: int
+    last: int
+    is_replaced: bool
+
+    def error(self) -> UserError:
+        """Return the error that asks for one of them."""
+        return UserError(f"{self.key} is given twice, in lines {self.first} and {self.last}; keep one of them")
+
+
+def _settle(repeated: Iterable[_Repeated], values: dict, path: pathlib.Path) -> None:
+    """Raise UserError for a key that is given twice, or warn in a config of a model that is published with such."""
+    section = values.get("MODEL")
+    model = section.get("MODEL_NAME") if isinstance(section, dict) else None
+    for one in repeated:
+        if model not in MODELS_WITH_REPEATED_KEYS or not one.is_replaced:
+            raise one.error()
+        logger.warning("%s: %s is given twice, in lines %d and %d; the last holds", path.name, *one[:3])
+
+
+def _repeated_keys(root: yaml.Node | None) -> list[_Repeated]:
+    """Return the keys that a document has twice, at any level. Keys that `<<` merges may be given again."""
     pending, visited = [(root, "")], set()
-    lines: dict[str, int] = {}
+    seen: dict[str, tuple[yaml.Node, yaml.Node, yaml.Node]] = {}  # mapping, name and value
+    repeated: dict[str, _Repeated] = {}
     while pending:
         node, prefix = pending.pop()
         if not isinstance(node, yaml.MappingNode) or id(node) in visited:
             continue
         visited.add(id(node))
         for name, value in node.value:
-            key, line = f"{prefix}{name.value}", name.start_mark.line + 1
-            if key in lines:
-                first, second = sorted((lines[key], line))
-                raise UserError(f"{key} is given twice, in lines {first} and {second}; keep one of them")
-            lines[key] = line
+            key = f"{prefix}{name.value}"
+            mapping, first, before = seen.setdefault(key, (node, name, value))
+            if first is not name:
+                is_replaced = mapping is node and not any(isinstance(one, yaml.MappingNode) for one in (before, value))
+                above, below = sorted(one.start_mark.line + 1 for one in (first, name))
+                repeated[key] = _Repeated(key, above, below, is_replaced)
             pending.append((value, f"{key}."))
+    return sorted(repeated.values(), key=lambda one: one.first)
 
 
 def _children(node: yaml.Node) -> Iterator[yaml.Node]:

@@ -76,9 +76,16 @@ def contributions(
     The pathways are interpolated to the finest one and added. Summing the gradient, not averaging it, makes pathways
     with different numbers of positions comparable: where the head is an average pool and a linear layer, the mean over
     all positions is the logit without its bias.
+
+    Raises UserError for a network whose head takes no maps.
     """
     with torch.no_grad():
         features = input_of(head, lambda: net(pathways))
+    if isinstance(features, Tensor):
+        raise UserError(
+            f"MODEL.MODEL_NAME: the head of {type(net).__name__} takes one vector of a clip, which has no places; "
+            "Grad-CAM needs a network of convolutions, such as SlowFast, ResNet or X3D"
+        )
     features = [feature.detach().float().requires_grad_() for feature in features]
     with torch.enable_grad():
         logits = mean_over_positions(output_of(layer, lambda: head(features)))[:, label]  # (N, ..., K) -> (N,)

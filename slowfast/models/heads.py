@@ -118,5 +118,12 @@ class X3DHead(Head):
         return self.lin_5_bn(self.lin_5(self._pool([x]))).relu()  # (N, C, T, H, W) -> (N, D, T', H', W')
 
 
+class TokenHead(Head):
+    """Dropout and a linear `projection` of one vector per clip, N x C, to logits or scores, N x K."""
+
+    def forward(self, features: Tensor) -> Tensor:  # type: ignore[override]  # the vector of a clip, not its maps
+        return super().forward([features[:, :, None, None, None]])
+
+
 def _average_window(x: Tensor, window: tuple[int, int, int]) -> Tensor:
     return F.avg_pool3d(x, [min(k, size) for k, size in zip(window, x.shape[2:], strict=True)], stride=1)

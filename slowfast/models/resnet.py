@@ -25,15 +25,20 @@ def crop_problem(crop: int) -> str:
     return f"crops under {MIN_CROP_PX} px are too small for the network" if crop < MIN_CROP_PX else ""
 
 
-def build_stems(cfg, arch: Arch, widths: Sequence[int]) -> PathwayStems:
-    """Return the stems of all pathways, with `widths` channels."""
-    channels, pathways = cfg.DATA.INPUT_CHANNEL_NUM, len(arch.stems)
+def check_channels(cfg, pathways: int) -> None:
+    """Raise UserError for clips that are not in color, or of another number of pathways."""
+    channels = cfg.DATA.INPUT_CHANNEL_NUM
     if channels != [3] * pathways:
         raise UserError(
             f"DATA.INPUT_CHANNEL_NUM: {channels} does not fit the {pathways} pathway(s) of MODEL.ARCH "
             f"{cfg.MODEL.ARCH!r}, which see clips in color; give {[3] * pathways}"
         )
-    stem, relu = STEMS[arch.stem], cfg.RESNET.INPLACE_RELU
+
+
+def build_stems(cfg, arch: Arch, widths: Sequence[int]) -> PathwayStems:
+    """Return the stems of all pathways, with `widths` channels."""
+    check_channels(cfg, len(arch.stems))
+    stem, relu, channels = STEMS[arch.stem], cfg.RESNET.INPLACE_RELU, cfg.DATA.INPUT_CHANNEL_NUM
     return PathwayStems([stem(*sizes, relu) for sizes in zip(channels, widths, arch.stems, strict=True)])
 
 

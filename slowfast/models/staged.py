@@ -27,13 +27,23 @@ class StagedModel(nn.Module):
         init_weights(self, cfg.MODEL.FC_INIT_STD, cfg.RESNET.ZERO_INIT_FINAL_BN)
         set_norms(self, cfg.BN.MOMENTUM, cfg.BN.EPSILON)
         if cfg.MODEL.DETACH_FINAL_FC:
-            for name, parameter in self.named_parameters():
-                parameter.requires_grad = name.startswith("head.projection.")
+            train_projection_only(self)
 
     def forward(self, x: list[Tensor], bboxes: None = None) -> Tensor:
         """Return logits in training, and scores in evaluation. `bboxes` is an argument of published code."""
-        if bboxes is not None:
-            raise UserError("bboxes: detection is not part of this project; leave the argument out")
+        refuse_boxes(bboxes)
         for name in self.parts:
             x = getattr(self, name)(x)
         return x  # type: ignore[return-value]  # the head returns a tensor
+
+
+def train_projection_only(model: nn.Module) -> None:
+    """Stop the gradients of all parameters but those of the last linear layer, `head.projection`."""
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad = name.startswith("head.projection.")
+
+
+def refuse_boxes(bboxes: object) -> None:
+    """Raise UserError for the boxes that detection gives a model of published code."""
+    if bboxes is not None:
+        raise UserError("bboxes: detection is not part of this project; leave the argument out")

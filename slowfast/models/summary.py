@@ -3,6 +3,8 @@
 import logging
 from collections import Counter
 from dataclasses import dataclass
+from math import prod
+from typing import Any
 
 import torch
 from fvcore.nn import ActivationCountAnalysis, FlopCountAnalysis
@@ -10,10 +12,15 @@ from torch import Tensor, nn
 
 logger = logging.getLogger(__name__)
 
+ATTENTION = "aten::scaled_dot_product_attention"  # which fvcore does not count
+
 
 @dataclass(frozen=True)
 class ModelSummary:
-    """Number of parameters, and for one clip 1e9 multiply-adds and 1e6 outputs of convolutions and linear layers."""
+    """Number of parameters, and for one clip 1e9 multiply-adds and 1e6 outputs of convolutions and linear layers.
+
+    Multiply-adds include those of norms, of attention and of its relative positions.
+    """
 
     parameters: int
     gflops: float
@@ -31,12 +38,18 @@ def summarize(model: nn.Module, clips: list[Tensor]) -> ModelSummary:
     model.eval()
     try:
         with torch.no_grad():
-            flops = _quiet(FlopCountAnalysis(model, (clips,))).total()
+            flops = _quiet(FlopCountAnalysis(model, (clips,))).set_op_handle(ATTENTION, _attention_flops).total()
             activations = _quiet(ActivationCountAnalysis(model, (clips,))).total()
     finally:
         for module, training in modes:
             module.training = training
     return ModelSummary(count_parameters(model), flops / 1e9, activations / 1e6)
+
+
+def _attention_flops(inputs: list[Any], outputs: list[Any]) -> int:
+    """Return the multiply-adds of queries with keys, and of their weights with values, each N x M x L x D."""
+    q, k, v = (tuple(one.type().sizes()) for one in inputs[:3])
+    return prod(q[:-1]) * k[-2] * (q[-1] + v[-1])
 
 
 def _quiet(analysis):

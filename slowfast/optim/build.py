@@ -1,19 +1,23 @@
 """Optimizers, their parameter groups, and gradient clipping."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from enum import IntEnum
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from slowfast.errors import UserError
+from slowfast.utils.checkpoint_folder import unwrap
 
 
 def construct_optimizer(model: nn.Module, cfg) -> torch.optim.Optimizer:
     """Return the optimizer that `cfg.SOLVER` names, over the trainable parameters of `model`."""
     solver = cfg.SOLVER
-    _check_clipping(solver)
-    groups = parameter_groups(model, solver.WEIGHT_DECAY, cfg.BN.WEIGHT_DECAY, solver.ZERO_WD_1D_PARAM)
+    groups = parameter_groups(
+        unwrap(model), solver.WEIGHT_DECAY, cfg.BN.WEIGHT_DECAY, solver.ZERO_WD_1D_PARAM, solver.LAYER_DECAY
+    )
     build = OPTIMIZERS.get(solver.OPTIMIZING_METHOD)
     if build is None:
         known = ", ".join(OPTIMIZERS)
@@ -22,45 +26,92 @@ def construct_optimizer(model: nn.Module, cfg) -> torch.optim.Optimizer:
 
 
 def parameter_groups(
-    model: nn.Module, weight_decay: float, bn_weight_decay: float, zero_1d: bool = False
+    model: nn.Module,
+    weight_decay: float,
+    bn_weight_decay: float,
+    zero_1d: bool = False,
+    layer_decay: float = 1.0,
 ) -> list[dict]:
     """Return the parameter groups that are not empty, in the published order: batch norm, the rest, no weight decay.
 
-    With `zero_1d`, parameters of one dimension outside batch norm (biases) have no weight decay.
+    Parameters that the model's `no_weight_decay()` names have none. Each kind is split into groups of one `lr_factor`,
+    the lowest first: what `set_lr` multiplies the learning rate by.
+
+    Args:
+        zero_1d: no weight decay either for parameters of one dimension and for biases, outside batch norm.
+        layer_decay: factor of the learning rate from each layer to the one before; 1: all layers have the same.
     """
-    batch_norm, rest, no_decay = [], [], []
-    for module in model.modules():
-        for parameter in module.parameters(recurse=False):
-            if not parameter.requires_grad:
-                continue
-            if isinstance(module, _BatchNorm):
-                batch_norm.append(parameter)
-            elif zero_1d and parameter.ndim == 1:
-                no_decay.append(parameter)
-            else:
-                rest.append(parameter)
-    groups = [(batch_norm, bn_weight_decay), (rest, weight_decay), (no_decay, 0.0)]
-    return [{"params": params, "weight_decay": decay} for params, decay in groups if params]
+    names = _names_without_decay(model)
+    decays = {Kind.BATCH_NORM: bn_weight_decay, Kind.REST: weight_decay, Kind.NO_DECAY: 0.0}
+    lr_factor = _lr_factors(model, layer_decay)
+    groups: dict[tuple[Kind, float], list[Tensor]] = {}
+    for name, parameter, is_norm in _trainable(model):
+        is_bias = parameter.ndim == 1 or name.endswith(".bias")
+        bare = name in names or (zero_1d and is_bias)
+        kind = Kind.BATCH_NORM if is_norm else Kind.NO_DECAY if bare else Kind.REST
+        groups.setdefault((kind, lr_factor(name)), []).append(parameter)
+    return [
+        {"params": groups[kind, factor], "weight_decay": decays[kind], "lr_factor": factor}
+        for kind, factor in sorted(groups)
+    ]
+
+
+class Kind(IntEnum):
+    """The kinds of parameters, in the order of their groups in published states of optimizers."""
+
+    BATCH_NORM = 0
+    REST = 1
+    NO_DECAY = 2
+
+
+def _trainable(model: nn.Module) -> Iterator[tuple[str, Tensor, bool]]:
+    """Yield (name, parameter, whether it is of a batch norm) of the parameters that are trained."""
+    for prefix, module in model.named_modules():
+        for name, parameter in module.named_parameters(prefix, recurse=False):
+            if parameter.requires_grad:
+                yield name, parameter, isinstance(module, _BatchNorm)
+
+
+def _names_without_decay(model: nn.Module) -> frozenset[str]:
+    """Return the names that the model wants no weight decay for; none if it has no such method."""
+    return getattr(model, "no_weight_decay", frozenset)()
+
+
+def _lr_factors(model: nn.Module, decay: float) -> Callable[[str], float]:
+    """Return a function from a parameter's name to the factor of its learning rate: decay^(layers above its own)."""
+    if decay == 1:
+        return lambda name: 1.0
+    key = f"SOLVER.LAYER_DECAY: {decay:g}"
+    if not isinstance(model, Layered):
+        raise UserError(
+            f"{key} needs a model with numbered layers, such as MViT, and {type(model).__name__} has no layer_of(name) "
+            "and num_layers; set it to 1"
+        )
+    if any(isinstance(module, _BatchNorm) for module in model.modules()):
+        raise UserError(f"{key} is for models without batch norm, and {type(model).__name__} has some; set it to 1")
+    return lambda name: decay ** (model.num_layers - model.layer_of(name))
+
+
+@runtime_checkable
+class Layered(Protocol):
+    """A model that numbers its layers: `layer_of` gives that of a parameter, from 0 to `num_layers`."""
+
+    num_layers: int
+
+    def layer_of(self, name: str) -> int: ...
 
 
 def clip_gradients(
     parameters: Iterable[Tensor], value: float | None = None, l2norm: float | None = None
 ) -> Tensor | None:
-    """Clip the gradients in place: every element to [-value, value], or the norm of all together to `l2norm`.
+    """Clip the gradients in place: every element to [-value, value], then the norm of all together to `l2norm`.
 
-    Return the norm before clipping, on the device, or None without `l2norm`.
+    Return the norm before it was clipped, on the device, or None without `l2norm`.
     """
+    parameters = list(parameters)
     if value:
         nn.utils.clip_grad_value_(parameters, value)
-    elif l2norm:
-        return nn.utils.clip_grad_norm_(parameters, l2norm)
-    return None
-
-
-def _check_clipping(solver) -> None:
-    value, l2norm = solver.CLIP_GRAD_VAL, solver.CLIP_GRAD_L2NORM
-    if value and l2norm:
-        raise UserError(f"SOLVER.CLIP_GRAD_VAL: {value} excludes SOLVER.CLIP_GRAD_L2NORM {l2norm}; set one to None")
+    return nn.utils.clip_grad_norm_(parameters, l2norm) if l2norm else None
 
 
 def _sgd(groups: list[dict], solver) -> torch.optim.Optimizer:

@@ -76,6 +76,6 @@ def warm_up(epoch: float, warmup_epochs: float, start_lr: float, target_lr: floa
 
 
 def set_lr(optimizer: Optimizer, lr: float) -> None:
-    """Set the learning rate of every parameter group."""
+    """Set the learning rate of every parameter group, times its `lr_factor` if it has one."""
     for group in optimizer.param_groups:
-        group["lr"] = lr
+        group["lr"] = lr * group.get("lr_factor", 1.0)

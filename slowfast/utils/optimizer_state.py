@@ -25,8 +25,8 @@ def load_optimizer(path: str | Path, optimizer: torch.optim.Optimizer, state: di
     if problem:
         raise UserError(
             f"the optimizer's state in {path} does not fit: {problem}. It was saved with another model, other "
-            "weight-decay groups, another MODEL.FREEZE or another SOLVER.OPTIMIZING_METHOD: use those again, or "
-            f"{WEIGHTS_ONLY} (with another OUTPUT_DIR, or TRAIN.AUTO_RESUME False)"
+            "weight-decay groups, another MODEL.FREEZE, SOLVER.LAYER_DECAY or SOLVER.OPTIMIZING_METHOD: use those "
+            f"again, or {WEIGHTS_ONLY} (with another OUTPUT_DIR, or TRAIN.AUTO_RESUME False)"
         )
     require_finite(path, {"optimizer_state": state["state"]})
     groups = [

@@ -60,7 +60,7 @@ def load_checkpoint(
     clear_name_pattern: Sequence[str] = (),
     complete: bool = False,
 ) -> dict:
-    """Load the weights that fit `model`, and log which were loaded, inflated, skipped or left at initialization.
+    """Load the weights that fit `model`, and log which were loaded, changed, skipped or left at initialization.
 
     Args:
         inflate: spread 2-D kernels of an image model over time; only weights are loaded then.
@@ -73,7 +73,7 @@ def load_checkpoint(
     """
     content = read_checkpoint(path)
     state = _named_for(model, path, content, clear_name_pattern)
-    _load_weights(path, model, state, inflate, complete)
+    _load_weights(path, model, state, complete, inflate)
     return _load_progress(path, content, optimizer, scaler, epoch_reset or inflate)
 
 
@@ -95,11 +95,11 @@ def load_for_training(
         return _resume(cfg, *found, model, optimizer, scaler, class_names)
     if cfg.TRAIN.CHECKPOINT_FILE_PATH:
         return _start_from(cfg, model, optimizer, scaler, class_names)
-    if cfg.TRAIN.CHECKPOINT_INFLATE:
-        logger.warning(
-            "TRAIN.CHECKPOINT_FILE_PATH names no image model for TRAIN.CHECKPOINT_INFLATE: "
-            "weights are initialized at random"
-        )
+    for key in ("CHECKPOINT_INFLATE", "CHECKPOINT_IN_INIT"):
+        if cfg.TRAIN[key]:
+            logger.warning(
+                "TRAIN.CHECKPOINT_FILE_PATH names no image model for TRAIN.%s: weights are initialized at random", key
+            )
     return dict(NOT_STARTED)
 
 
@@ -121,7 +121,7 @@ def load_for_test(cfg: CfgNode, model: nn.Module, class_names: Sequence[str] | N
     _compare_for_test(cfg, path, content)
     state = _named_for(model, path, content, cfg.TRAIN.CHECKPOINT_CLEAR_NAME_PATTERN)
     state = _for_classes_of_test(path, content, state, class_names)
-    _load_weights(path, model, state, cfg.TRAIN.CHECKPOINT_INFLATE, complete=True)
+    _load_weights(path, model, state, True, cfg.TRAIN.CHECKPOINT_INFLATE, cfg.TRAIN.CHECKPOINT_IN_INIT)
     return {key: value for key, value in content.items() if key not in STATES}
 
 
@@ -158,7 +158,7 @@ def _resume(
         )
     _log_changes(path, cfg, content)
     content = _to_continue(content)
-    _load_weights(path, model, _named_for(model, path, content, ()), False, complete=True)
+    _load_weights(path, model, _named_for(model, path, content, ()), complete=True)
     return _load_progress(path, content, optimizer, scaler, False)
 
 
@@ -173,14 +173,14 @@ def _start_from(
     train, path = cfg.TRAIN, cfg.TRAIN.CHECKPOINT_FILE_PATH
     _check_exists("TRAIN.CHECKPOINT_FILE_PATH", path)
     content = read_checkpoint(path)
-    if not (train.CHECKPOINT_EPOCH_RESET or train.CHECKPOINT_INFLATE):
+    weights_only = train.CHECKPOINT_EPOCH_RESET or train.CHECKPOINT_INFLATE or train.CHECKPOINT_IN_INIT
+    if not weights_only:
         content = _to_continue(content)
     _warn_of_another_output(path, cfg, content)
     state = _named_for(model, path, content, train.CHECKPOINT_CLEAR_NAME_PATTERN)
     state, same_classes = _for_classes_of_training(path, content, state, class_names)
-    _load_weights(path, model, state, train.CHECKPOINT_INFLATE)
-    weights_only = train.CHECKPOINT_EPOCH_RESET or train.CHECKPOINT_INFLATE or not same_classes
-    result = _load_progress(path, content, optimizer, scaler, weights_only)
+    _load_weights(path, model, state, False, train.CHECKPOINT_INFLATE, train.CHECKPOINT_IN_INIT)
+    result = _load_progress(path, content, optimizer, scaler, weights_only or not same_classes)
     if result["epoch"] >= 0:
         logger.warning(
             "%s has finished epoch %d and training continues from there: to start at epoch 0, %s",
@@ -224,10 +224,16 @@ def _named_for(model: nn.Module, path: str | Path, content: dict, clear_name_pat
 
 
 def _load_weights(
-    path: str | Path, model: nn.Module, state: dict[str, Tensor], inflate: bool = False, complete: bool = False
+    path: str | Path,
+    model: nn.Module,
+    state: dict[str, Tensor],
+    complete: bool = False,
+    inflate: bool = False,
+    repeat: bool = False,
 ) -> None:
+    """Load the weights that fit. `complete`: raise if one is missing; see `fit` for `inflate` and `repeat`."""
     bare = unwrap(model)
-    result = fit(state, bare.state_dict(), inflate)
+    result = fit(state, bare.state_dict(), inflate, repeat)
     _check_fit(path, result, bare, complete)
     require_finite(path, result.tensors)
     logger.log(logging.WARNING if result.initialized else logging.INFO, "checkpoint %s: %s", path, result.table)

@@ -1,18 +1,17 @@
 """Fit the weights of a checkpoint to a model: pure functions on state dicts.
 
-Legend: O output and I input channels, T x H x W kernel, G groups, C channels.
+Legend: G groups, C channels.
 """
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-import torch
 from torch import Tensor
 
 from slowfast.errors import UserError
+from slowfast.utils.weight_shapes import Adapted, adapt
 
-INFLATE_HINT = "a 2-D kernel: set TRAIN.CHECKPOINT_INFLATE True to spread it over time"
 ROWS_SHOWN = 16  # of a table, one tensor a row
 
 
@@ -20,22 +19,35 @@ ROWS_SHOWN = 16  # of a table, one tensor a row
 class Fit:
     """The result of fitting a checkpoint to a model.
 
-    `tensors` go into the model by name; `loaded` and `inflated` are their names. `skipped` maps names in the checkpoint
-    to the reason. `initialized` are the names of the model's tensors that stay at their initialization.
+    `tensors` go into the model by name: those that were `loaded` as they are, and those that were `inflated` or
+    `resampled`, with a note. `skipped` maps names in the checkpoint to the reason. `initialized` are the names of the
+    model's tensors that stay at their initialization.
     """
 
     tensors: dict[str, Tensor] = field(default_factory=dict)
     loaded: list[str] = field(default_factory=list)
-    inflated: list[str] = field(default_factory=list)
+    inflated: dict[str, str] = field(default_factory=dict)
+    resampled: dict[str, str] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
     initialized: list[str] = field(default_factory=list)
+
+    def add(self, name: str, adapted: Adapted) -> None:
+        """Add a tensor of the checkpoint under its name."""
+        notes = {"inflated": self.inflated, "resampled": self.resampled, "skipped": self.skipped}
+        if adapted.kind in notes:
+            notes[adapted.kind][name] = adapted.note
+        else:
+            self.loaded.append(name)
+        if adapted.tensor is not None:
+            self.tensors[name] = adapted.tensor
 
     @property
     def summary(self) -> str:
         """The number of tensors of each kind, in one line."""
+        resampled = f"{len(self.resampled)} resampled, " if self.resampled else ""
         return (
-            f"{len(self.loaded)} tensors loaded, {len(self.inflated)} inflated, {len(self.skipped)} skipped, "
-            f"{len(self.initialized)} left at initialization"
+            f"{len(self.loaded)} tensors loaded, {len(self.inflated)} inflated, {resampled}"
+            f"{len(self.skipped)} skipped, {len(self.initialized)} left at initialization"
         )
 
     @property
@@ -43,45 +55,27 @@ class Fit:
         """The summary, and a row for each tensor that was not simply loaded, or for each part of the model if many."""
         rows = [("skipped", name, why) for name, why in self.skipped.items()]
         rows += [("left at initialization", name, "") for name in self.initialized]
-        rows = _by_part(rows) if len(rows) > ROWS_SHOWN else rows
-        rows = _by_part([("inflated", name, "2-D kernels spread over time") for name in self.inflated]) + rows
+        resampled = [("resampled", name, sizes) for name, sizes in self.resampled.items()]
+        inflated = [("inflated", name, how) for name, how in self.inflated.items()]
+        rows = _by_part(inflated) + _shortened(resampled) + _shortened(rows)
         width = max((len(name) for _, name, _ in rows), default=0)
         lines = [f"  {what:<22}  {name:<{width}}  {why}".rstrip() for what, name, why in rows]
         return "\n".join([self.summary, *lines])
 
 
-def fit(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor], inflate: bool = False) -> Fit:
-    """Choose the tensors of `state` that fit `wanted` by name and shape. `inflate`: spread 2-D kernels over time."""
+def fit(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor], inflate: bool = False, repeat: bool = False) -> Fit:
+    """Choose the tensors of `state` that fit `wanted` by name and shape. Tables of positions are resampled.
+
+    Args:
+        inflate: spread 2-D kernels over time, divided by their length (TRAIN.CHECKPOINT_INFLATE).
+        repeat: repeat those of an MViT for images, undivided, or the reverse (TRAIN.CHECKPOINT_IN_INIT).
+    """
     result = Fit()
     for name, tensor in state.items():
-        how, value = _adapt(tensor, wanted.get(name), inflate)
-        if value is None:
-            result.skipped[name] = how
-        else:
-            result.tensors[name] = value
-            (result.inflated if how == "inflated" else result.loaded).append(name)
+        result.add(name, adapt(name, tensor, wanted.get(name), inflate, repeat))
     _skip_biases_without_weights(result)
     result.initialized = [name for name in wanted if name not in result.tensors and not _is_counter(name)]
     return result
-
-
-def _adapt(tensor: Tensor, target: Tensor | None, inflate: bool) -> tuple[str, Tensor | None]:
-    """Return how `tensor` gets the shape of `target`, and the result; or the reason why it does not, and None."""
-    if target is None:
-        return "the model has no such name", None
-    if not isinstance(tensor, Tensor):
-        return f"not a tensor but a {type(tensor).__name__}", None
-    if _without_trailing_ones(tensor.shape) == _without_trailing_ones(target.shape):
-        return "loaded", tensor.reshape(target.shape)
-    if _is_flat_kernel_of(tensor.shape, target.shape):
-        return ("inflated", inflate_kernel(tensor, target.shape[2])) if inflate else (INFLATE_HINT, None)
-    return f"{_text(tensor.shape)} in the file, {_text(target.shape)} here", None
-
-
-def inflate_kernel(kernel: Tensor, frames: int) -> Tensor:
-    """Repeat a 2-D kernel over time and divide it by the length, so that a still clip gives the image's output."""
-    kernel = kernel.reshape(*kernel.shape[:2], 1, *kernel.shape[-2:])  # (O, I, H, W) -> (O, I, 1, H, W)
-    return kernel.repeat(1, 1, frames, 1, 1) / frames  # (O, I, 1, H, W) -> (O, I, T, H, W)
 
 
 def merge_group_statistics(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -152,21 +146,13 @@ def _skip_biases_without_weights(result: Fit) -> None:
             result.skipped[bias] = "its weight does not fit"
 
 
-def _is_flat_kernel_of(shape: torch.Size, target: torch.Size) -> bool:
-    flat = len(shape) == 4 or (len(shape) == 5 and shape[2] == 1)
-    return flat and len(target) == 5 and (*shape[:2], *shape[-2:]) == (*target[:2], *target[-2:])
-
-
-def _without_trailing_ones(shape: torch.Size) -> tuple[int, ...]:
-    sizes = tuple(shape)
-    while sizes and sizes[-1] == 1:
-        sizes = sizes[:-1]
-    return sizes
-
-
 def _is_counter(name: str) -> bool:
     """Return whether this is a counter of batches, which files of Caffe2 do not have."""
     return name.endswith("num_batches_tracked")
+
+
+def _shortened(rows: list[tuple[str, str, str]]) -> list[tuple[str, str, str]]:
+    return _by_part(rows) if len(rows) > ROWS_SHOWN else rows
 
 
 def _by_part(rows: list[tuple[str, str, str]]) -> list[tuple[str, str, str]]:
@@ -180,7 +166,3 @@ def _by_part(rows: list[tuple[str, str, str]]) -> list[tuple[str, str, str]]:
         (what, f"{part}: {len(reasons)}", reasons[0] if len(set(reasons)) == 1 else f"{reasons[0]}; ...")
         for (what, part), reasons in parts.items()
     ]
-
-
-def _text(shape: torch.Size) -> str:
-    return "x".join(map(str, shape)) or "one number"

@@ -6,7 +6,7 @@ from slowfast.config import checks
 from slowfast.config.checks import IGNORED, NEEDED, NO_EFFECT, check_cfg, reason_for
 from slowfast.config.defaults import get_cfg
 from slowfast.config.limits import ABOVE, CHOICES, HIGHEST, LIMITS
-from slowfast.config.node import TEXT_LIST_KEYS, flatten
+from slowfast.config.node import LIST_EXAMPLES, TEXT_LIST_KEYS, flatten
 from slowfast.errors import UserError
 
 RESNET = {"MODEL.ARCH": "i3d", "MODEL.MODEL_NAME": "ResNet", "DATA.INPUT_CHANNEL_NUM": [3]}
@@ -18,6 +18,10 @@ def cfg_with(*parts):
         for key, value in part.items():
             cfg.merge_from_list([key, value])
     return cfg
+
+
+def takes_a_list(key):
+    return key in LIST_EXAMPLES or isinstance(dict(flatten(get_cfg()))[key], list)
 
 
 GOOD = {
@@ -44,7 +48,7 @@ def test_an_unknown_choice_is_refused_with_the_known_ones(key):
 @pytest.mark.parametrize("key", [*LIMITS, *ABOVE])
 def test_a_number_out_of_its_limits_is_refused(key):
     low = ABOVE[key] if key in ABOVE else LIMITS[key][0] - 1
-    value = [low] if isinstance(dict(flatten(get_cfg()))[key], list) else low
+    value = [low] if takes_a_list(key) else low
     with pytest.raises(UserError, match=f"{key}: .* is out of range"):
         check_cfg(cfg_with({key: value}))
 
@@ -55,7 +59,7 @@ def test_a_number_above_its_highest_is_refused(key):
     above = high * 2 if not isinstance(high, float) else 10**30
     span = f"{low} or more" if high == HIGHEST else f"{low} to {high}"
     with pytest.raises(UserError, match=f"{key}: .* is out of range; give {span}"):
-        check_cfg(cfg_with({key: [above] if isinstance(dict(flatten(get_cfg()))[key], list) else above}))
+        check_cfg(cfg_with({key: [above] if takes_a_list(key) else above}))
 
 
 def another_value(key):

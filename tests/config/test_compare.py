@@ -66,6 +66,13 @@ def test_the_keys_of_x3d_are_compared_for_x3d_and_those_of_resnets_are_not():
     assert [one.key for one in of_output(differences(there, cfg), cfg)] == ["RESNET.STRIDE_1X1", "X3D.BN_LIN5"]
 
 
+def test_the_keys_of_mvit_are_compared_for_mvit_only():
+    there = {"MVIT": {"DEPTH": 24, "DROPPATH_RATE": 0.4}, "RESNET": {"DEPTH": 101}, "X3D": {"BN_LIN5": True}}
+    cfg = load_cfg(None, ["MODEL.ARCH", "mvit"])
+    assert [one.key for one in of_output(differences(there, cfg), cfg)] == ["MVIT.DEPTH"]
+    assert [one.key for one in of_output(differences(there, load_cfg()), load_cfg())] == ["RESNET.DEPTH"]
+
+
 def saved_with(folder, text):
     model, optimizer = trained()
     return save_checkpoint(folder, model, optimizer, None, 0, text, {})

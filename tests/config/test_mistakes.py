@@ -152,6 +152,46 @@ def test_the_output_folder_is_named_after_the_config_unless_one_is_given(tmp_pat
     assert os.curdir == load_cfg(path).OUTPUT_DIR
 
 
+REPEATED = """\
+MODEL:
+  MODEL_NAME: MViT
+  ARCH: mvit
+MVIT:
+  DEPTH: 16
+  POOL_Q_STRIDE: [[1, 1, 2, 2]]
+  DEPTH: 20
+  POOL_Q_STRIDE: [[0, 1, 1, 1], [1, 1, 2, 2]]
+  DEPTH: 24
+"""
+
+
+def test_published_configs_of_mvit_may_have_a_key_twice_and_the_last_value_holds(tmp_path, caplog):
+    path = tmp_path / "mvit.yaml"
+    path.write_text(REPEATED)
+    mvit = load_cfg(path).MVIT
+    assert (mvit.DEPTH, mvit.POOL_Q_STRIDE) == (24, [[0, 1, 1, 1], [1, 1, 2, 2]])
+    assert caplog.messages == [
+        "mvit.yaml: MVIT.DEPTH is given twice, in lines 5 and 9; the last holds",
+        "mvit.yaml: MVIT.POOL_Q_STRIDE is given twice, in lines 6 and 8; the last holds",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (REPEATED.replace("MViT", "X3D"), "MVIT.DEPTH is given twice, in lines 5 and 9; keep one of them"),
+        (REPEATED + "MODEL:\n  NUM_CLASSES: 10\n", "MODEL is given twice, in lines 1 and 10; keep one of them"),
+        (REPEATED + "MVIT.DEPTH: 12\n", "MVIT.DEPTH is given twice, in lines 9 and 10; keep one of them"),
+        (REPEATED + "TRAIN: 1\nTRAIN: {ENABLE: True}\n", "TRAIN is given twice, in lines 10 and 11"),
+    ],
+)
+def test_other_repeated_keys_are_errors(tmp_path, text, message):
+    path = tmp_path / "mvit.yaml"
+    path.write_text(text)
+    with pytest.raises(UserError, match=message):
+        load_cfg(path)
+
+
 def numeric_keys():
     """Every key with a number that this project reads."""
     unread = ("AUG", "MIXUP", "DETECTION", "BENCHMARK", "TENSORBOARD", "DATA.SSL", "DATA.IN_VAL", *STATE_KEYS)

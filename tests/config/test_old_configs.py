@@ -26,7 +26,16 @@ def load(tmp_path, text, overrides=(), **options):
         ("RNG_SEED: 2", "DEMO.ENABLE", False),
         ("AVA: {FRAME_LIST_DIR: /lists, DETECTION_SCORE_THRESH: 0.9}", "AVA.DETECTION_SCORE_THRESH", 0.9),
         ("MVIT: {DIM_MUL: [[1, 2.0], [3, 2.0]], POOL_KVQ_KERNEL: null}", "MVIT.DIM_MUL", [[1, 2.0], [3, 2.0]]),
-        ("MVIT: {REV: {ENABLE: True, RES_PATH: conv}}", "MVIT.REV.RES_PATH", "conv"),
+        ("MVIT: {POOL_KVQ_KERNEL: '(1, 3, 3)'}", "MVIT.POOL_KVQ_KERNEL", [1, 3, 3]),
+        ("MVIT: {POOL_Q_STRIDE: [[1, 1, 2, 2.0]]}", "MVIT.POOL_Q_STRIDE", [[1, 1, 2, 2]]),
+        ("MVIT:\n  PATCH_KERNEL: (3, 7, 7)", "MVIT.PATCH_KERNEL", [3, 7, 7]),
+        ("MVIT: {DIM_MUL: '[(1, 2.0), (3, 2.0)]'}", "MVIT.DIM_MUL", [[1, 2.0], [3, 2.0]]),
+        ("MVIT: {POOL_KV_STRIDE_ADAPTIVE: None}", "MVIT.POOL_KV_STRIDE_ADAPTIVE", None),
+        ("MVIT: {QKV_BIAS: 'False'}", "MVIT.QKV_BIAS", False),
+        ("SOLVER: {CLIP_GRAD_L2NORM: None, COSINE_END_LR: 1e-6}", "SOLVER.CLIP_GRAD_L2NORM", None),
+        ("PREFETCH: {NUM_LOADERS: 3}", "PREFETCH.NUM_LOADERS", 3),
+        ("MVIT: {REV: {ENABLE: False, RES_PATH: conv}}", "MVIT.REV.RES_PATH", "conv"),
+        ("MODEL: {ARCH: mvit, ACT_CHECKPOINT: True}", "MODEL.MODEL_NAME", "MViT"),
         ("CONTRASTIVE: {TYPE: moco, T: 0.1}", "CONTRASTIVE.TYPE", "moco"),
         ("MASK: {ENABLE: False, PRETRAIN_DEPTH: [15]}", "MASK.PRETRAIN_DEPTH", [15]),
         ("VIS_MASK: {ENABLE: False}", "VIS_MASK.ENABLE", False),
@@ -67,6 +76,9 @@ def test_an_old_config_loads_with_its_values(tmp_path, caplog, text, key, value)
         ),
         ("DATA_LOADER: {ENABLE_MULTI_THREAD_DECODE: True}", "ENABLE_MULTI_THREAD_DECODE: True has no effect here"),
         ("MODEL: {DROPCONNECT_RATE: 0.1}", "MODEL.DROPCONNECT_RATE: 0.1 has no effect with MODEL.MODEL_NAME SlowFast"),
+        ("MODEL: {ACT_CHECKPOINT: True}", "ACT_CHECKPOINT: True has no effect with MODEL.MODEL_NAME SlowFast"),
+        ("TRAIN: {CHECKPOINT_IN_INIT: True}", "CHECKPOINT_IN_INIT: True has no effect with MODEL.MODEL_NAME SlowFast"),
+        ("MVIT: {REV: {RES_PATH: add}}", "MVIT.REV.RES_PATH: 'add' has no effect here (reversible models"),
         ("SOLVER: {WARMUP_EPOCHS: -1}", "SOLVER.WARMUP_EPOCHS: -1 is below 0; training has no warm-up"),
     ],
 )
@@ -85,10 +97,15 @@ def test_keys_that_change_no_result_give_a_warning(tmp_path, caplog, text, warni
         ("DETECTION: {ENABLE: True}", "DETECTION.ENABLE: True .*not part of this project"),
         ("MASK: {ENABLE: True}", "MASK.ENABLE: True .*not part of this project"),
         ("VIS_MASK: {ENABLE: True}", "VIS_MASK.ENABLE: True .*not part of this project"),
+        ("TRAIN: {BATCH_SIZE: None}", "TRAIN.BATCH_SIZE: None does not fit; give a whole number"),
         ("DEMO: {ENABLE: maybe}", "DEMO.ENABLE: 'maybe' does not fit; give True or False"),
+        ("MVIT: {REV: {ENABLE: True}}", "MVIT.REV.ENABLE: True asks for a reversible model, .*not part of this"),
+        ("MVIT: {USE_FIXED_SINCOS_POS: True}", "USE_FIXED_SINCOS_POS: True has no effect here .positions are learned"),
+        ("MVIT: {DIM_MUL: [1, 2]}", r"DIM_MUL: \[1, 2\] does not fit; give a list nested as \[\[1, 2.0\], "),
+        ("MVIT: {POOL_KVQ_KERNEL: 3}", r"POOL_KVQ_KERNEL: 3 does not fit; give a list such as \[3, 3, 3\]"),
         ("TASK: ssl", "TASK: 'ssl' asks for self-supervised training, .*not part of this project"),
-        ("{MODEL: {MODEL_NAME: MViT}, AUG: {ENABLE: True}, NEW: {KEY: 1}}", "MODEL_NAME: 'MViT' is not part of this"),
-        ("MODEL: {MODEL_NAME: PTVX3D}", "old.yaml: MODEL.MODEL_NAME: 'PTVX3D' .*; use SlowFast, ResNet, .* or X3D"),
+        ("{MODEL: {MODEL_NAME: MaskMViT}, AUG: {ENABLE: True}, NEW: {KEY: 1}}", "'MaskMViT' is not part of this"),
+        ("MODEL: {MODEL_NAME: PTVX3D}", "old.yaml: MODEL.MODEL_NAME: 'PTVX3D' .*; use SlowFast, ResNet, .* or MViT"),
         ("MODEL: {NUM_CLASSES: [97, 300]}", r"NUM_CLASSES: \[97, 300\] .*lists of several label sets are not part"),
         ("TRAIN: {CHECKPOINT_CLEAR_NAME_PATTERN: backbone}", "NAME_PATTERN: 'backbone' does not fit; give a list"),
     ],
@@ -99,8 +116,8 @@ def test_values_that_cannot_be_honored_are_refused(tmp_path, text, message):
 
 
 def test_a_missing_model_on_the_command_line_is_refused_before_its_keys():
-    with pytest.raises(UserError, match="'MViT' is not part of this project"):
-        load_cfg(None, ["MVITS.DEPTH", "3", "MODEL.MODEL_NAME", "MViT"])
+    with pytest.raises(UserError, match="'MaskMViT' is not part of this project"):
+        load_cfg(None, ["MVITS.DEPTH", "3", "MODEL.MODEL_NAME", "MaskMViT"])
 
 
 def test_unknown_keys_are_errors_or_are_logged_and_kept(tmp_path, caplog):

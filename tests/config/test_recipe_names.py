@@ -44,7 +44,7 @@ def test_a_file_that_exists_comes_before_the_recipe_of_its_name(tmp_path):
         ("Kinetics/SLOWFAST_4x16_R5O", "the recipe Kinetics/SLOWFAST_4x16_R50"),
         ("kinetics/slow_8x8_r50", "the recipe Kinetics/SLOW_8x8_R50"),
         ("SLOWFAST_16x8_R101_50_50", "the recipe Kinetics/c2/SLOWFAST_16x8_R101_50_50"),
-        ("SSv2", "the recipe SSv2/SLOWFAST_16x8_R50 or SSv2/SLOWFAST_16x8_R50_multigrid or"),
+        ("SSv2/SLOW", "the recipe SSv2/SLOWFAST_16x8_R50 or SSv2/SLOWFAST_16x8_R50_multigrid"),
         ("runs/mine.yaml", "the path of a YAML file or the name of a recipe"),
     ],
 )

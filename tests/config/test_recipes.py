@@ -43,8 +43,8 @@ OLD_KEYS = {
     "BN.EPSILON": 1e-5,
     "BN.FREEZE": False,
     "AVA": None,
-    "MVIT": None,
     "CONTRASTIVE": None,
+    "PREFETCH": None,
     "DEMO.ENABLE": False,
     "MASK.ENABLE": False,
     "VIS_MASK.ENABLE": False,
@@ -98,12 +98,16 @@ def test_a_recipe_of_the_paper_and_its_multigrid_twin_differ_in_the_cycles_only(
     assert changed == {"MULTIGRID.LONG_CYCLE", "MULTIGRID.SHORT_CYCLE", "OUTPUT_DIR"}
 
 
-def test_the_multigrid_recipe_of_x3d_keeps_the_clips_per_statistic_and_differs_in_the_cycles_only():
-    baseline, multigrid = (flat(load_cfg(CONFIGS / f"Kinetics/X3D_M{name}.yaml")) for name in ("", "_multigrid"))
+@pytest.mark.parametrize(("name", "keys"), [("X3D_M", {"BN_BASE_SIZE"}), ("MVITv2_S_16x4", set())])
+def test_a_multigrid_recipe_of_a_modern_model_differs_in_the_cycles_only(name, keys):
+    baseline, multigrid = (flat(load_cfg(CONFIGS / f"Kinetics/{name}{ending}.yaml")) for ending in ("", "_multigrid"))
     changed = {key for key in baseline if baseline[key] != multigrid[key]}
-    keys = {"LONG_CYCLE", "SHORT_CYCLE", "BN_BASE_SIZE"}
-    assert changed == {*(f"MULTIGRID.{key}" for key in keys), "OUTPUT_DIR"}
-    assert multigrid["MULTIGRID.BN_BASE_SIZE"] == baseline["TRAIN.BATCH_SIZE"] / baseline["NUM_GPUS"]
+    assert changed == {*(f"MULTIGRID.{key}" for key in {"LONG_CYCLE", "SHORT_CYCLE"} | keys), "OUTPUT_DIR"}
+
+
+def test_the_multigrid_recipe_of_x3d_keeps_the_clips_per_statistic():
+    baseline, multigrid = (load_cfg(CONFIGS / f"Kinetics/X3D_M{name}.yaml") for name in ("", "_multigrid"))
+    assert multigrid.MULTIGRID.BN_BASE_SIZE == baseline.TRAIN.BATCH_SIZE / baseline.NUM_GPUS
 
 
 @pytest.mark.parametrize(

@@ -101,7 +101,7 @@ def test_only_slowfast_has_two_pathways():
         (
             "slow",
             {"MODEL__MODEL_NAME": "ResNext"},
-            r"MODEL_NAME: 'ResNext' is not known; choose one of ResNet, ResNet_nopool, SlowFast, X3D",
+            r"MODEL_NAME: 'ResNext' is not known; choose one of MViT, ResNet, ResNet_nopool, SlowFast, X3D",
         ),
         ("slow", {"MODEL__ARCH": "x3d"}, rf"MODEL.ARCH: 'x3d' does not fit .* {ONE_PATHWAY}$"),
         ("slow", {"MODEL__ARCH": "slowfast"}, rf"MODEL.ARCH: 'slowfast' does not fit .* {ONE_PATHWAY}$"),

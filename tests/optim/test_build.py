@@ -8,6 +8,7 @@ from torch import nn
 
 from slowfast.multigrid.batch_norm import SubBatchNorm3d
 from slowfast.optim.build import clip_gradients, construct_optimizer, parameter_groups
+from slowfast.optim.lr_policy import set_lr
 
 
 def make_cfg(**solver):
@@ -18,6 +19,7 @@ def make_cfg(**solver):
         "NESTEROV": True,
         "WEIGHT_DECAY": 1e-4,
         "ZERO_WD_1D_PARAM": False,
+        "LAYER_DECAY": 1.0,
         "OPTIMIZING_METHOD": "sgd",
         "BETAS": (0.9, 0.999),
         "CLIP_GRAD_VAL": None,
@@ -40,6 +42,74 @@ def test_batch_norm_has_its_own_weight_decay_and_comes_first(model):
 def test_vectors_outside_batch_norm_lose_their_weight_decay_when_asked(model):
     groups = parameter_groups(model, 1e-4, 0.01, zero_1d=True)
     assert [(len(g["params"]), g["weight_decay"]) for g in groups] == [(2, 0.01), (2, 1e-4), (2, 0.0)]
+
+
+class Layers(nn.Module):
+    """A model that numbers its layers, and wants no weight decay of its table."""
+
+    num_layers = 3
+
+    def __init__(self):
+        super().__init__()
+        self.table = nn.Parameter(torch.zeros(2, 2))
+        self.blocks = nn.ModuleList(nn.Linear(2, 2) for _ in range(2))
+        self.head = nn.Linear(2, 2)
+
+    def no_weight_decay(self):
+        return frozenset({"table"})
+
+    def layer_of(self, name):
+        first, _, rest = name.partition(".")
+        return {"table": 0, "blocks": 1 + int(rest[0]) if first == "blocks" else 0, "head": 3}[first]
+
+
+def test_a_model_may_name_parameters_without_weight_decay():
+    model = Layers()
+    groups = parameter_groups(model, 0.05, 0.0)
+    assert [(len(g["params"]), g["weight_decay"]) for g in groups] == [(6, 0.05), (1, 0.0)]
+    assert groups[1]["params"][0] is model.table
+
+
+def test_a_bias_of_any_shape_loses_its_weight_decay_with_the_vectors():
+    model = Layers()
+    model.register_parameter("bias", nn.Parameter(torch.zeros(2, 2)))  # not ".bias": it belongs to no layer
+    model.head.bias = nn.Parameter(torch.zeros(1, 2))
+    groups = parameter_groups(model, 0.05, 0.0, zero_1d=True)
+    decayed = [id(parameter) for parameter in groups[0]["params"]]
+    assert decayed == [id(model.bias), *(id(layer.weight) for layer in (*model.blocks, model.head))]
+
+
+def test_layers_far_from_the_last_learn_more_slowly():
+    model = Layers()
+    optimizer = construct_optimizer(model, make_cfg(LAYER_DECAY=0.5, ZERO_WD_1D_PARAM=True, OPTIMIZING_METHOD="adamw"))
+    set_lr(optimizer, 0.8)
+    layers = [model.blocks[0], model.blocks[1], model.head]
+    expected = [(layer.weight, 1e-4, lr) for layer, lr in zip(layers, (0.2, 0.4, 0.8), strict=True)]
+    expected += [(model.table, 0.0, 0.1)]
+    expected += [(layer.bias, 0.0, lr) for layer, lr in zip(layers, (0.2, 0.4, 0.8), strict=True)]
+    groups = optimizer.param_groups
+    assert [(id(*g["params"]), g["weight_decay"], g["lr"]) for g in groups] == [(id(p), d, r) for p, d, r in expected]
+
+
+def test_layer_decay_of_1_leaves_the_published_groups():
+    groups = construct_optimizer(Layers(), make_cfg(ZERO_WD_1D_PARAM=True)).param_groups
+    assert [len(group["params"]) for group in groups] == [3, 4]
+
+
+def test_layer_decay_needs_a_model_with_layers_and_without_batch_norm(model):
+    with pytest.raises(
+        ValueError, match=r"SOLVER\.LAYER_DECAY: 0\.5 needs .* Sequential has no layer_of.*; set it to 1"
+    ):
+        construct_optimizer(model, make_cfg(LAYER_DECAY=0.5))
+    with_norm = Layers()
+    with_norm.norm = nn.BatchNorm1d(2)
+    with pytest.raises(ValueError, match=r"SOLVER\.LAYER_DECAY: 0\.5 is for models without batch norm, and Layers"):
+        construct_optimizer(with_norm, make_cfg(LAYER_DECAY=0.5))
+
+
+def test_adamw_has_the_published_constants():
+    optimizer = construct_optimizer(Layers(), make_cfg(OPTIMIZING_METHOD="adamw", BETAS=[0.9, 0.95]))
+    assert (optimizer.defaults["betas"], optimizer.defaults["eps"]) == ((0.9, 0.95), 1e-8)
 
 
 def test_groups_that_would_be_empty_are_left_out():
@@ -94,12 +164,6 @@ def test_betas_that_are_not_two_fractions_are_an_error_that_names_the_key(model,
         construct_optimizer(model, make_cfg(OPTIMIZING_METHOD=method, BETAS=betas))
 
 
-def test_two_kinds_of_clipping_are_an_error_that_names_both_keys(model):
-    message = r"SOLVER\.CLIP_GRAD_VAL: 1\.0 excludes SOLVER\.CLIP_GRAD_L2NORM 2\.0; set one to None"
-    with pytest.raises(ValueError, match=message):
-        construct_optimizer(model, make_cfg(CLIP_GRAD_VAL=1.0, CLIP_GRAD_L2NORM=2.0))
-
-
 @pytest.fixture
 def threads():
     before = torch.get_num_threads()
@@ -137,6 +201,12 @@ def test_clipping_by_value_clamps_every_number():
     parameters = with_gradients(3.0, -4.0, 0.5)
     assert clip_gradients(parameters, value=1.0) is None
     assert [p.grad.item() for p in parameters] == [1.0, -1.0, 0.5]
+
+
+def test_both_kinds_of_clipping_clip_by_value_first():
+    parameters = with_gradients(3.0, -40.0)
+    assert clip_gradients(iter(parameters), value=4.0, l2norm=1.0).item() == pytest.approx(5.0)
+    assert [p.grad.item() for p in parameters] == pytest.approx([0.6, -0.8], abs=1e-4)
 
 
 def test_clipping_by_norm_scales_all_together_and_returns_the_norm_before():

@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from slowfast.utils.weights import fit, inflate_kernel, merge_group_statistics
+from slowfast.utils.weight_shapes import inflate_kernel
+from slowfast.utils.weights import fit, merge_group_statistics
 
 
 def zeros(*shape):
@@ -34,7 +35,7 @@ def test_a_flat_kernel_is_inflated_only_when_asked(shape):
     refused = fit(state, wanted)
     assert "TRAIN.CHECKPOINT_INFLATE" in refused.skipped["a.weight"]
     result = fit(state, wanted, inflate=True)
-    assert result.inflated == ["a.weight"]
+    assert list(result.inflated) == ["a.weight"]
     assert torch.allclose(result.tensors["a.weight"].sum(2), state["a.weight"].reshape(4, 3, 5, 5), atol=1e-6)
 
 
@@ -81,6 +82,105 @@ def test_a_long_table_has_a_row_for_each_part_of_the_model():
     ]
     assert "skipped" in lines[1]
     assert "2 in the file, 3 here" in lines[1]
+
+
+def of_positions(*shape):
+    """A table that is a line along its rows, so that linear and cubic interpolation inside it are exact."""
+    rows = shape[-2]
+    return ((torch.arange(rows) + 0.5) / rows)[:, None].expand(shape).clone()
+
+
+@pytest.mark.parametrize(
+    ("name", "there", "here"),
+    [
+        ("blocks.3.attn.rel_pos_h", (55, 4), (27, 4)),
+        ("blocks.3.attn.rel_pos_t", (15, 4), (31, 4)),
+        ("pos_embed_temporal", (1, 8, 4), (1, 16, 4)),
+    ],
+)
+def test_tables_of_positions_of_another_length_are_interpolated_linearly(name, there, here):
+    result = fit({name: of_positions(*there)}, {name: zeros(*here)})
+    assert list(result.resampled) == [name]
+    inside = slice(1, -1)  # the ends are repeated beyond the outer centers
+    expected = of_positions(*here)
+    assert torch.allclose(result.tensors[name][..., inside, :], expected[..., inside, :], atol=1e-6)
+
+
+def test_positions_in_space_are_resampled_as_a_square_grid_with_cubics():
+    table = torch.randn(1, 49, 6)
+    result = fit({"pos_embed_spatial": table}, {"pos_embed_spatial": zeros(1, 196, 6)})
+    grid = table.reshape(1, 7, 7, 6).permute(0, 3, 1, 2)
+    expected = nn.functional.interpolate(grid, (14, 14), mode="bicubic", align_corners=False)
+    assert torch.equal(result.tensors["pos_embed_spatial"], expected.flatten(2).transpose(1, 2))
+
+
+@pytest.mark.parametrize(("there", "here"), [(48, 49), (49, 48)])
+def test_positions_that_are_no_square_grid_are_skipped_with_the_reason(there, here):
+    result = fit({"pos_embed_spatial": zeros(1, there, 6)}, {"pos_embed_spatial": zeros(1, here, 6)})
+    reason = f"1x{there}x6 in the file, 1x{here}x6 here: not both are square grids of positions"
+    assert result.skipped == {"pos_embed_spatial": reason}
+    assert result.initialized == ["pos_embed_spatial"]
+
+
+@pytest.mark.parametrize(
+    ("name", "there", "here"),
+    [
+        ("pos_embed", (1, 393, 4), (1, 785, 4)),
+        ("blocks.0.attn.rel_pos_h", (55, 4), (27, 8)),
+        ("blocks.0.attn.rel_pos_h", (0, 4), (27, 4)),
+        ("blocks.0.attn.proj.weight", (8, 4), (6, 4)),
+        ("pos_embed_class", (1, 1, 4), (1, 1, 8)),
+    ],
+)
+def test_everything_else_of_another_shape_stays_at_its_initialization(name, there, here):
+    result = fit({name: zeros(*there)}, {name: zeros(*here)})
+    assert list(result.skipped) == result.initialized == [name]
+
+
+def test_resampled_tables_of_half_precision_have_the_values_of_single_precision():
+    table = of_positions(15, 4).half()
+    result = fit({"attn.rel_pos_t": table}, {"attn.rel_pos_t": zeros(31, 4)})
+    single = fit({"attn.rel_pos_t": table.float()}, {"attn.rel_pos_t": zeros(31, 4)})
+    assert torch.equal(result.tensors["attn.rel_pos_t"], single.tensors["attn.rel_pos_t"])
+
+
+def test_the_table_lists_what_was_resampled_with_its_sizes():
+    state, wanted = {"a.attn.rel_pos_h": zeros(55, 4)}, {"a.attn.rel_pos_h": zeros(27, 4)}
+    lines = fit(state, wanted).table.splitlines()
+    assert lines[0] == "0 tensors loaded, 0 inflated, 1 resampled, 0 skipped, 0 left at initialization"
+    assert lines[1].split(maxsplit=2) == ["resampled", "a.attn.rel_pos_h", "55x4 in the file, 27x4 here"]
+    many = {f"blocks.{i}.attn.rel_pos_h": zeros(55, 4) for i in range(20)}
+    lines = fit(many, {name: zeros(27, 4) for name in many}).table.splitlines()
+    assert [line.split()[:3] for line in lines[1:]] == [["resampled", "blocks:", "20"]]
+
+
+PATCHES, POOL = "patch_embed.proj.weight", "blocks.0.attn.pool_k.weight"
+
+
+@pytest.mark.parametrize(
+    ("name", "there", "here"),
+    [(PATCHES, (8, 3, 7, 7), (8, 3, 3, 7, 7)), (POOL, (4, 1, 1, 3, 3), (4, 1, 3, 3, 3))],
+)
+def test_kernels_of_an_mvit_for_images_are_repeated_when_asked_and_not_divided(name, there, here):
+    kernel = torch.randn(there)
+    refused = fit({name: kernel}, {name: zeros(*here)})
+    assert "TRAIN.CHECKPOINT_IN_INIT" in refused.skipped[name]
+    result = fit({name: kernel}, {name: zeros(*here)}, repeat=True)
+    assert result.inflated == {name: "2-D kernels repeated over time"}
+    for frame in range(3):
+        assert torch.equal(result.tensors[name][:, :, frame], kernel.reshape(*there[:2], *there[-2:]))
+
+
+def test_patches_of_clips_are_summed_over_time_for_a_model_of_images():
+    kernel = torch.randn(8, 3, 3, 7, 7)
+    result = fit({PATCHES: kernel}, {PATCHES: zeros(8, 3, 7, 7)}, repeat=True)
+    assert torch.equal(result.tensors[PATCHES], kernel.sum(2))
+    assert list(fit({PATCHES: kernel}, {PATCHES: zeros(8, 3, 7, 7)}).skipped) == [PATCHES]
+
+
+def test_other_kernels_are_not_repeated():
+    result = fit({"conv.weight": zeros(2, 2, 1, 1)}, {"conv.weight": zeros(2, 2, 3, 1, 1)}, repeat=True)
+    assert list(result.skipped) == ["conv.weight"]
 
 
 def grouped_state(norm, aggregate=None):
