@@ -36,12 +36,14 @@ def small(name, output):
         "OUTPUT_DIR": str(output),
         "LOG_MODEL_INFO": False,
         "TRAIN.DATASET": "ManySynthetic",
-        "TRAIN.BATCH_SIZE": 1 if "multigrid" in name else 2,
+        "TRAIN.BATCH_SIZE": 1 if "multigrid" in name and "MVIT" not in name else 2,  # MViTs mix two clips
         "TRAIN.CHECKPOINT_FILE_PATH": "",
         "DATA.TRAIN_CROP_SIZE": 64 if "multigrid" in name else 32,
+        "AUG.NUM_SAMPLE": 1,  # as many as the data set gives
         "DATA_LOADER.NUM_WORKERS": 0,
         "MODEL.NUM_CLASSES": CLASSES,
         "RESNET.WIDTH_PER_GROUP": 8,
+        "MVIT.EMBED_DIM": 16,
     }
     return load_cfg(CONFIGS / name, [word for pair in options.items() for word in pair])
 
