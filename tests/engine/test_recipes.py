@@ -22,7 +22,7 @@ class ManySynthetic(Synthetic):
 
     def __init__(self, *args):
         super().__init__(*args)
-        self.num_videos = 64
+        self.length = 64
 
 
 if "ManySynthetic" not in DATASET_REGISTRY:
