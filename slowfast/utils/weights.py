@@ -4,6 +4,7 @@ Legend: G groups, C channels.
 """
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -57,7 +58,8 @@ class Fit:
         rows += [("left at initialization", name, "") for name in self.initialized]
         resampled = [("resampled", name, sizes) for name, sizes in self.resampled.items()]
         inflated = [("inflated", name, how) for name, how in self.inflated.items()]
-        rows = _by_part(inflated) + _shortened(resampled) + _shortened(rows)
+        rows = _by_part(rows) if len(rows) > ROWS_SHOWN else rows
+        rows = _by_part(inflated) + _by_sizes(resampled) + rows
         width = max((len(name) for _, name, _ in rows), default=0)
         lines = [f"  {what:<22}  {name:<{width}}  {why}".rstrip() for what, name, why in rows]
         return "\n".join([self.summary, *lines])
@@ -151,8 +153,10 @@ def _is_counter(name: str) -> bool:
     return name.endswith("num_batches_tracked")
 
 
-def _shortened(rows: list[tuple[str, str, str]]) -> list[tuple[str, str, str]]:
-    return _by_part(rows) if len(rows) > ROWS_SHOWN else rows
+def _by_sizes(rows: list[tuple[str, str, str]]) -> list[tuple[str, str, str]]:
+    """Join the rows of tables that are called alike in all blocks and have the same sizes, and give their number."""
+    alike = Counter((what, name.rpartition(".")[2], sizes) for what, name, sizes in rows)
+    return [(what, f"{name}: {count}", sizes) for (what, name, sizes), count in alike.items()]
 
 
 def _by_part(rows: list[tuple[str, str, str]]) -> list[tuple[str, str, str]]:

@@ -84,6 +84,9 @@ def test_a_long_table_has_a_row_for_each_part_of_the_model():
     assert "2 in the file, 3 here" in lines[1]
 
 
+AXES = ("rel_pos_h", "rel_pos_w")
+
+
 def of_positions(*shape):
     """A table that is a line along its rows, so that linear and cubic interpolation inside it are exact."""
     rows = shape[-2]
@@ -144,14 +147,15 @@ def test_resampled_tables_of_half_precision_have_the_values_of_single_precision(
     assert torch.equal(result.tensors["attn.rel_pos_t"], single.tensors["attn.rel_pos_t"])
 
 
-def test_the_table_lists_what_was_resampled_with_its_sizes():
-    state, wanted = {"a.attn.rel_pos_h": zeros(55, 4)}, {"a.attn.rel_pos_h": zeros(27, 4)}
-    lines = fit(state, wanted).table.splitlines()
-    assert lines[0] == "0 tensors loaded, 0 inflated, 1 resampled, 0 skipped, 0 left at initialization"
-    assert lines[1].split(maxsplit=2) == ["resampled", "a.attn.rel_pos_h", "55x4 in the file, 27x4 here"]
-    many = {f"blocks.{i}.attn.rel_pos_h": zeros(55, 4) for i in range(20)}
-    lines = fit(many, {name: zeros(27, 4) for name in many}).table.splitlines()
-    assert [line.split()[:3] for line in lines[1:]] == [["resampled", "blocks:", "20"]]
+def test_the_table_lists_what_was_resampled_by_name_and_sizes():
+    state = {f"blocks.{i}.attn.{name}": zeros(rows, 4) for i, rows in ((0, 55), (1, 27), (2, 27)) for name in AXES}
+    lines = fit(state, {name: zeros(13, 4) for name in state}).table.splitlines()
+    assert lines[0] == "0 tensors loaded, 0 inflated, 6 resampled, 0 skipped, 0 left at initialization"
+    assert [line.split(maxsplit=3) for line in lines[1:]] == [
+        ["resampled", f"{name}:", count, f"{rows}x4 in the file, 13x4 here"]
+        for rows, count in ((55, "1"), (27, "2"))
+        for name in AXES
+    ]
 
 
 PATCHES, POOL = "patch_embed.proj.weight", "blocks.0.attn.pool_k.weight"
