@@ -236,7 +236,8 @@ def _load_weights(
     result = fit(state, bare.state_dict(), inflate, repeat)
     _check_fit(path, result, bare, complete)
     require_finite(path, result.tensors)
-    logger.log(logging.WARNING if result.initialized else logging.INFO, "checkpoint %s: %s", path, result.table)
+    level = logging.WARNING if result.initialized or result.resampled else logging.INFO
+    logger.log(level, "checkpoint %s: %s", path, result.table)
     bare.load_state_dict(result.tensors, strict=False)
 
 

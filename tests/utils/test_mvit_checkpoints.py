@@ -39,8 +39,7 @@ def save(folder, model, optimizer=None):
 def test_weights_for_larger_clips_give_the_scores_of_the_model_that_they_come_from(tmp_path, caplog, keys, tables):
     model, large = random_mvit(keys), build_model(tiny_mvit(keys, **LARGER)).eval()
     cfg = override(tiny_mvit(keys, **LARGER), {"TEST__CHECKPOINT_FILE_PATH": str(save(tmp_path, model))})
-    with caplog.at_level(logging.INFO):
-        load_for_test(cfg, large)
+    load_for_test(cfg, large)  # a warning: the scores are not those of a model that was trained on such clips
     assert f" 0 inflated, {tables} resampled, 0 skipped, 0 left at initialization" in caplog.text
     clips = clip(8, 64)
     with torch.no_grad():
