@@ -12,43 +12,22 @@ from slowfast.models import build_model
 from slowfast.models.build import check_shapes
 from slowfast.models.summary import count_parameters, summarize
 from slowfast.multigrid import Shape
+from tests.models.tiny import recipe
 from tests.models.tiny_mvit import V1, V2, clip, random_mvit, tiny_mvit
 
 # --- sizes, costs, weights ------------------------------------------------------------------------------
 
 
-def published(depth, widens, frames, dim=96, heads=1, **changes):
-    """The MVIT keys of MViTv2 with `depth` blocks, which widens in three of them."""
-    factors = [[block, 2.0] for block in widens]
-    strides = [[i, 1, 2, 2] if i in widens else [i, 1, 1, 1] for i in range(depth)]
-    keys = {**V2, "DEPTH": depth, "EMBED_DIM": dim, "NUM_HEADS": heads, "DIM_MUL": factors, "HEAD_MUL": factors}
-    return keys | {"POOL_Q_STRIDE": strides, "POOL_KV_STRIDE_ADAPTIVE": [1, 8, 8], "DATA__NUM_FRAMES": frames} | changes
-
-
-def published_v1(depth, widens, frames, **changes):
-    """The MVIT keys of MViT with `depth` blocks."""
-    v1 = {"DIM_MUL_IN_ATT": False, "REL_POS_SPATIAL": False, "REL_POS_TEMPORAL": False, "RESIDUAL_POOLING": False}
-    strides = [[block, 1, 2, 2] for block in widens]
-    v1 |= {"USE_ABS_POS": True, "SEP_POS_EMBED": True}
-    return published(depth, widens, frames, **v1) | {"POOL_Q_STRIDE": strides} | changes
-
-
-LARGE = published(48, (2, 8, 44), 40, dim=144, heads=2, DATA__TRAIN_CROP_SIZE=312)
-SSV2 = {"MODEL__NUM_CLASSES": 174}
-NETWORKS = {
-    "MVIT_B_16x4": (published_v1(16, (1, 3, 14), 16), 36_610_672, 70.60),
-    "MVIT_B_32x3": (published_v1(24, (2, 5, 21), 32, POOL_KVQ_KERNEL=None), 53_115_280, 235.8),
-    "MVITv2_S_16x4": (published(16, (1, 3, 14), 16), 34_537_744, 64.22),
-    "MVITv2_B_32x3": (published(24, (2, 5, 21), 32), 51_230_128, 224.5),
-    "MVITv2_L_40x3": (LARGE, 213_390_112, 2823),
-    "SSv2 MVITv2_S_16x4": (published(16, (1, 3, 14), 16) | SSV2, 34_363_950, None),
-    "SSv2 MVITv2_B_32x3": (published(24, (2, 5, 21), 32) | SSV2, 51_056_334, None),
-    "SSv2 MVITv2_L_40x3": (LARGE | SSV2, 213_129_534, None),
+NETWORKS = {  # recipe: parameters, G multiply-adds
+    "Kinetics/MVIT_B_16x4_CONV": (36_610_672, 70.60),
+    "Kinetics/MVIT_B_32x3_CONV": (53_115_280, 235.8),
+    "Kinetics/MVITv2_S_16x4": (34_537_744, 64.22),
+    "Kinetics/MVITv2_B_32x3": (51_230_128, 224.5),
+    "Kinetics/MVITv2_L_40x3_test": (213_390_112, 2823),
+    "SSv2/MVITv2_S_16x4": (34_363_950, None),  # fewer classes cost the same
+    "SSv2/MVITv2_B_32x3": (51_056_334, None),
+    "SSv2/MVITv2_L_40x3": (213_129_534, None),
 }
-
-
-def full_size(keys):
-    return tiny_mvit({}, **{"MODEL__NUM_CLASSES": 400, "DATA__TRAIN_CROP_SIZE": 224, **keys})
 
 
 @torch.no_grad()
@@ -61,11 +40,11 @@ def multiply_adds(cfg, frames, crop):
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_recipes_have_the_published_parameters_and_multiply_adds(name):
-    keys, parameters, cost = NETWORKS[name]
-    cfg = full_size(keys)
+    parameters, cost = NETWORKS[name]
+    cfg = recipe(name)
     with torch.device("meta"):
         assert count_parameters(build_model(cfg)) == parameters
-    if cost is not None:  # those of fewer classes cost the same
+    if cost is not None:
         counted = multiply_adds(cfg, cfg.DATA.NUM_FRAMES, cfg.DATA.TRAIN_CROP_SIZE)
         assert counted == pytest.approx(cost, rel=2e-4)
 
@@ -74,7 +53,7 @@ SHARES = {(8, 158): 0.213, (4, 112): 0.0514}
 
 
 def test_coarser_clips_cost_the_published_share():
-    cfg = full_size(published(16, (1, 3, 14), 16))
+    cfg = recipe("Kinetics/MVITv2_S_16x4")
     whole = multiply_adds(cfg, 16, 224)
     for (frames, crop), share in SHARES.items():
         assert multiply_adds(cfg, frames, crop) / whole == pytest.approx(share, abs=6e-4)
@@ -95,7 +74,7 @@ def rows_of(model):
 
 def test_tables_have_the_published_rows_where_sides_are_odd():
     with torch.device("meta"):
-        rows = rows_of(build_model(full_size(LARGE)))
+        rows = rows_of(build_model(recipe("Kinetics/MVITv2_L_40x3_test")))
     assert rows == [155] * 2 + [77] * 6 + [37] * 37 + [17] * 3
 
 
@@ -130,7 +109,7 @@ def head_width(attention):
     ],
 )
 def test_grids_have_the_published_sides(crop, expected):
-    assert sides(full_size(published(16, (1, 3, 14), 16)), crop) == expected
+    assert sides(recipe("Kinetics/MVITv2_S_16x4"), crop) == expected
 
 
 def test_the_network_starts_with_the_published_weights():
