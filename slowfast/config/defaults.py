@@ -87,6 +87,9 @@ _C.MULTIGRID.SHORT_CYCLE_FACTORS = [0.5, 0.5**0.5]  # Smaller crops as fractions
 _C.MULTIGRID.EPOCH_FACTOR = 1.5  # Length of the training in units of SOLVER.MAX_EPOCH
 _C.MULTIGRID.FINE_TUNE = True  # Train the last stage at the last shape, half at each of the last two rates
 _C.MULTIGRID.ALIGN_TO_EPOCHS = False  # Round the borders of phases to whole epochs, as published
+# Cost of a batch, which no shape exceeds: pixels, as in the paper, or flops, the model's counted multiply-adds
+_C.MULTIGRID.COST = "pixels"
+_C.MULTIGRID.LR_SCALING = "linear"  # Factor of the rate for k times the clips: linear (k), sqrt (its root, for Adam)
 _C.MULTIGRID.BN_BASE_SIZE = 8  # Clips per batch-norm statistic at the base shape
 _C.MULTIGRID.EVAL_FREQ = 3  # no effect
 _C.MULTIGRID.LONG_CYCLE_SAMPLING_RATE = 0  # ignored: state of published code

@@ -7,6 +7,8 @@ from slowfast.errors import UserError
 CHOICES = {
     "BN.NORM_TYPE": ("batchnorm", "sub_batchnorm", "sync_batchnorm"),
     "DATA.ENSEMBLE_METHOD": ("sum", "max"),
+    "MULTIGRID.COST": ("pixels", "flops"),
+    "MULTIGRID.LR_SCALING": ("linear", "sqrt"),
     "TRAIN.CHECKPOINT_TYPE": ("pytorch", "caffe2"),
     "TEST.CHECKPOINT_TYPE": ("pytorch", "caffe2"),
     "TEST.NUM_SPATIAL_CROPS": (1, 3),
