@@ -267,6 +267,16 @@ _C.DATA_LOADER.TIMEOUT_SEC = 1800.0  # Seconds to wait for a batch of the worker
 _C.DATA_LOADER.PIN_MEMORY = True  # Keep batches in page-locked memory for a faster copy to the GPU
 _C.DATA_LOADER.ENABLE_MULTI_THREAD_DECODE = False  # no effect
 
+# Mixing of the clips of a batch in training -------------------------------------------------------
+
+_C.MIXUP = CfgNode()
+_C.MIXUP.ENABLE = False  # Mix clips and smooth labels; needs MODEL.LOSS_FUNC soft_cross_entropy
+_C.MIXUP.ALPHA = 0.8  # mixup: the share of a clip is drawn from Beta(ALPHA, ALPHA); 0: cutmix alone
+_C.MIXUP.CUTMIX_ALPHA = 1.0  # cutmix: likewise, for a box that comes from the other clip; 0: mixup alone
+_C.MIXUP.PROB = 1.0  # Probability that a batch is mixed; 0: smoothed labels alone
+_C.MIXUP.SWITCH_PROB = 0.5  # Probability of cutmix, not mixup, in a mixed batch
+_C.MIXUP.LABEL_SMOOTH_VALUE = 0.1  # Share of the target that is spread evenly over all classes
+
 # Optimizer and learning rate ----------------------------------------------------------------------
 
 _C.SOLVER = CfgNode()
@@ -351,14 +361,6 @@ _C.AUG.RE_PROB = 0.25
 _C.AUG.RE_MODE = "pixel"
 _C.AUG.RE_COUNT = 1
 _C.AUG.RE_SPLIT = False
-
-_C.MIXUP = CfgNode(new_allowed=True)
-_C.MIXUP.ENABLE = False
-_C.MIXUP.ALPHA = 0.8
-_C.MIXUP.CUTMIX_ALPHA = 1.0
-_C.MIXUP.PROB = 1.0
-_C.MIXUP.SWITCH_PROB = 0.5
-_C.MIXUP.LABEL_SMOOTH_VALUE = 0.1
 
 _C.DETECTION = CfgNode(new_allowed=True)
 _C.DETECTION.ENABLE = False

@@ -215,7 +215,7 @@ def jitter_range(scales: Sequence[int], base_crop: int, crop: int) -> tuple[int,
 
 
 def _statistics(batch_size: int, recipe: Recipe, multigrid: Multigrid, world_size: int) -> tuple[int, int]:
-    """Return the batch-norm groups of a batch, and over how many ranks they share statistics: (1, 1) without batch norm.
+    """Return the batch-norm groups of a batch, and over how many ranks they share statistics; 1, 1 without batch norm.
 
     A batch in pixels is divided as it is. By another cost it may be any number, even a prime, and is rounded down.
     """
