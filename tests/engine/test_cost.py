@@ -19,6 +19,7 @@ from tests.engine.attention import ATTENTION, WIDTH
 from tests.engine.tiny import BOTH_CYCLES, CLASSES, SYNTHETIC, json_stats, tiny_cfg
 
 ROOT = Path(__file__).parents[2]
+CROP_AREA, CROP_ASPECT = "DATA.TRAIN_JITTER_SCALES_RELATIVE", "DATA.TRAIN_JITTER_ASPECT_RELATIVE"
 FLOPS = {"MULTIGRID__COST": "flops"}
 TRANSFORMER = (
     SYNTHETIC
@@ -49,6 +50,14 @@ def test_x3d_m_has_the_published_cost_and_its_shares():
     cost = clip_cost(load_cfg(ROOT / "configs/Kinetics/X3D_M.yaml"))
     assert cost(16, 224) / 1e9 == pytest.approx(4.732, abs=5e-4)
     shares = {(8, 224): 0.5, (16, 158): 0.509, (4, 158): 0.128, (8, 112): 0.133, (4, 112): 0.0669}
+    assert {size: cost(*size) / cost(16, 224) for size in shares} == pytest.approx(shares, abs=6e-4)
+
+
+def test_mvitv2_s_has_the_published_cost_and_its_shares():
+    clips_as_they_are = ["AUG.ENABLE", False, CROP_AREA, [], CROP_ASPECT, []]
+    cost = clip_cost(load_cfg(ROOT / "configs/Kinetics/MVITv2_S_16x4.yaml", clips_as_they_are))
+    assert cost(16, 224) / 1e9 == pytest.approx(64.22, abs=5e-3)
+    shares = {(8, 224): 0.444, (16, 158): 0.454, (8, 158): 0.213, (4, 158): 0.103, (8, 112): 0.104, (4, 112): 0.0514}
     assert {size: cost(*size) / cost(16, 224) for size in shares} == pytest.approx(shares, abs=6e-4)
 
 
