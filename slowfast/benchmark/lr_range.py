@@ -77,8 +77,8 @@ def sweep(learner: Learner, batches: Iterable[dict], rates: Sequence[float]) -> 
     """Train one step at each of `rates`, from the lowest, until the loss diverges. The learner is then as before."""
     losses: list[float] = []
     with restored(learner):
-        for rate, batch in zip(rates, with_bar(batches, len(rates), "batch"), strict=False):
-            loss = learner.step(batch, rate).loss.item()
+        for i, (rate, batch) in enumerate(zip(rates, with_bar(batches, len(rates), "batch"), strict=False)):
+            loss = learner.step(batch, rate, i).loss.item()
             if not math.isfinite(loss) or (len(losses) > 5 and loss > DIVERGED * float(np.median(losses[:5]))):
                 break
             losses.append(loss)

@@ -6,6 +6,7 @@ import json
 from slowfast.datasets.build import build_dataset
 from slowfast.engine.schedule import build_baseline, build_schedule
 from slowfast.errors import errors_name
+from slowfast.multigrid.build import has_cycle
 from slowfast.optim.lr_policy import learning_rate, policy_rate
 from slowfast.utils.parser import argument_parser, change_devices, fail_cleanly, load_config, parse_args
 from slowfast.utils.world import World
@@ -44,8 +45,23 @@ def show(cfg, path: str, args: argparse.Namespace) -> None:
     clips = baseline.phases[0].shapes[0].batch_size
     print(f"{path}: {num_videos:,} videos, {world.size} device(s) x {clips} clips\n")
     print(plan_table(plan, world.size))
+    print("".join(f"{line}\n" for line in choices(cfg)), end="")
     if args.json:
         with open(args.json, "w") as file:
             json.dump(plan, file, indent=1)
     if args.plot:
         plot_plan(plan, learning_rate(cfg, schedule), args.plot, learning_rate(cfg, baseline))
+
+
+def choices(cfg) -> list[str]:
+    """Return lines on the cost of a batch and the rate of a long cycle where they are not those of the paper."""
+    if not has_cycle(cfg):
+        return []
+    node, lines = cfg.MULTIGRID, []
+    if node.COST != "pixels":
+        lines.append(f"cost            {node.COST}: no batch has more multiply-adds than one without, but for 1 %")
+    if node.LR_SCALING != "linear":
+        lines.append(
+            f"rate            {node.LR_SCALING}: k times the clips at a base shape have sqrt(k) times the rate"
+        )
+    return lines

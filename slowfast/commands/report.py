@@ -28,7 +28,7 @@ from slowfast.utils.parser import fail_cleanly
 from slowfast.utils.result_files import CONFUSED_PAIRS, PER_CLASS, PREDICTIONS, read_table
 from slowfast.utils.suffixes import IMAGE_SUFFIXES
 from slowfast.visualization.logs import Run, read_run
-from slowfast.visualization.plan import HEADER, describe_plan, plan_rows
+from slowfast.visualization.plan import describe_plan, plan_header, plan_rows
 from slowfast.visualization.report_page import Contents, Example, Table, render
 from slowfast.visualization.style import require_matplotlib
 
@@ -75,7 +75,7 @@ def contents_of(run: Run, num_examples: int) -> Contents:
         num_wrong=len(wrong),
         bad_videos=bad_videos(run.folder),
         changed_keys=None if run.cfg is None else changed_keys(run.cfg),
-        environment={name: value for name, value in run.start.items() if name not in ("_type", "time")},
+        environment={name: value for name, value in run.start.items() if name not in ("_type", "time", "clip_costs")},
         starts=[str(record.get("time")) for record in starts],
     )
 
@@ -91,7 +91,7 @@ def schedule_table(run: Run) -> tuple[Table | None, Sequence[str]]:
             plan = describe_plan(schedule, baseline, policy_rate(run.cfg, schedule), videos, processes)
     except UserError as error:
         return None, [f"The plan cannot be made here: {error}"]
-    return Table(HEADER, plan_rows(plan, processes)), plan["warnings"]
+    return Table(plan_header(plan), plan_rows(plan, processes)), plan["warnings"]
 
 
 def worst_classes(folder: Path) -> Table | None:

@@ -28,7 +28,6 @@ MISSING_NAMES = {
 # (Key, value) of the switches of published features that this project does not have.
 MISSING_FEATURES = {
     ("AUG.ENABLE", True): "strong augmentation",
-    ("MIXUP.ENABLE", True): "mixing of clips (its label smoothing alone is MODEL.LABEL_SMOOTHING)",
     ("DETECTION.ENABLE", True): "detection",
     ("DEMO.ENABLE", True): "the demo on videos and cameras",
     ("MASK.ENABLE", True): "masked pretraining",
@@ -98,9 +97,14 @@ NEEDED = {
     "MULTIGRID.LONG_CYCLE_FACTORS": ("MULTIGRID.LONG_CYCLE", (True,)),
     "MULTIGRID.LONG_CYCLE_DESIGN": ("MULTIGRID.LONG_CYCLE", (True,)),
     "MULTIGRID.FINE_TUNE": ("MULTIGRID.LONG_CYCLE", (True,)),
+    "MULTIGRID.LR_SCALING": ("MULTIGRID.LONG_CYCLE", (True,)),
     "MODEL.DROPCONNECT_RATE": ("MODEL.MODEL_NAME", ("X3D",)),
     "MODEL.ACT_CHECKPOINT": ("MODEL.MODEL_NAME", ("MViT",)),
     "TRAIN.CHECKPOINT_IN_INIT": ("MODEL.MODEL_NAME", ("MViT",)),
+    **dict.fromkeys(
+        ("MIXUP.ALPHA", "MIXUP.CUTMIX_ALPHA", "MIXUP.PROB", "MIXUP.SWITCH_PROB", "MIXUP.LABEL_SMOOTH_VALUE"),
+        ("MIXUP.ENABLE", (True,)),
+    ),
     "RESNET.NUM_GROUPS": ("RESNET.TRANS_FUNC", ("bottleneck_transform", "x3d_transform")),
     "SOLVER.BETAS": ("SOLVER.OPTIMIZING_METHOD", ("adam", "adamw")),
     "SOLVER.DAMPENING": ("SOLVER.OPTIMIZING_METHOD", ("sgd",)),

@@ -87,6 +87,9 @@ _C.MULTIGRID.SHORT_CYCLE_FACTORS = [0.5, 0.5**0.5]  # Smaller crops as fractions
 _C.MULTIGRID.EPOCH_FACTOR = 1.5  # Length of the training in units of SOLVER.MAX_EPOCH
 _C.MULTIGRID.FINE_TUNE = True  # Train the last stage at the last shape, half at each of the last two rates
 _C.MULTIGRID.ALIGN_TO_EPOCHS = False  # Round the borders of phases to whole epochs, as published
+# Cost of a batch, which no shape exceeds: pixels, as in the paper, or flops, the model's counted multiply-adds
+_C.MULTIGRID.COST = "pixels"
+_C.MULTIGRID.LR_SCALING = "linear"  # Factor of the rate for k times the clips: linear (k), sqrt (its root, for Adam)
 _C.MULTIGRID.BN_BASE_SIZE = 8  # Clips per batch-norm statistic at the base shape
 _C.MULTIGRID.EVAL_FREQ = 3  # no effect
 _C.MULTIGRID.LONG_CYCLE_SAMPLING_RATE = 0  # ignored: state of published code
@@ -264,6 +267,16 @@ _C.DATA_LOADER.TIMEOUT_SEC = 1800.0  # Seconds to wait for a batch of the worker
 _C.DATA_LOADER.PIN_MEMORY = True  # Keep batches in page-locked memory for a faster copy to the GPU
 _C.DATA_LOADER.ENABLE_MULTI_THREAD_DECODE = False  # no effect
 
+# Mixing of the clips of a batch in training -------------------------------------------------------
+
+_C.MIXUP = CfgNode()
+_C.MIXUP.ENABLE = False  # Mix clips and smooth labels; needs MODEL.LOSS_FUNC soft_cross_entropy
+_C.MIXUP.ALPHA = 0.8  # mixup: the share of a clip is drawn from Beta(ALPHA, ALPHA); 0: cutmix alone
+_C.MIXUP.CUTMIX_ALPHA = 1.0  # cutmix: likewise, for a box that comes from the other clip; 0: mixup alone
+_C.MIXUP.PROB = 1.0  # Probability that a batch is mixed; 0: smoothed labels alone
+_C.MIXUP.SWITCH_PROB = 0.5  # Probability of cutmix, not mixup, in a mixed batch
+_C.MIXUP.LABEL_SMOOTH_VALUE = 0.1  # Share of the target that is spread evenly over all classes
+
 # Optimizer and learning rate ----------------------------------------------------------------------
 
 _C.SOLVER = CfgNode()
@@ -348,14 +361,6 @@ _C.AUG.RE_PROB = 0.25
 _C.AUG.RE_MODE = "pixel"
 _C.AUG.RE_COUNT = 1
 _C.AUG.RE_SPLIT = False
-
-_C.MIXUP = CfgNode(new_allowed=True)
-_C.MIXUP.ENABLE = False
-_C.MIXUP.ALPHA = 0.8
-_C.MIXUP.CUTMIX_ALPHA = 1.0
-_C.MIXUP.PROB = 1.0
-_C.MIXUP.SWITCH_PROB = 0.5
-_C.MIXUP.LABEL_SMOOTH_VALUE = 0.1
 
 _C.DETECTION = CfgNode(new_allowed=True)
 _C.DETECTION.ENABLE = False

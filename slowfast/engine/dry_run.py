@@ -18,6 +18,7 @@ from slowfast.engine import precise_bn
 from slowfast.engine.first_aid import LONG_WAIT, waiting_cures
 from slowfast.engine.launch import check, start, warn_of_missing_gpus
 from slowfast.engine.position import resume
+from slowfast.engine.progress import groups_text
 from slowfast.engine.training import Training, seed_everything
 from slowfast.errors import UserError, errors_name
 from slowfast.multigrid import Kind, ShortCycleBatchSampler, first_iterations, kind_iterations
@@ -110,8 +111,7 @@ def rehearse(cfg: CfgNode) -> None:
 
 def _text(kind: Kind) -> str:
     shape = kind.shape
-    groups = f", batch norm in {kind.bn_groups} groups" if kind.bn_groups > 1 else ""
-    return f"{shape.batch_size} clips x {shape.frames} frames x {shape.crop} px{groups}"
+    return f"{shape.batch_size} clips x {shape.frames} frames x {shape.crop} px{groups_text(kind.bn_groups)}"
 
 
 def _steps(training: Training) -> Iterator[tuple[Kind, Cost, float | None]]:

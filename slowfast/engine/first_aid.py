@@ -91,6 +91,8 @@ def at_chance(cfg: CfgNode, evaluations: int, result: str) -> str:
 
 def unusual_batch_norm(cfg: CfgNode, schedule: Schedule) -> list[str]:
     """Return warnings of batch-norm statistics over unusually few or many clips, each with the keys to set."""
+    if not schedule.batch_norm:
+        return []
     sizes = {
         shape: shape.batch_size // phase.parts * phase.bn_sync_ranks // phase.bn_groups
         for phase in schedule.phases

@@ -15,7 +15,7 @@ from slowfast.engine.board import Board
 from slowfast.engine.chance import EvaluationGuard
 from slowfast.engine.first_aid import LONG_WAIT, at_chance, waiting_for_data
 from slowfast.engine.learner import Step
-from slowfast.engine.progress import Place, Progress
+from slowfast.engine.progress import Place, Progress, groups_text
 from slowfast.engine.scores import Scores
 from slowfast.engine.step_time import StepTimes
 from slowfast.errors import UserError
@@ -108,8 +108,8 @@ class Journal:
         step.loss.item()  # waits for the device
         self._warm_ups[shape, groups] = seconds = self._pace.step(len(step.labels), is_warm_up=True)
         logger.info(
-            "first iteration on %d x %d x %d px, batch norm in %d group(s): %.3f s, and %.3f s for %d shape(s) so far",
-            *(shape.batch_size, shape.frames, shape.crop, groups, seconds),
+            "first iteration on %d x %d x %d px%s: %.3f s, and %.3f s for %d shape(s) so far",
+            *(shape.batch_size, shape.frames, shape.crop, groups_text(groups), seconds),
             *(sum(self._warm_ups.values()), len(self._warm_ups)),
         )
 

@@ -16,6 +16,7 @@ from slowfast.datasets.pathways import Clips, each
 from slowfast.engine.compilation import compiled
 from slowfast.engine.evaluation import predictor, to_device
 from slowfast.engine.memory import memory_errors_name
+from slowfast.engine.mixing import Mix, build_mixing, unmixed
 from slowfast.engine.precise_bn import in_groups, update_statistics
 from slowfast.engine.precision import Precision
 from slowfast.engine.step_time import Moment, moment
@@ -46,7 +47,10 @@ STATISTICS_CURES = "lower TRAIN.BATCH_SIZE and SOLVER.BASE_LR with it, or set BN
 
 
 class Step(NamedTuple):
-    """The results of a training step: tensors on the device, the learning rate, and when its parts began and ended."""
+    """The results of a training step: tensors on the device, the learning rate, and when its parts began and ended.
+
+    Of mixed clips, `labels` are the classes with the largest part, and their scores have those of the rest added.
+    """
 
     loss: Tensor
     scores: Tensor
@@ -70,6 +74,7 @@ class Learner:
         clip_value, clip_l2norm: clip the gradients, each number or their norm; None or 0: not.
         parts: a batch is trained in so many parts, one after the other, before the parameters change.
         ema_decay: average the weights with this decay, for evaluation (see WeightAverage); 0: not.
+        mix: mixes the clips of a part with each other, and makes their targets (see Mixing); default: not.
     """
 
     def __init__(
@@ -84,12 +89,13 @@ class Learner:
         clip_l2norm: float | None = None,
         parts: int = 1,
         ema_decay: float = 0.0,
+        mix: Mix = unmixed,
     ):
         self.model, self.loss, self.optimizer, self.pack = model, loss, optimizer, pack
         self.precision = precision or Precision(torch.device("cpu"), mixed=False)
         self.scaler = self.precision.scaler()
         self.clip_value, self.clip_l2norm, self.parts = clip_value, clip_l2norm, parts
-        self.average = WeightAverage(model, ema_decay)
+        self.average, self.mix = WeightAverage(model, ema_decay), mix
         self._net = model
         if self.scaler.is_enabled():
             _zero_momenta(optimizer)
@@ -110,6 +116,7 @@ class Learner:
             clip_l2norm=cfg.SOLVER.CLIP_GRAD_L2NORM,
             parts=cfg.SOLVER.ACCUMULATE,
             ema_decay=cfg.SOLVER.EMA_DECAY,
+            mix=build_mixing(cfg),
         )
 
     @property
@@ -127,17 +134,20 @@ class Learner:
         self._net.train()
         regroup(self.model, bn_groups, sync_group(bn_sync_ranks))
 
-    def step(self, batch: Mapping[str, Any], lr: float) -> Step:
-        """Train on a batch, `clip` as `pack` takes it and `label`. The host does not wait for the device."""
-        with memory_errors_name(batch["clip"], TRAINING_CURES):
-            return self._step(batch, lr)
+    def step(self, batch: Mapping[str, Any], lr: float, iteration: int = 0) -> Step:
+        """Train on a batch, `clip` as `pack` takes it and `label`. The host does not wait for the device.
 
-    def _step(self, batch: Mapping[str, Any], lr: float) -> Step:
+        `iteration` is the number of the step in the training, on which depends how clips are mixed.
+        """
+        with memory_errors_name(batch["clip"], TRAINING_CURES):
+            return self._step(batch, lr, iteration)
+
+    def _step(self, batch: Mapping[str, Any], lr: float, iteration: int) -> Step:
         set_lr(self.optimizer, lr)
         start = moment(self.device)
         clips, labels = self._on_device(batch)
         transferred = moment(self.device)
-        loss, scores, labels = self._backward(clips, labels)
+        loss, scores, labels = self._backward(clips, labels, iteration)
         average_gradients(self.model)
         differentiated = moment(self.device)
         self.scaler.unscale_(self.optimizer)
@@ -155,11 +165,11 @@ class Learner:
         """Compute the gradients of the mean loss of a batch."""
         self._backward(*self._on_device(batch))
 
-    def _backward(self, clips: Clips, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _backward(self, clips: Clips, labels: Tensor, iteration: int = 0) -> tuple[Tensor, Tensor, Tensor]:
         """Compute the gradients of the mean loss, part by part. Return the loss, the scores and their labels.
 
         Part p of k has the clips p, p + k, ... A group of batch norm then has the same clips as without parts, if the
-        groups of the parts together are as many.
+        groups of the parts together are as many. Clips are mixed within a part, all parts alike.
         """
         self.optimizer.zero_grad(set_to_none=True)
         total = len(labels)
@@ -169,19 +179,20 @@ class Learner:
             is_last = part == count - 1
             with nullcontext() if is_last else without_averaging(self._net):
                 some = each(itemgetter(slice(part, None, count)), clips)
-                results.append(self._backward_part(some, labels[part::count], total))
+                results.append(self._backward_part(some, labels[part::count], total, iteration))
         losses, *columns = (list(column) for column in zip(*results, strict=True))
         scores, labels = map(torch.cat, columns)
         return torch.stack(losses).sum(), scores, labels
 
-    def _backward_part(self, clips: Clips, labels: Tensor, total: int) -> tuple[Tensor, Tensor, Tensor]:
+    def _backward_part(self, clips: Clips, labels: Tensor, total: int, iteration: int) -> tuple[Tensor, Tensor, Tensor]:
         """Add the gradients of a part of a batch of `total` clips. Return its share of the loss, scores and labels."""
         with memory_errors_name(clips, TRAINING_CURES):
+            mixed = self.mix(self.pack(clips), labels, iteration)
             with self.precision.autocast():
-                scores = self._net(self.pack(clips))
-            loss = self.loss(scores.float(), labels) * (len(labels) / total)
+                scores = self._net(mixed.pathways)
+            loss = self.loss(scores.float(), mixed.targets) * (len(labels) / total)
             self.scaler.scale(loss).backward()
-        return loss.detach(), scores.detach(), labels
+        return loss.detach(), *mixed.judged(scores.detach())
 
     def predictor(self) -> Callable[[Clips], Tensor]:
         """Enter evaluation mode, and return a function from clips on the host to scores."""

@@ -92,3 +92,8 @@ class Progress:
             return self.is_last(epoch)
         before = max((e for e in self.iterations_of_epoch if e < epoch), default=-1)
         return (epoch + 1) // period > (before + 1) // period
+
+
+def groups_text(bn_groups: int) -> str:
+    """Return the groups of batch norm as text after a shape; "" for one, which a model without batch norm has, too."""
+    return f", batch norm in {bn_groups} groups" if bn_groups > 1 else ""

@@ -10,7 +10,7 @@ from slowfast.utils.logging import log_json_stats
 from slowfast.utils.machine import environment
 
 
-def log_start(cfg: CfgNode, device: torch.device, size: Mapping[str, int]) -> None:
+def log_start(cfg: CfgNode, device: torch.device, size: Mapping[str, object]) -> None:
     """Log when a training or a test starts or resumes, on which machine and software, and its `size`."""
     time = datetime.now(timezone.utc).isoformat(timespec="seconds")
     log_json_stats({"_type": "start", "time": time, **environment(device.type), **size}, cfg.OUTPUT_DIR)

@@ -60,7 +60,7 @@ def train(cfg: CfgNode) -> None:
                     end_if_asked(request, training, position, journal)
                 batch = next(batches)
                 seed_everything(cfg.RNG_SEED, position.done)
-                step = learner.step(batch, training.learning_rate(leg.position(i)))
+                step = learner.step(batch, training.learning_rate(leg.position(i)), position.done)
                 guard.watch(step.loss, position.done)
                 chance.watch(leg, i, step)
                 journal.iteration(leg, i, step, batch)

@@ -22,7 +22,7 @@ from slowfast.engine.progress import Progress
 from slowfast.engine.schedule import build_schedule
 from slowfast.models.summary import log_model_info
 from slowfast.multigrid import Leg, Schedule, ShortCycleBatchSampler, build_plan, plan_warnings, running_statistics
-from slowfast.multigrid.build import default_groups
+from slowfast.multigrid.build import clip_costs, counts_cost, default_groups
 from slowfast.optim.lr_policy import learning_rate
 from slowfast.optim.rates import log_rates
 from slowfast.utils.distributed import get_rank, is_master
@@ -81,9 +81,13 @@ class Training:
         return [len(self.train_set), progress.world_size, progress.total_iterations, progress.total_clips]
 
     @property
-    def size(self) -> dict[str, int]:
-        """The numbers of a plan, for the log."""
-        return dict(zip(("videos", "processes", "iterations", "clips"), self.plan_key, strict=True))
+    def size(self) -> dict[str, object]:
+        """The numbers of a plan, and the costs of clips that it is made from if they are counted, for the log."""
+        names = ("videos", "processes", "iterations", "clips")
+        numbers: dict[str, object] = dict(zip(names, self.plan_key, strict=True))
+        if counts_cost(self.cfg):
+            numbers["clip_costs"] = clip_costs(self.schedule, process_batch(self.cfg, "TRAIN"))
+        return numbers
 
     def is_due(self, epoch: int, key: str) -> bool:
         """Return whether what TRAIN.`key` is the period of is done after `epoch`."""

@@ -51,6 +51,14 @@ def find_model(cfg) -> Callable:
     return MODEL_REGISTRY.get(name)
 
 
+def has_batch_norm(cfg) -> bool:
+    """Return whether the model of `cfg` has batch norm.
+
+    The model's class decides, by an attribute `has_batch_norm`. A registered model without it is taken to have some.
+    """
+    return getattr(find_model(cfg), "has_batch_norm", True)
+
+
 TRAIN_KEYS = (
     "DATA.NUM_FRAMES, DATA.TRAIN_CROP_SIZE or, for a shape of multigrid training, MULTIGRID.LONG_CYCLE_FACTORS and "
     "MULTIGRID.SHORT_CYCLE_FACTORS"

@@ -64,22 +64,37 @@ def get_loss_func(name: str) -> Callable[..., nn.Module]:
 
 def build_loss(cfg) -> nn.Module:
     """Return the loss of `cfg`, averaged over the batch. Raise UserError where it does not suit the labels."""
-    name, multi_label = cfg.MODEL.LOSS_FUNC, cfg.DATA.MULTI_LABEL
-    loss = get_loss_func(name)(reduction="mean")
-    if multi_label and name not in BINARY_LOSSES:
-        raise UserError(f"MODEL.LOSS_FUNC: {name!r} does not take the sets of labels of MULTI_LABEL; use 'bce_logit'")
-    if name in BINARY_LOSSES and not multi_label:
-        raise UserError(
-            f"MODEL.LOSS_FUNC: {name!r} is for videos with sets of labels; use 'cross_entropy', or set "
-            "DATA.MULTI_LABEL True"
-        )
-    smoothing = cfg.MODEL.LABEL_SMOOTHING
-    if smoothing and multi_label:
-        raise UserError(
-            f"MODEL.LABEL_SMOOTHING: {smoothing} is for videos of one class each, and DATA.MULTI_LABEL is True; set "
-            "it to 0"
-        )
+    loss, smoothing = get_loss_func(cfg.MODEL.LOSS_FUNC)(reduction="mean"), cfg.MODEL.LABEL_SMOOTHING
+    for applies, problem in _problems(cfg):
+        if applies:
+            raise UserError(problem)
     return SmoothedLoss(loss, smoothing) if smoothing else loss
+
+
+def _problems(cfg) -> tuple[tuple[object, str], ...]:
+    """Return (whether it applies, text) for what does not suit a loss."""
+    name, smoothing, multi_label = cfg.MODEL.LOSS_FUNC, cfg.MODEL.LABEL_SMOOTHING, cfg.DATA.MULTI_LABEL
+    return (
+        (
+            multi_label and name not in BINARY_LOSSES,
+            f"MODEL.LOSS_FUNC: {name!r} does not take the sets of labels of MULTI_LABEL; use 'bce_logit'",
+        ),
+        (
+            cfg.MIXUP.ENABLE and not multi_label and name != "soft_cross_entropy",
+            f"MODEL.LOSS_FUNC: {name!r} does not take the mixed labels of MIXUP.ENABLE; use 'soft_cross_entropy', or "
+            "set MIXUP.ENABLE False",
+        ),
+        (
+            name in BINARY_LOSSES and not multi_label,
+            f"MODEL.LOSS_FUNC: {name!r} is for videos with sets of labels; use 'cross_entropy', or set "
+            "DATA.MULTI_LABEL True",
+        ),
+        (
+            smoothing and multi_label,
+            f"MODEL.LABEL_SMOOTHING: {smoothing} is for videos of one class each, and DATA.MULTI_LABEL is True; set "
+            "it to 0",
+        ),
+    )
 
 
 def check_scores(cfg) -> None:

@@ -108,6 +108,8 @@ class MViT(nn.Module):
         num_layers: number of the last layer of `layer_of`.
     """
 
+    has_batch_norm = False  # so multigrid has no groups
+
     cls_token: Tensor
     pos_embed: Tensor
     pos_embed_spatial: Tensor

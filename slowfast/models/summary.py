@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from fvcore.nn import ActivationCountAnalysis, FlopCountAnalysis
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +51,16 @@ def _attention_flops(inputs: list[Any], outputs: list[Any]) -> int:
     """Return the multiply-adds of queries with keys, and of their weights with values, each N x M x L x D."""
     q, k, v = (tuple(one.type().sizes()) for one in inputs[:3])
     return prod(q[:-1]) * k[-2] * (q[-1] + v[-1])
+
+
+def multiply_adds(model: nn.Module, clips: list[Tensor]) -> float:
+    """Return the multiply-adds of convolutions, linear layers and attention in a forward pass.
+
+    Model and clips may be on the meta device, where nothing is computed.
+    """
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        model(clips)
+    return counter.get_total_flops() / 2  # a multiply-add counts as two there
 
 
 def _quiet(analysis):

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from slowfast.errors import UserError
 from slowfast.multigrid.plan import Leg, Phase, Schedule, Shape, iterations_until
 from slowfast.multigrid.schedule import (
+    Cost,
     Multigrid,
     Recipe,
     baseline_schedule,
@@ -37,11 +38,19 @@ KEYS = {
     "short_cycle": "MULTIGRID.SHORT_CYCLE_FACTORS",
     "design": "MULTIGRID.LONG_CYCLE_DESIGN",
     "fine_tune": "MULTIGRID.FINE_TUNE",
+    "lr_scaling": "MULTIGRID.LR_SCALING",
 }
 
 
 def build_schedule(
-    cfg, batch_size: int | None = None, world_size: int = 1, bn_groups: int = 1, bn_sync_ranks: int = 1
+    cfg,
+    batch_size: int | None = None,
+    world_size: int = 1,
+    bn_groups: int = 1,
+    bn_sync_ranks: int = 1,
+    *,
+    batch_norm: bool = True,
+    cost: Cost | None = None,
 ) -> Schedule:
     """Return the schedule of `cfg`: multigrid where a cycle is on, else the recipe as it is.
 
@@ -49,22 +58,27 @@ def build_schedule(
         batch_size: clips of one process at the default shape (default: all of TRAIN.BATCH_SIZE).
         world_size: number of processes.
         bn_groups, bn_sync_ranks: batch norm where no cycle is on; under multigrid the schedule decides.
+        batch_norm: whether the model has batch norm.
+        cost: returns what a clip of some frames and px costs, for MULTIGRID.COST flops; other costs do not use it.
     """
     if not has_cycle(cfg):
-        return build_baseline(cfg, batch_size, bn_groups, bn_sync_ranks)
-    options = multigrid_options(cfg)
+        return build_baseline(cfg, batch_size, bn_groups, bn_sync_ranks, batch_norm=batch_norm)
+    options = multigrid_options(cfg, cost)
     with errors_name_keys():
-        recipe = build_recipe(cfg, batch_size, _cosine_borders(cfg, options))
+        recipe = build_recipe(cfg, batch_size, _cosine_borders(cfg, options), batch_norm)
         schedule = multigrid_schedule(recipe, options, world_size)
-    _log_small_groups(schedule.phases, options.bn_base_size, world_size)
+    if batch_norm:
+        _log_small_groups(schedule.phases, options.bn_base_size, world_size)
     _log_lost_stages(schedule.phases, len(recipe.steps))
     return schedule
 
 
-def build_baseline(cfg, batch_size: int | None = None, bn_groups: int = 1, bn_sync_ranks: int = 1) -> Schedule:
+def build_baseline(
+    cfg, batch_size: int | None = None, bn_groups: int = 1, bn_sync_ranks: int = 1, *, batch_norm: bool = True
+) -> Schedule:
     """Return the schedule of the recipe without multigrid. The arguments are those of `build_schedule`."""
     with errors_name_keys():
-        return baseline_schedule(build_recipe(cfg, batch_size), bn_groups, bn_sync_ranks)
+        return baseline_schedule(build_recipe(cfg, batch_size, batch_norm=batch_norm), bn_groups, bn_sync_ranks)
 
 
 def build_plan(schedule: Schedule, num_videos: int, world_size: int = 1) -> tuple[Leg, ...]:
@@ -122,7 +136,9 @@ def default_shape(cfg, batch_size: int | None = None) -> Shape:
     return Shape(batch_size or cfg.TRAIN.BATCH_SIZE, cfg.DATA.NUM_FRAMES, cfg.DATA.TRAIN_CROP_SIZE)
 
 
-def build_recipe(cfg, batch_size: int | None = None, cosine_borders: tuple[float, ...] = (0,)) -> Recipe:
+def build_recipe(
+    cfg, batch_size: int | None = None, cosine_borders: tuple[float, ...] = (0,), batch_norm: bool = True
+) -> Recipe:
     """Return the recipe of `cfg`. `cosine_borders`: the stages under the cosine policy, which has no steps."""
     solver = cfg.SOLVER
     steps, rates = cosine_borders, (1.0,) * len(cosine_borders)
@@ -131,12 +147,45 @@ def build_recipe(cfg, batch_size: int | None = None, cosine_borders: tuple[float
         rates = tuple(solver.LRS or (solver.GAMMA**i for i in range(len(steps))))
     shape, stride = default_shape(cfg, batch_size), cfg.DATA.SAMPLING_RATE
     warmup_epochs = max(solver.WARMUP_EPOCHS, 0.0)
-    return Recipe(shape, stride, solver.MAX_EPOCH, steps, rates, warmup_epochs, solver.ACCUMULATE)
+    return Recipe(shape, stride, solver.MAX_EPOCH, steps, rates, warmup_epochs, solver.ACCUMULATE, batch_norm)
 
 
-def multigrid_options(cfg) -> Multigrid:
-    """Return the options of the MULTIGRID section."""
+def counts_cost(cfg) -> bool:
+    """Return whether the schedule needs the counted cost of clips."""
+    return has_cycle(cfg) and cfg.MULTIGRID.COST == "flops"
+
+
+def clip_costs(schedule: Schedule, batch_size: int) -> list[tuple[int, int, float]]:
+    """Return (frames, px, cost) of a clip of every shape, in units of one of the recipe. `recorded_cost` takes it."""
+    costs = {
+        (shape.frames, shape.crop): cost * batch_size / shape.batch_size
+        for phase in schedule.phases
+        for shape, cost in zip(phase.shapes, phase.costs, strict=True)
+    }
+    return [(frames, crop, cost) for (frames, crop), cost in costs.items()]
+
+
+def recorded_cost(cfg, costs: Iterable[tuple[int, int, float]]) -> Cost:
+    """Return the function that a schedule took its `clip_costs` from, but for the unit."""
+    full = default_shape(cfg)
+    table = {(full.frames, full.crop): 1.0} | {(frames, crop): cost for frames, crop, cost in costs}
+
+    def cost(frames: int, crop: int) -> float:
+        if (frames, crop) not in table:
+            raise UserError(f"MULTIGRID.COST: 'flops' of clips of {frames} frames x {crop} px is not in the log")
+        return table[frames, crop]
+
+    return cost
+
+
+def multigrid_options(cfg, cost: Cost | None = None) -> Multigrid:
+    """Return the options of the MULTIGRID section. `cost` is that of MULTIGRID.COST flops."""
     node = cfg.MULTIGRID
+    if counts_cost(cfg) and cost is None:
+        raise UserError(
+            "MULTIGRID.COST: 'flops' is counted from the model, and no cost is given; give the schedule a `cost`, call "
+            "slowfast.engine.schedule.build_schedule, which counts it, or set MULTIGRID.COST pixels"
+        )
     if node.LONG_CYCLE and not node.LONG_CYCLE_FACTORS:
         raise UserError("MULTIGRID.LONG_CYCLE_FACTORS: [] has no shape for MULTIGRID.LONG_CYCLE; use at least [[1, 1]]")
     if node.SHORT_CYCLE and not node.SHORT_CYCLE_FACTORS:
@@ -150,6 +199,8 @@ def multigrid_options(cfg) -> Multigrid:
             epoch_factor=node.EPOCH_FACTOR,
             align_to_epochs=node.ALIGN_TO_EPOCHS,
             bn_base_size=node.BN_BASE_SIZE,
+            cost=cost if counts_cost(cfg) else None,
+            lr_scaling=node.LR_SCALING,
         )
 
 

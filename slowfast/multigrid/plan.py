@@ -33,10 +33,11 @@ class Shape:
 class ShapeCycle:
     """A base shape with its short cycle, and the settings that go with it.
 
-    Iteration i has the shape `shapes[i % len(shapes)]`, the base shape first. `lr_factor` is the long cycle's linear
-    scaling of the learning rate. A clip's temporal stride is drawn from the integers `stride[0]..stride[1]`. A batch is
-    trained in `parts` parts, one after the other, whose gradients are averaged. In a part, batch norm uses `bn_groups`
-    groups of a device's clips, and `bn_sync_ranks` ranks share its statistics.
+    Iteration i has the shape `shapes[i % len(shapes)]`, the base shape first. `lr_factor` is the long cycle's scaling
+    of the learning rate. A clip's temporal stride is drawn from the integers `stride[0]..stride[1]`. A batch is trained
+    in `parts` parts, one after the other, whose gradients are averaged. In a part, batch norm uses `bn_groups` groups
+    of a device's clips, and `bn_sync_ranks` ranks share its statistics. `costs` are those of a batch of each shape over
+    one of the recipe without multigrid; empty: they are the same.
     """
 
     shapes: tuple[Shape, ...]
@@ -45,6 +46,12 @@ class ShapeCycle:
     bn_groups: int = 1
     bn_sync_ranks: int = 1
     parts: int = 1
+    costs: tuple[float, ...] = ()
+
+    @property
+    def mean_cost(self) -> float:
+        """Mean cost of a batch over the short cycle."""
+        return sum(self.costs) / len(self.costs) if self.costs else 1.0
 
     @property
     def mean_batch(self) -> float:
@@ -107,10 +114,11 @@ class Leg:
 
 @dataclass(frozen=True)
 class Schedule:
-    """All phases of a training, in order and without gaps."""
+    """All phases of a training, in order and without gaps. `batch_norm`: whether the model has batch norm."""
 
     phases: tuple[Phase, ...]
     warmup_epochs: float = 0.0
+    batch_norm: bool = True
 
     @property
     def total_epochs(self) -> float:

@@ -2,10 +2,10 @@
 
 Wu, Girshick, He, Feichtenhofer, Kraehenbuehl: A Multigrid Method for Efficiently Training Video Models, CVPR 2020.
 
-A mini-batch of b clips of t frames of h x h pixels costs b * t * h * h. Multigrid keeps that product: it trains
-with many small clips early (large steps, cheap clips) and few large clips late. The *long cycle* goes through the
-base shapes once per learning-rate stage; the *short cycle* changes the size from one iteration to the next
-(Section 3).
+A mini-batch of b clips of t frames of h x h pixels costs b * t * h * h. Multigrid keeps that product, or a cost that
+was counted otherwise: it trains with many small clips early (large steps, cheap clips) and few large clips late. The
+*long cycle* goes through the base shapes once per learning-rate stage; the *short cycle* changes the size from one
+iteration to the next (Section 3).
 
 Errors name the arguments in backquotes; `build.py` replaces them by keys of the config.
 
@@ -16,7 +16,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
-from math import log
+from math import floor, log, sqrt
 from typing import NamedTuple
 
 from slowfast.errors import UserError
@@ -27,6 +27,13 @@ LONG_CYCLE_FACTORS = ((1 / 4, 0.5**0.5), (1 / 2, 0.5**0.5), (1 / 2, 1.0), (1.0, 
 # Space only, the smallest first: H/2, H/sqrt(2), and then the base size itself (Section 3.2).
 SHORT_CYCLE_FACTORS = (0.5, 0.5**0.5)
 
+# The factor of the learning rate for k times the clips: the paper's rule (Section 3.2), and one for Adam, whose steps
+# do not grow with the gradient.
+LR_SCALINGS: dict[str, Callable[[float], float]] = {"linear": lambda k: k, "sqrt": sqrt}
+
+Cost = Callable[[int, int], float]  # of one clip of `frames` frames of `crop` x `crop` px, in any unit
+BUDGET = 1.01  # of a batch by such a cost, over that of the recipe: a hair above it must not take a clip of every group
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -34,7 +41,8 @@ class Recipe:
 
     `stride` is the temporal stride in frames. `steps` are the epochs at which a learning-rate stage begins (0 first),
     and `rates` the stages' learning rates over the base rate. A batch is trained in `parts` parts (see ShapeCycle).
-    Raises UserError where they do not fit together.
+    `batch_norm`: whether the model has batch norm; without, there are no groups. Raises UserError where they do not fit
+    together.
     """
 
     shape: Shape
@@ -44,6 +52,7 @@ class Recipe:
     rates: tuple[float, ...] = (1.0,)
     warmup_epochs: float = 0.0
     parts: int = 1
+    batch_norm: bool = True
 
     def __post_init__(self):
         if self.shape.batch_size % self.parts:
@@ -65,7 +74,11 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Multigrid:
-    """The options of the method. An empty cycle is off. Raises UserError for a factor that is not in (0, 1]."""
+    """The options of the method. An empty cycle is off. Raises UserError for a factor that is not in (0, 1].
+
+    A batch of any shape costs as much as one of the recipe: in pixels, as in the paper, or by another `cost`, in which
+    it is rounded down.
+    """
 
     long_cycle: tuple[Sequence[float], ...] = LONG_CYCLE_FACTORS
     short_cycle: tuple[float, ...] = SHORT_CYCLE_FACTORS
@@ -74,8 +87,12 @@ class Multigrid:
     epoch_factor: float = 1.5
     align_to_epochs: bool = False
     bn_base_size: int = 8
+    cost: Cost | None = None  # None: pixels
+    lr_scaling: str = "linear"  # a key of LR_SCALINGS: how the rate grows with a base shape's batch
 
     def __post_init__(self):
+        if self.lr_scaling not in LR_SCALINGS:
+            raise UserError(f"`lr_scaling`: {self.lr_scaling!r} is not known; choose one of {', '.join(LR_SCALINGS)}")
         for factor in self.long_cycle:
             if not isinstance(factor, Sequence) or len(factor) != 2 or not all(map(_is_fraction, factor)):
                 raise UserError(f"`long_cycle`: {factor!r} must be [time, space], each above 0 and at most 1")
@@ -96,7 +113,7 @@ def baseline_schedule(recipe: Recipe, bn_groups: int = 1, bn_sync_ranks: int = 1
         Phase(**vars(cycle), stage=stage, start_epoch=start, end_epoch=end, step_rate=recipe.rates[stage])
         for stage, (start, end) in enumerate(borders)
     )
-    return Schedule(phases, recipe.warmup_epochs)
+    return Schedule(phases, recipe.warmup_epochs, recipe.batch_norm)
 
 
 def multigrid_schedule(recipe: Recipe, multigrid: Multigrid, world_size: int = 1) -> Schedule:
@@ -126,7 +143,7 @@ def multigrid_schedule(recipe: Recipe, multigrid: Multigrid, world_size: int = 1
             "whole epochs, and none is left: raise either"
         )
     warmup = min(recipe.warmup_epochs * min(1.0, multigrid.epoch_factor), phases[0].end_epoch)
-    return Schedule(phases, warmup)
+    return Schedule(phases, warmup, recipe.batch_norm)
 
 
 # --- shapes ---------------------------------------------------------------------------------------
@@ -135,36 +152,52 @@ def multigrid_schedule(recipe: Recipe, multigrid: Multigrid, world_size: int = 1
 def shape_cycle(recipe: Recipe, multigrid: Multigrid, factor: Sequence[float], world_size: int) -> ShapeCycle:
     """Return the base shape of the long cycle's `factor` (time, space) with its short cycle and its settings."""
     time, space = factor
-    base = scaled_shape(recipe.shape, time, space, multiple=recipe.parts)
-    part = base.batch_size // recipe.parts
-    groups = bn_groups(part, multigrid.bn_base_size)
+    base = scaled_shape(recipe.shape, time, space, recipe.parts, multigrid.cost)
+    groups, ranks = _statistics(base.batch_size // recipe.parts, recipe, multigrid, world_size)
     sizes = [min(space, size) for size in (1.0, *reversed(multigrid.short_cycle))]
-    shapes = [scaled_shape(recipe.shape, time, size, multiple=groups * recipe.parts) for size in sizes]
+    multiple = groups * recipe.parts
+    shapes = [scaled_shape(recipe.shape, time, size, multiple, multigrid.cost) for size in sizes]
     return ShapeCycle(
         shapes=tuple(shapes),
-        lr_factor=_tidy(1.0 / (time * space * space)),
+        lr_factor=_tidy(LR_SCALINGS[multigrid.lr_scaling](shapes[0].batch_size / recipe.shape.batch_size)),
         stride=stride_range(recipe.stride, recipe.shape.frames, base.frames),
         bn_groups=groups,
-        bn_sync_ranks=bn_sync_ranks(part, multigrid.bn_base_size, world_size),
+        bn_sync_ranks=ranks,
         parts=recipe.parts,
+        costs=_costs(shapes, recipe.shape, multigrid.cost or pixels),
     )
 
 
-def scaled_shape(shape: Shape, time: float, space: float, multiple: int = 1) -> Shape:
-    """Return the shape of equal cost with `time` * frames and `space` * crop: b = B / (time * space^2) (Equation 1).
+def scaled_shape(shape: Shape, time: float, space: float, multiple: int = 1, cost: Cost | None = None) -> Shape:
+    """Return the shape of equal cost with `time` * frames and `space` * crop.
 
-    The batch comes from the factors, not from rounded pixels, so that 8B, 4B and 2B are exact; it is rounded to a
-    multiple of `multiple`.
+    In pixels it has b = B / (time * space^2) clips (Equation 1), rounded to a multiple of `multiple`. They come from
+    the factors, not from rounded pixels, so that 8B, 4B and 2B are exact. By another `cost` it has the largest multiple
+    of `multiple` whose clips together cost at most BUDGET times those of `shape`, but at least `multiple`.
     """
-    batch = round(shape.batch_size / (time * space * space))
-    batch = max(round(batch / multiple), 1) * multiple
     frames, crop = round(time * shape.frames), round(space * shape.crop)
     if frames < 1 or crop < 1:
         raise UserError(
             f"the factors ({time:g}, {space:g}) leave nothing of a clip of {shape.frames} frames x {shape.crop} px: "
             "raise the factors of `long_cycle`, or use longer clips (`frames`)"
         )
-    return Shape(batch, frames, crop)
+    if cost is None:
+        count = round(round(shape.batch_size / (time * space * space)) / multiple)
+    else:
+        budget = BUDGET * shape.batch_size * cost(shape.frames, shape.crop)
+        count = floor(budget / cost(frames, crop) / multiple)
+    return Shape(max(count, 1) * multiple, frames, crop)
+
+
+def pixels(frames: int, crop: int) -> float:
+    """Return the cost of a clip in pixels."""
+    return frames * crop * crop
+
+
+def _costs(shapes: Sequence[Shape], full: Shape, cost: Cost) -> tuple[float, ...]:
+    """Return the costs of batches of `shapes` over that of a batch of the shape `full`."""
+    unit = full.batch_size * cost(full.frames, full.crop)
+    return tuple(shape.batch_size * cost(shape.frames, shape.crop) / unit for shape in shapes)
 
 
 def stride_range(stride: int, base_frames: int, frames: int) -> tuple[int, int]:
@@ -181,11 +214,28 @@ def jitter_range(scales: Sequence[int], base_crop: int, crop: int) -> tuple[int,
 # --- batch norm -----------------------------------------------------------------------------------
 
 
-def bn_groups(batch_size: int, base_size: int) -> int:
-    """Return the number of batch-norm groups whose size is nearest to `base_size` by ratio (Section 3.4)."""
+def _statistics(batch_size: int, recipe: Recipe, multigrid: Multigrid, world_size: int) -> tuple[int, int]:
+    """Return the batch-norm groups of a batch, and over how many ranks they share statistics; 1, 1 without batch norm.
+
+    A batch in pixels is divided as it is. By another cost it may be any number, even a prime, and is rounded down.
+    """
+    if not recipe.batch_norm:
+        return 1, 1
+    groups = bn_groups(batch_size, multigrid.bn_base_size, exact=multigrid.cost is None)
+    return groups, bn_sync_ranks(batch_size, multigrid.bn_base_size, world_size)
+
+
+def bn_groups(batch_size: int, base_size: int, exact: bool = True) -> int:
+    """Return the number of batch-norm groups whose size is nearest to `base_size` by ratio (Section 3.4).
+
+    It is a divisor of `batch_size`. If it need not be `exact`, it is any number, for a batch of as many clips as fill
+    the groups evenly, the most on a tie.
+    """
     if batch_size < base_size:
         return 1
-    return min(_divisors(batch_size), key=lambda groups: (_distance(batch_size / groups, base_size), groups))
+    choices = _divisors(batch_size) if exact else range(1, batch_size + 1)
+    sizes = {groups: batch_size // groups for groups in choices}
+    return min(sizes, key=lambda groups: (_distance(sizes[groups], base_size), -groups * sizes[groups], groups))
 
 
 def bn_sync_ranks(batch_size: int, base_size: int, world_size: int) -> int:

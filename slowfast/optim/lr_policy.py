@@ -32,7 +32,7 @@ def policy_rate(cfg, schedule: Schedule) -> Callable[[float, Phase], float]:
 
     SOLVER.BASE_LR is the rate for the batch of all machines. With BASE_LR_SCALE_NUM_SHARDS it is that for one machine's
     batch, and all rates are multiplied by the number of machines. A long cycle's larger batches raise the rate linearly
-    (Section 3.2 of the multigrid paper).
+    (Section 3.2 of the multigrid paper) or, with MULTIGRID.LR_SCALING sqrt, by their root: the phase has the factor.
     """
     solver, machines = cfg.SOLVER, _machines(cfg)
     if solver.LR_POLICY not in POLICIES:

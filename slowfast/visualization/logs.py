@@ -18,7 +18,7 @@ from slowfast.config.load import load_cfg
 from slowfast.config.node import CfgNode
 from slowfast.errors import UserError
 from slowfast.multigrid import Phase, build_schedule
-from slowfast.multigrid.build import has_cycle
+from slowfast.multigrid.build import has_cycle, recorded_cost
 from slowfast.utils.config_file import CONFIG
 from slowfast.utils.json_log import JSON_LOG, read_json_log
 from slowfast.utils.logging import quiet
@@ -95,7 +95,8 @@ class Run:
         try:
             with quiet():
                 batch, world = process_batch(self.cfg, "TRAIN"), World.from_cfg(self.cfg).size
-                return build_schedule(self.cfg, batch, world).phases, ""
+                cost = recorded_cost(self.cfg, self.start.get("clip_costs", []))
+                return build_schedule(self.cfg, batch, world, cost=cost).phases, ""
         except UserError as error:
             return (), f"{error}: the phases are not known"
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from slowfast.multigrid import Leg, Phase, Schedule, build_plan, iterations_until, phase_iterations, plan_warnings
 
 HEADER = ("phase", "stage", "epochs", "batch x frames x size", "stride", "rate", "statistics", "iterations", "compute")
+STATISTICS = HEADER.index("statistics")  # of batch norm: a model without has no such column
 
 
 def describe_plan(
@@ -29,6 +30,7 @@ def describe_plan(
         "iteration_saving": before["iterations"] / after["iterations"],
         "warmup_epochs": schedule.warmup_epochs,
         "warmup_iterations": iterations_until(legs, schedule.warmup_epochs),
+        "batch_norm": schedule.batch_norm,
         "warnings": plan_warnings(schedule, legs),
         "phases": [_row(phase, rate, iterations[phase], world_size) for phase in schedule.phases],
     }
@@ -52,6 +54,7 @@ def _row(phase: Phase, rate: Callable[[float, Phase], float], iterations: int, w
         "stride": list(phase.stride),
         "short_cycle": [{"batch_size": s.batch_size * world, "crop": s.crop} for s in phase.shapes],
         "iterations": iterations,
+        "cost": phase.mean_cost,
     }
 
 
@@ -62,9 +65,9 @@ def _shape(phase: Phase, world: int) -> dict[str, int]:
 
 def plan_table(plan: dict, num_devices: int = 1) -> str:
     """Return the plan as a text table."""
-    rows = plan_rows(plan, num_devices)
-    widths = [max(len(row[column]) for row in (HEADER, *rows)) for column in range(len(HEADER))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in (HEADER, *rows)]
+    rows = [plan_header(plan), *plan_rows(plan, num_devices)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
     baseline, multigrid = plan["baseline"], plan["multigrid"]
     return "\n".join(
         [
@@ -79,19 +82,23 @@ def plan_table(plan: dict, num_devices: int = 1) -> str:
     )
 
 
+def plan_header(plan: dict) -> tuple[str, ...]:
+    """Return the names of the columns of the table."""
+    return _shown(HEADER, plan)
+
+
 def plan_rows(plan: dict, num_devices: int = 1) -> list[tuple[str, ...]]:
-    """Return the cells of the table under `HEADER`, one row for each phase."""
-    costs = [_compute(row) for row in plan["phases"]]
+    """Return the cells of the table under `plan_header`, one row for each phase."""
+    costs = [row["iterations"] * row["cost"] for row in plan["phases"]]
     return [
-        _cells(i, row, cost / sum(costs), num_devices)
+        _shown(_cells(i, row, cost / sum(costs), num_devices), plan)
         for i, (row, cost) in enumerate(zip(plan["phases"], costs, strict=True), start=1)
     ]
 
 
-def _compute(row: dict) -> float:
-    """Return the number of pixels that the phase trains on."""
-    pixels = [s["batch_size"] * row["frames"] * s["crop"] ** 2 for s in row["short_cycle"]]
-    return row["iterations"] * sum(pixels) / len(pixels)
+def _shown(cells: tuple[str, ...], plan: dict) -> tuple[str, ...]:
+    """Return the cells of a row without those of batch norm where the model has none."""
+    return cells if plan["batch_norm"] else (*cells[:STATISTICS], *cells[STATISTICS + 1 :])
 
 
 def _cells(number: int, row: dict, share: float, num_devices: int) -> tuple[str, ...]:

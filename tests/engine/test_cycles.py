@@ -30,7 +30,7 @@ EVERY_CYCLE = pytest.mark.parametrize(
 def test_every_cycle_trains_on_all_of_its_shapes_and_logs_the_first_iteration_of_each(changes, expected, tmp_path):
     run(tiny_cfg(tmp_path, tmp_path, **SYNTHETIC, **BOTH_CYCLES | changes | {"TRAIN__CHECKPOINT_PERIOD": 100}))
     assert shapes(tmp_path) == expected
-    pattern = r"first iteration on (\d+) x (\d+) x (\d+) px, batch norm in (\d+) group"
+    pattern = r"first iteration on (\d+) x (\d+) x (\d+) px(?:, batch norm in (\d+) groups)?: "
     logged = re.findall(pattern, (tmp_path / "stdout.log").read_text())
     assert {tuple(map(int, shape)) for *shape, _ in logged} == expected
     assert len(set(logged)) == len(logged)

@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parents[2]
 KINETICS = str(ROOT / "configs/Kinetics/SLOWFAST_8x8_R50_stepwise_multigrid.yaml")
 FIELDS = {
     *("stage", "start_epoch", "end_epoch", "batch_size", "frames", "crop", "lr", "lr_factor"),
-    *("bn_groups", "bn_sync_ranks", "parts", "stride", "short_cycle", "iterations"),
+    *("bn_groups", "bn_sync_ranks", "parts", "stride", "short_cycle", "iterations", "cost"),
 }
 
 
