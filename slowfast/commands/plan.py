@@ -8,7 +8,7 @@ from slowfast.engine.schedule import build_baseline, build_schedule
 from slowfast.errors import errors_name
 from slowfast.optim.lr_policy import learning_rate, policy_rate
 from slowfast.utils.parser import argument_parser, change_devices, fail_cleanly, load_config, parse_args
-from slowfast.utils.world import World
+from slowfast.utils.world import World, clips_per_video
 from slowfast.visualization.plan import describe_plan, plan_table
 from slowfast.visualization.plan_figure import plot_plan
 
@@ -44,6 +44,8 @@ def show(cfg, path: str, args: argparse.Namespace) -> None:
     clips = baseline.phases[0].shapes[0].batch_size
     print(f"{path}: {num_videos:,} videos, {world.size} device(s) x {clips} clips\n")
     print(plan_table(plan, world.size))
+    if (repeats := clips_per_video(cfg)) > 1:
+        print(f"\nEach video of a batch gives {repeats} clips (AUG.NUM_SAMPLE x DATA.TRAIN_CROP_NUM_SPATIAL).")
     if args.json:
         with open(args.json, "w") as file:
             json.dump(plan, file, indent=1)

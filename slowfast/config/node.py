@@ -43,6 +43,7 @@ TEXT_LIST_KEYS = {
 
 # Sections and keys whose lists have whole numbers only.
 WHOLE_LISTS = ("RESNET", "NONLOCAL", "DATA.TRAIN_JITTER_SCALES", "DATA.INPUT_CHANNEL_NUM")
+FRACTIONAL_LISTS = {"DATA.TRAIN_JITTER_SCALES_RELATIVE"}  # apart from these
 
 # Other names of values that published configs have.
 ALIASES = {"MODEL.ARCH": {"slowonly": "slow"}}
@@ -191,7 +192,7 @@ def _numbers_in(key: str, value):
     if isinstance(value, (list, tuple)):
         return [_numbers_in(key, item) for item in value]
     number = _require(key, as_number(value), _is_number(as_number(value)), "numbers in its list")
-    if not key.startswith(WHOLE_LISTS):
+    if key in FRACTIONAL_LISTS or not key.startswith(WHOLE_LISTS):
         return number
     return int(_require(key, number, _is_whole(number), "whole numbers in its list"))
 

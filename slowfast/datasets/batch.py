@@ -12,6 +12,9 @@ from torch.utils.data import default_collate
 from slowfast.datasets.pathways import PackPathways, flatten_views
 from slowfast.errors import UserError
 
+OF_EACH_CLIP = ("clip", "erased")  # what each of several clips of a video has for itself
+CLIP_AXES = 4  # T x H x W x C
+
 
 class Batch(dict):
     """The samples of a batch by name, as `construct_loader` describes them.
@@ -40,19 +43,33 @@ class Batch(dict):
             clips, views = flatten_views(clips)
             labels = labels.repeat_interleave(views, dim=0)
             index = index.repeat_interleave(views) * views + torch.arange(views).repeat(len(index))
-        return iter((self.pack(clips), labels, index, torch.zeros_like(index), {}))
+        return iter((self.pack(clips, self.get("erased")), labels, index, torch.zeros_like(index), {}))
 
 
 class Collate:
-    """Callable from samples to a batch."""
+    """Callable from samples to a batch. With `num_clips` > 1 every sample has so many, which follow each other."""
 
-    def __init__(self, pack: PackPathways, has_views: bool):
-        self.pack, self.has_views = pack, has_views
+    def __init__(self, pack: PackPathways, has_views: bool, num_clips: int = 1):
+        self.pack, self.has_views, self.num_clips = pack, has_views, num_clips
 
     def __call__(self, samples: list[dict]) -> Batch:
+        if self.num_clips > 1:
+            samples = [clip for sample in samples for clip in clips_of(sample, self.num_clips)]
         try:
             return Batch(default_collate(samples), self.pack, self.has_views)
         except RuntimeError as error:
             if "equal size" not in str(error):
                 raise
             raise UserError(f"the clips or labels of a batch differ in shape, give all the same: {error}") from None
+
+
+def clips_of(sample: dict, count: int) -> list[dict]:
+    """Return the `count` clips of a video as samples of one clip, with the label of their video."""
+    shape = tuple(getattr(sample["clip"], "shape", ()))
+    if shape[:1] != (count,) or len(shape) != CLIP_AXES + 1:
+        raise UserError(
+            f"AUG.NUM_SAMPLE and DATA.TRAIN_CROP_NUM_SPATIAL ask for {count} clips of a video, and the data set gives "
+            f"{shape}: return n x T x H x W x C, or set both keys to 1"
+        )
+    own = {name: sample[name] for name in OF_EACH_CLIP if name in sample}
+    return [{**sample, **{name: value[i] for name, value in own.items()}} for i in range(count)]

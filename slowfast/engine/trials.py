@@ -21,7 +21,7 @@ from slowfast.multigrid import Kind, ShortCycleBatchSampler, first_iterations
 from slowfast.utils.device import synchronize
 from slowfast.utils.distributed import device_for_rank
 from slowfast.utils.program import program
-from slowfast.utils.world import World
+from slowfast.utils.world import World, clips_per_video
 from slowfast.visualization.media_files import write_mp4
 
 FRAMES, HEIGHT, WIDTH = 60, 240, 320
@@ -89,7 +89,7 @@ def needs(training: Training) -> Needs:
     cfg = training.cfg
     workers, processes = cfg.DATA_LOADER.NUM_WORKERS, World.from_cfg(cfg).processes
     largest = max(shape.batch_size * shape.frames * shape.crop**2 for shape in training.schedule.shapes)
-    return Needs(cfg.NUM_GPUS, processes, workers, shared_bytes=3 * largest * 2 * workers * processes)
+    return Needs(cfg.NUM_GPUS, processes, workers, 3 * largest * clips_per_video(cfg) * 2 * workers * processes)
 
 
 def some_files(training: Training, most: int = 64) -> list[str]:
@@ -112,7 +112,7 @@ def config_step(training: Training) -> Finding:
     indices = sampler.batch(leg, i)[:CLIPS]
     (batch,) = construct_loader(training.cfg, "train", training.train_set, [indices])
     bad = [line.replace("\t", ": ") for lines in batch["bad"] for line in lines.splitlines()]
-    text = f"{len(indices)} clips of {kind.shape.frames} frames x {kind.shape.crop} px"
+    text = f"{len(batch['label'])} clips of {kind.shape.frames} frames x {kind.shape.crop} px"
     found = _step("its batch", text, training.learner, batch)
     if bad and found.level == OK:
         fix = f"list all bad videos with {program('check')}"
