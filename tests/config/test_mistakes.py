@@ -154,7 +154,7 @@ def test_the_output_folder_is_named_after_the_config_unless_one_is_given(tmp_pat
 
 def numeric_keys():
     """Every key with a number that this project reads."""
-    unread = ("AUG", "MIXUP", "DETECTION", "BENCHMARK", "TENSORBOARD", "DATA.SSL", "DATA.IN_VAL", *STATE_KEYS)
+    unread = ("MIXUP", "DETECTION", "BENCHMARK", "TENSORBOARD", "DATA.SSL", "DATA.IN_VAL", *STATE_KEYS)
     firsts = {key: value[0] if isinstance(value, list) and value else value for key, value in flatten(get_cfg())}
     return [key for key, first in firsts.items() if type(first) in (int, float) and not key.startswith(unread)]
 

@@ -5,7 +5,7 @@ clip, the operations of RandAugment or color jitter change the whole frames; the
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from slowfast.config.node import CfgNode
 from slowfast.datasets.augment.boxes import MovingBox, RelativeCrop
 from slowfast.datasets.augment.erasing import Erasing
 from slowfast.datasets.augment.operations import Applied, apply_operations
-from slowfast.datasets.augment.policy import ColorJitter, Policy, RandAugment
+from slowfast.datasets.augment.policy import NO_OPERATIONS, ColorJitter, Policy, RandAugment
 from slowfast.datasets.draws import rng_for
 from slowfast.datasets.grid import SamplingGrid
 from slowfast.datasets.spatial import Crop, SpatialChoice, Window, resize_part, resized_size
@@ -36,25 +36,25 @@ class Augmentation:
     """
 
     num_clips: int = 1
-    policy: Policy = field(default_factory=lambda: RandAugment(number=0))
+    policy: Policy = NO_OPERATIONS
     crop: RelativeCrop | None = None
     erasing: Erasing = Erasing()
 
     @classmethod
     def from_cfg(cls, cfg: CfgNode) -> "Augmentation":
         """Return the augmentation of a training. Raises UserError."""
-        aug = cfg.AUG
-        policy: Policy = RandAugment(number=0)
-        if aug.ENABLE:
-            named = RandAugment.from_text(aug.AA_TYPE, aug.INTERPOLATION)
-            policy = named if aug.AA_TYPE else ColorJitter(aug.COLOR_JITTER)
-        erasing = Erasing(aug.RE_PROB, aug.RE_COUNT) if aug.ENABLE else Erasing()
-        return cls(clips_per_video(cfg), policy, relative_crop(cfg), erasing)
+        aug, clips, crop = cfg.AUG, clips_per_video(cfg), relative_crop(cfg)
+        if not aug.ENABLE:
+            return cls(clips, crop=crop)
+        policy: Policy = RandAugment.from_text(aug.AA_TYPE, aug.INTERPOLATION)
+        if not aug.AA_TYPE and aug.COLOR_JITTER:
+            policy = ColorJitter(aug.COLOR_JITTER)
+        return cls(clips, policy, crop, Erasing(aug.RE_PROB, aug.RE_COUNT))
 
     @property
     def is_direct(self) -> bool:
         """Whether frames are read at the size that they are cropped at: nothing happens to them before the crop."""
-        return self.num_clips == 1 and self.crop is None and self.policy == RandAugment(number=0)
+        return self.num_clips == 1 and self.crop is None and self.policy == NO_OPERATIONS
 
     def short_side(self, grid: SamplingGrid, drawn: float, crop: int) -> int:
         """Return the short side that frames are read at, for a number drawn uniformly from [0, 1)."""

@@ -49,7 +49,7 @@ class RandAugment:
     def from_text(cls, text: str, interpolation: str = "bicubic") -> "RandAugment":
         """Return the policy that a value of AUG.AA_TYPE names; "": no operations. Raises UserError."""
         if not text:
-            return cls(number=0)
+            return NO_OPERATIONS
         values = _parts(text)
         number, weighted = int(values.get("n", 2)), "w" in values
         most = int((WEIGHTS > 0).sum()) if weighted else 1000
@@ -90,6 +90,9 @@ class RandAugment:
         return argument_of(-level if sign_at < 0.5 else level)
 
 
+NO_OPERATIONS = RandAugment(number=0)
+
+
 def _parts(text: str) -> dict[str, str]:
     """Return the values of a text like `rand-m7-n4-mstd0.5-inc1` by their names."""
     first, *rest = text.split("-")
@@ -115,4 +118,4 @@ class ColorJitter:
         low, high = max(0.0, 1 - self.strength), 1 + self.strength
         order, factors = np.argsort(rng.random(3)), low + rng.random(3) * (high - low)
         names = ("Brightness", "Contrast", "Color")
-        return tuple(Applied(names[i], float(factors[i])) for i in order) if self.strength else ()
+        return tuple(Applied(names[i], float(factors[i])) for i in order)
