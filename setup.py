@@ -44,6 +44,7 @@ setup(
         "simplejson>=3.17",
         "av>=17.1",
         "opencv-python-headless>=4.8",
+        "pillow>=9.1",
     ],
     extras_require={
         **extras,

@@ -9,7 +9,7 @@ from slowfast.benchmark.report import Row, shape_columns
 from slowfast.config.node import CfgNode
 from slowfast.engine.schedule import build_schedule
 from slowfast.multigrid import Schedule, Shape, build_plan, kind_iterations
-from slowfast.utils.world import World
+from slowfast.utils.world import World, clips_per_video
 
 
 @dataclass(frozen=True)
@@ -51,9 +51,10 @@ def shares_of_clips(cfg: CfgNode, num_videos: int) -> dict[Shape, float]:
 
 def random_batch(cfg: CfgNode, shape: Shape, device: torch.device) -> dict[str, torch.Tensor]:
     """Return random clips of `shape` with random labels, as a loader would give them."""
-    size = (shape.batch_size, shape.frames, shape.crop, shape.crop, 3)
+    count = shape.batch_size * clips_per_video(cfg)
+    size = (count, shape.frames, shape.crop, shape.crop, 3)
     clips = torch.randint(256, size, dtype=torch.uint8, device=device)
-    labels = torch.randint(cfg.MODEL.NUM_CLASSES, (shape.batch_size,), device=device)
+    labels = torch.randint(cfg.MODEL.NUM_CLASSES, (count,), device=device)
     if cfg.MODEL.LOSS_FUNC.startswith("bce"):  # 0/1 vectors of classes
         labels = torch.nn.functional.one_hot(labels, cfg.MODEL.NUM_CLASSES).float()
     return {"clip": clips, "label": labels}

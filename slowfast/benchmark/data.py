@@ -13,6 +13,7 @@ from slowfast.datasets.interfaces import SizedDataset
 from slowfast.datasets.loader import construct_loader
 from slowfast.multigrid import Shape
 from slowfast.multigrid.sampler import ClipIndex
+from slowfast.utils.world import clips_per_video
 
 
 def measure(cfg: CfgNode, repeats: int, clips: int) -> list[Row]:
@@ -26,11 +27,17 @@ def measure(cfg: CfgNode, repeats: int, clips: int) -> list[Row]:
     rows: dict[Shape, list[Row]] = {shape: [] for shape in shares}
     for epoch in range(repeats):
         for shape in shares:
-            rows[shape].append(read(dataset, shape, clips, epoch) | load(cfg, dataset, shape, clips, epoch))
+            row = read(dataset, shape, clips, epoch) | load(cfg, dataset, shape, clips, epoch)
+            rows[shape].append(of_clips(row, clips_per_video(cfg)))
     return [shape_columns(shape) | {"share_percent": shares[shape]} | medians(rows[shape]) for shape in shares]
 
 
-def read(dataset: SizedDataset, shape: Shape, clips: int, epoch: int) -> Row:
+def of_clips(row: dict[str, float], repeats: int) -> Row:
+    """Return the speed of clips, from that of videos which give `repeats` of them."""
+    return {name: value * repeats if name.endswith("per_s") else value / repeats for name, value in row.items()}
+
+
+def read(dataset: SizedDataset, shape: Shape, clips: int, epoch: int) -> dict[str, float]:
     """Measure `dataset[index]` for `clips` clips."""
     start, cpu_start = time.perf_counter(), time.process_time()
     for index in islice(indices(dataset, shape, epoch), clips):
@@ -39,7 +46,7 @@ def read(dataset: SizedDataset, shape: Shape, clips: int, epoch: int) -> Row:
     return {"read_clips_per_s": clips / seconds, "read_cpu_ms": 1000 * cpu / clips}
 
 
-def load(cfg: CfgNode, dataset: SizedDataset, shape: Shape, clips: int, epoch: int) -> Row:
+def load(cfg: CfgNode, dataset: SizedDataset, shape: Shape, clips: int, epoch: int) -> dict[str, float]:
     """Measure the loader. The time begins when each worker has had time for one batch."""
     workers = max(cfg.DATA_LOADER.NUM_WORKERS, 1)
     timed = workers * ceil(clips / shape.batch_size / workers)

@@ -14,6 +14,7 @@ from slowfast.datasets.loader import construct_loader
 from slowfast.engine.learner import Learner
 from slowfast.utils.device import synchronize
 from slowfast.utils.training_meters import TimedIterator
+from slowfast.utils.world import clips_per_video
 
 LR = 1e-6  # the rate does not change the time, and must not make the loss diverge
 
@@ -49,6 +50,6 @@ def steps(cfg: CfgNode, learner: Learner, dataset: SizedDataset, batch: Batch, e
     seconds = time.perf_counter() - start
     return {
         "step_ms": 1000 * seconds / iterations,
-        "clips_per_s": iterations * batch.shape.batch_size / seconds,
+        "clips_per_s": iterations * batch.shape.batch_size * clips_per_video(cfg) / seconds,
         "data_wait_percent": 100 * waited / seconds,
     }

@@ -9,7 +9,7 @@ from slowfast.errors import errors_name
 from slowfast.multigrid.build import has_cycle
 from slowfast.optim.lr_policy import learning_rate, policy_rate
 from slowfast.utils.parser import argument_parser, change_devices, fail_cleanly, load_config, parse_args
-from slowfast.utils.world import World
+from slowfast.utils.world import World, clips_per_video
 from slowfast.visualization.plan import describe_plan, plan_table
 from slowfast.visualization.plan_figure import plot_plan
 
@@ -46,6 +46,8 @@ def show(cfg, path: str, args: argparse.Namespace) -> None:
     print(f"{path}: {num_videos:,} videos, {world.size} device(s) x {clips} clips\n")
     print(plan_table(plan, world.size))
     print("".join(f"{line}\n" for line in choices(cfg)), end="")
+    if (repeats := clips_per_video(cfg)) > 1:
+        print(f"\nEach video of a batch gives {repeats} clips (AUG.NUM_SAMPLE x DATA.TRAIN_CROP_NUM_SPATIAL).")
     if args.json:
         with open(args.json, "w") as file:
             json.dump(plan, file, indent=1)

@@ -10,6 +10,7 @@ import shutil
 import time
 from collections.abc import Iterator
 
+from slowfast.datasets.augment.clips import Augmentation
 from slowfast.datasets.files import one_line, walk_videos
 from slowfast.datasets.grid import SamplingGrid
 from slowfast.datasets.ladder import choose_levels, level_shares, short_side_shares
@@ -55,7 +56,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 def print_levels(cfg) -> list[int]:
     """Choose the levels for the training of a config, and print what each is for."""
-    shares = short_side_shares(build_schedule(cfg), SamplingGrid.from_cfg(cfg))
+    shares = short_side_shares(build_schedule(cfg), SamplingGrid.from_cfg(cfg), Augmentation.from_cfg(cfg))
     ladder = choose_levels(shares)
     print(f"training draws short sides from {min(shares)} to {max(shares)} px; the levels for them:")
     for level, share in level_shares(shares, ladder).items():

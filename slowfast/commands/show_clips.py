@@ -20,7 +20,7 @@ from slowfast.errors import UserError
 from slowfast.multigrid import ClipIndex, Shape, ShortCycleBatchSampler, build_plan, first_iterations
 from slowfast.utils.logging import with_bar
 from slowfast.utils.parser import argument_parser, fail_cleanly, load_config, parse_args, positive
-from slowfast.utils.world import World
+from slowfast.utils.world import World, clips_per_video
 from slowfast.visualization.clips import clip_video, contact_sheet
 from slowfast.visualization.media_files import write_mp4, write_picture
 
@@ -44,7 +44,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser = argument_parser(__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--split", choices=("train", "val", "test"), default="train", help="whose clips (train)")
-    parser.add_argument("--videos", type=positive, default=4, metavar="N", help="clips of a shape, or videos (4)")
+    parser.add_argument("--videos", type=positive, default=4, metavar="N", help="videos of a shape or a split (4)")
     parser.add_argument("--out", metavar="DIR", help="folder of the pictures; default: OUTPUT_DIR/clips")
     return parser
 
@@ -64,8 +64,8 @@ def show(cfg: CfgNode, split: str, videos: int, out: Path) -> None:
 
 
 def _of_training(cfg: CfgNode, dataset: SizedDataset, videos: int) -> Iterator[Part]:
-    """Yield the first clips of the first batch of every shape of the schedule."""
-    schedule, world = build_schedule(cfg), World.from_cfg(cfg).size
+    """Yield the clips of the first videos in the first batch of every shape of the schedule."""
+    schedule, world, repeats = build_schedule(cfg), World.from_cfg(cfg).size, clips_per_video(cfg)
     legs = build_plan(schedule, len(dataset), world)
     sampler = ShortCycleBatchSampler(legs, len(dataset), cfg.RNG_SEED, 0, world)
     first: dict[Shape, tuple[str, list[ClipIndex]]] = {}
@@ -75,8 +75,8 @@ def _of_training(cfg: CfgNode, dataset: SizedDataset, videos: int) -> Iterator[P
         first.setdefault(kind.shape, (stride, sampler.batch(leg, i)[:videos]))
     for number, (shape, (stride, indices)) in enumerate(first.items(), start=1):
         text = f"{shape.batch_size}x{shape.frames}x{shape.crop}"
-        title = f"training, shape {number} of {len(first)}: {shape.batch_size} clips x {shape.frames} frames x "
-        yield f"train_{number:02}_{text}", f"{title}{shape.crop} px, {stride}", indices
+        clips = f"{shape.batch_size * repeats} clips x {shape.frames} frames x {shape.crop} px"
+        yield f"train_{number:02}_{text}", f"training, shape {number} of {len(first)}: {clips}, {stride}", indices
 
 
 def _of_validation(cfg: CfgNode, dataset: SizedDataset, videos: int) -> Iterator[Part]:

@@ -27,7 +27,6 @@ MISSING_NAMES = {
 
 # (Key, value) of the switches of published features that this project does not have.
 MISSING_FEATURES = {
-    ("AUG.ENABLE", True): "strong augmentation",
     ("DETECTION.ENABLE", True): "detection",
     ("DEMO.ENABLE", True): "the demo on videos and cameras",
     ("MASK.ENABLE", True): "masked pretraining",
@@ -53,16 +52,12 @@ NO_EFFECT = {
     "DATA.PATH_TO_PRELOAD_IMDB": "lists are read from DATA.PATH_TO_DATA_DIR",
     "DATA.LOADER_CHUNK_SIZE": "lists are read at once",
     "DATA.LOADER_CHUNK_OVERALL_SIZE": "lists are read at once",
-    "DATA.TRAIN_CROP_NUM_TEMPORAL": "training takes one clip of a video per epoch",
-    "DATA.TRAIN_CROP_NUM_SPATIAL": "training takes one clip of a video per epoch",
-    "DATA.TRAIN_JITTER_SCALES_RELATIVE": "use DATA.TRAIN_JITTER_SCALES",
-    "DATA.TRAIN_JITTER_ASPECT_RELATIVE": "crops are always square",
+    "DATA.TRAIN_CROP_NUM_TEMPORAL": "all clips of a video in a batch have the same frames: use AUG.NUM_SAMPLE",
     "DATA.TRAIN_JITTER_FPS": "only multigrid training varies the stride",
-    "DATA.TRAIN_JITTER_MOTION_SHIFT": "the crop of a clip does not move",
     "DATA.TIME_DIFF_PROB": "clips are frames, not differences of frames",
-    "DATA.COLOR_RND_GRAYSCALE": "colors are not changed",
-    "DATA.TRAIN_PCA_EIGVAL": "colors are not changed",
-    "DATA.TRAIN_PCA_EIGVEC": "colors are not changed",
+    "DATA.COLOR_RND_GRAYSCALE": "AUG changes colors",
+    "DATA.TRAIN_PCA_EIGVAL": "AUG changes colors",
+    "DATA.TRAIN_PCA_EIGVEC": "AUG changes colors",
     "SOLVER.WARMUP_FACTOR": "use SOLVER.WARMUP_START_LR",
     "SOLVER.STEP_SIZE": "use SOLVER.STEPS",
     "SOLVER.LARS_ON": "choose among SOLVER.OPTIMIZING_METHOD",
@@ -72,6 +67,7 @@ NO_EFFECT = {
 # Keys without effect that change no result: other values than the default give a warning.
 IGNORED = {
     "TASK": "only classification is part of this project",
+    "AUG.RE_SPLIT": "a box is the same in all frames",
     "DATA_LOADER.ENABLE_MULTI_THREAD_DECODE": "raise DATA_LOADER.NUM_WORKERS to decode faster",
     "MVIT.REV.RESPATH_FUSE": "reversible models are not part of this project",
     "MVIT.REV.BUFFER_LAYERS": "reversible models are not part of this project",
@@ -89,6 +85,12 @@ IGNORED = {
 
 # Keys that have an effect only where another key has one of these values; elsewhere they give a warning.
 NEEDED = {
+    "AUG.AA_TYPE": ("AUG.ENABLE", (True,)),
+    "AUG.INTERPOLATION": ("AUG.ENABLE", (True,)),
+    "AUG.COLOR_JITTER": ("AUG.ENABLE", (True,)),
+    "AUG.RE_PROB": ("AUG.ENABLE", (True,)),
+    "AUG.RE_MODE": ("AUG.ENABLE", (True,)),
+    "AUG.RE_COUNT": ("AUG.ENABLE", (True,)),
     "BN.NUM_SPLITS": ("BN.NORM_TYPE", ("sub_batchnorm",)),
     "BN.NUM_SYNC_DEVICES": ("BN.NORM_TYPE", ("sync_batchnorm",)),
     "BN.GLOBAL_SYNC": ("BN.NORM_TYPE", ("sync_batchnorm",)),

@@ -247,11 +247,12 @@ _C.DATA.PATH_TO_PRELOAD_IMDB = ""  # no effect
 _C.DATA.LOADER_CHUNK_SIZE = 0  # no effect
 _C.DATA.LOADER_CHUNK_OVERALL_SIZE = 0  # no effect
 _C.DATA.TRAIN_CROP_NUM_TEMPORAL = 1  # no effect
-_C.DATA.TRAIN_CROP_NUM_SPATIAL = 1  # no effect
-_C.DATA.TRAIN_JITTER_SCALES_RELATIVE = []  # no effect
-_C.DATA.TRAIN_JITTER_ASPECT_RELATIVE = []  # no effect
+_C.DATA.TRAIN_CROP_NUM_SPATIAL = 1  # Training: factor of AUG.NUM_SAMPLE
+# Training: crops whose area is a share of the frame in [lowest, highest], resized to TRAIN_CROP_SIZE; [] for both: off
+_C.DATA.TRAIN_JITTER_SCALES_RELATIVE = []
+_C.DATA.TRAIN_JITTER_ASPECT_RELATIVE = []  # Range of their width / height
 _C.DATA.TRAIN_JITTER_FPS = 0.0  # no effect
-_C.DATA.TRAIN_JITTER_MOTION_SHIFT = False  # no effect
+_C.DATA.TRAIN_JITTER_MOTION_SHIFT = False  # Such a crop moves through the clip
 _C.DATA.TIME_DIFF_PROB = 0.0  # no effect
 _C.DATA.COLOR_RND_GRAYSCALE = 0.0  # no effect
 _C.DATA.TRAIN_PCA_EIGVAL = [0.225, 0.224, 0.229]  # no effect
@@ -276,6 +277,17 @@ _C.MIXUP.CUTMIX_ALPHA = 1.0  # cutmix: likewise, for a box that comes from the o
 _C.MIXUP.PROB = 1.0  # Probability that a batch is mixed; 0: smoothed labels alone
 _C.MIXUP.SWITCH_PROB = 0.5  # Probability of cutmix, not mixup, in a mixed batch
 _C.MIXUP.LABEL_SMOOTH_VALUE = 0.1  # Share of the target that is spread evenly over all classes
+# Augmentation of training clips, see docs/AUGMENTATION.md. Keys of masked pre-training are accepted without effect.
+_C.AUG = CfgNode(new_allowed=True)
+_C.AUG.ENABLE = False  # Apply what the keys below say, apart from NUM_SAMPLE, which needs no switch
+_C.AUG.NUM_SAMPLE = 1  # Clips of each video in a batch: the same frames, augmented independently
+_C.AUG.AA_TYPE = "rand-m9-mstd0.5-inc1"  # RandAugment: magnitude, number of operations, spread; "": color jitter
+_C.AUG.COLOR_JITTER = 0.4  # Without AA_TYPE: largest change of brightness, contrast and saturation; 0: none
+_C.AUG.INTERPOLATION = "bicubic"  # Of rotated and shifted frames: bicubic, bilinear, random (one of these per frame)
+_C.AUG.RE_PROB = 0.25  # Probability of random erasing
+_C.AUG.RE_MODE = "pixel"  # Boxes are filled with: pixel (noise), rand (a random color per frame), const (mean color)
+_C.AUG.RE_COUNT = 1  # Largest number of boxes of a clip
+_C.AUG.RE_SPLIT = False  # no effect
 
 # Optimizer and learning rate ----------------------------------------------------------------------
 
@@ -351,16 +363,6 @@ _C.BENCHMARK.SHUFFLE = True  # no effect
 # Features of published code that are not part of this project ---------------------------------------
 # Their sections take any keys and values, and `checks.py` refuses a switch that is on.
 
-_C.AUG = CfgNode(new_allowed=True)
-_C.AUG.ENABLE = False
-_C.AUG.NUM_SAMPLE = 1
-_C.AUG.AA_TYPE = "rand-m9-mstd0.5-inc1"
-_C.AUG.COLOR_JITTER = 0.4
-_C.AUG.INTERPOLATION = "bicubic"
-_C.AUG.RE_PROB = 0.25
-_C.AUG.RE_MODE = "pixel"
-_C.AUG.RE_COUNT = 1
-_C.AUG.RE_SPLIT = False
 
 _C.DETECTION = CfgNode(new_allowed=True)
 _C.DETECTION.ENABLE = False

@@ -5,6 +5,8 @@ from math import inf
 from slowfast.errors import UserError
 
 CHOICES = {
+    "AUG.INTERPOLATION": ("bicubic", "bilinear", "random"),
+    "AUG.RE_MODE": ("pixel", "rand", "const"),
     "BN.NORM_TYPE": ("batchnorm", "sub_batchnorm", "sync_batchnorm"),
     "DATA.ENSEMBLE_METHOD": ("sum", "max"),
     "MULTIGRID.COST": ("pixels", "flops"),
@@ -81,7 +83,14 @@ LIMITS = {
     "DATA.MAX_BAD_FRACTION": (0, 1),
     "DATA.MAX_DECODE_SEC": (0, HIGHEST),
     "DATA.MAX_PIXELS": (0, 10**12),
+    "AUG.NUM_SAMPLE": (1, 1000),
+    "AUG.COLOR_JITTER": (0, 1000),
+    "AUG.RE_PROB": (0, 1),
+    "AUG.RE_COUNT": (1, 1000),
+    "DATA.TRAIN_CROP_NUM_SPATIAL": (1, 1000),
     "DATA.TRAIN_JITTER_SCALES": (1, 10_000),
+    "DATA.TRAIN_JITTER_SCALES_RELATIVE": (0, 1),
+    "DATA.TRAIN_JITTER_ASPECT_RELATIVE": (0, 1000),
     "DATA.TRAIN_CROP_SIZE": (1, 10_000),
     "DATA.TEST_CROP_SIZE": (1, 10_000),
     "DATA.INPUT_CHANNEL_NUM": (1, 1000),
@@ -123,6 +132,8 @@ ABOVE = {
     "X3D.BOTTLENECK_FACTOR": 0,
     "MVIT.MLP_RATIO": 0,
     "DATA.STD": 0,
+    "DATA.TRAIN_JITTER_SCALES_RELATIVE": 0,
+    "DATA.TRAIN_JITTER_ASPECT_RELATIVE": 0,
     "SOLVER.CLIP_GRAD_VAL": 0,
     "SOLVER.CLIP_GRAD_L2NORM": 0,
     "SOLVER.LAYER_DECAY": 0,

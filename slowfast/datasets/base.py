@@ -12,13 +12,14 @@ import numpy as np
 import torch
 
 from slowfast.config.node import CfgNode
+from slowfast.datasets.augment.clips import Augmentation
 from slowfast.datasets.draws import rng_for
 from slowfast.datasets.files import one_line
 from slowfast.datasets.grid import SamplingGrid
 from slowfast.datasets.interfaces import FrameChooser, Frames, Medium, Targets
 from slowfast.datasets.lists.class_names import names_of_numbers
 from slowfast.datasets.media import VideoFiles, use_index, use_store
-from slowfast.datasets.spatial import SpatialChoice, Window, apply_crop_flip, resized_size, window_of
+from slowfast.datasets.spatial import Crop, Window, resized_size, window_of
 from slowfast.datasets.targets import NoLabels, check_labels, check_multi_label, warn_of_unused_classes
 from slowfast.datasets.temporal import TimedSpan
 from slowfast.datasets.video import DEFAULT_LIMITS, Limits, VideoError
@@ -53,7 +54,8 @@ class Views(NamedTuple):
     """The part of a video that a sample shows: every crop of every row of frames."""
 
     frames: np.ndarray  # (clips, T)
-    crops: list[SpatialChoice]  # of one short side
+    crops: Sequence[Crop]  # of one short side
+    erased: np.ndarray | None = None  # of each clip, see `augment.erasing.Erasing.draw`
 
     @property
     def window(self) -> Window:
@@ -67,10 +69,12 @@ class VideoDataset(torch.utils.data.Dataset):
     Nothing in it changes after it is built, so worker processes can hold copies.
 
     dataset[index] is a dict:
-        clip    uint8 tensor, T x H x W x C; for the split "test" V x T x H x W x C, with all views of the video
+        clip    uint8 tensor, T x H x W x C; for the split "test" V x T x H x W x C, with all views of the video; in
+                training with several clips of a video (`augmentation`) n x T x H x W x C
         label   the class (int64), or a 0/1 vector of classes (float32)
         video   number of the video that the clip shows
         bad     "path<TAB>error", one line for each video that could not be decoded; empty if there was none
+        erased  in training with random erasing: boxes of the clip, or of each (see `augment.erasing.erase`)
 
     The index is a ClipIndex (video, epoch, frames, crop), or the number of a video, for a clip of the default grid.
     "train" draws a clip by (seed, epoch, video); a video that cannot be decoded is replaced by another, also drawn.
@@ -88,6 +92,7 @@ class VideoDataset(torch.utils.data.Dataset):
         seed: int = 0,
         skip_bad: bool = False,
         limits: Limits = DEFAULT_LIMITS,
+        augmentation: Augmentation | None = None,
     ) -> None:
         grid.check(split)
         self.media, self.targets = listing.media, listing.targets
@@ -98,6 +103,7 @@ class VideoDataset(torch.utils.data.Dataset):
         self.seed = seed
         self.skip_bad = skip_bad
         self.limits = limits
+        self.augmentation = augmentation or Augmentation()
 
     @classmethod
     def from_cfg(cls, cfg: CfgNode, split: str) -> "VideoDataset":
@@ -128,9 +134,9 @@ class VideoDataset(torch.utils.data.Dataset):
         grid = SamplingGrid.from_cfg(cfg, listing.fit_crop)
         limits = Limits(cfg.DATA.MAX_DECODE_SEC, cfg.DATA.MAX_PIXELS)
         media = use_store(use_index(listing.media, cfg.DATA.PATH_TO_DATA_DIR), cfg.DATA.PREPARED_DIR)
-        return cls(
-            replace(listing, media=media, time=time), split, grid, cfg.RNG_SEED, cfg.TEST.SKIP_BAD_VIDEOS, limits
-        )
+        augmentation = Augmentation.from_cfg(cfg) if split == "train" else None
+        listing = replace(listing, media=media, time=time)
+        return cls(listing, split, grid, cfg.RNG_SEED, cfg.TEST.SKIP_BAD_VIDEOS, limits, augmentation)
 
     @classmethod
     def parse(cls, cfg: CfgNode, split: str) -> Listing:
@@ -172,7 +178,8 @@ class VideoDataset(torch.utils.data.Dataset):
             views = self.sample(source, index, attempt)
             frames = self.decode(source, views)
         clip = self.transform(frames, views)
-        return {"clip": clip, "label": self._label(index.video, views), "video": index.video, "bad": bad}
+        sample = {"clip": clip, "label": self._label(index.video, views), "video": index.video, "bad": bad}
+        return sample if views.erased is None else {**sample, "erased": self._of_clips(list(views.erased))}
 
     def locate(self, video: int) -> AbstractContextManager[Frames]:
         """Open a video."""
@@ -182,9 +189,12 @@ class VideoDataset(torch.utils.data.Dataset):
         """Choose frames and crops."""
         grid = self.grid
         if self.split == "train":
-            rng = rng_for(self.seed, index.epoch, index.video, attempt)
+            numbers = self.seed, index.epoch, index.video, attempt
+            rng, augmentation = rng_for(*numbers), self.augmentation
             frames = self.time.draw(rng, source, index.frames, grid.strides(index.frames))[None]
-            return Views(frames, [grid.draw_crop(rng, source.size(frames[0, 0]), index.crop)])
+            size, shape = source.size(frames[0, 0]), (index.frames, index.crop)
+            crops = augmentation.draw_crops(rng, numbers, grid, size, shape)
+            return Views(frames, crops, augmentation.draw_boxes(numbers, index.crop))
         if self.split == "val":
             frames = self.time.middle(source, grid.frames, grid.stride)[None]
             return Views(frames, [grid.center_crop(source.size(frames[0, 0]))])
@@ -200,10 +210,13 @@ class VideoDataset(torch.utils.data.Dataset):
         return pictures.reshape(*views.frames.shape, *pictures.shape[1:])  # (clips * T, H, W, C) -> (clips, T, ...)
 
     def transform(self, frames: np.ndarray, views: Views) -> torch.Tensor:
-        """Crop and flip: (clips, T, H, W, C) -> (clips * crops, T, H, W, C), or one clip without the first axis."""
-        clips = [apply_crop_flip(clip, crop, views.window) for clip in frames for crop in views.crops]
-        array = np.stack(clips) if self.split == "test" else np.ascontiguousarray(clips[0])
-        return torch.from_numpy(array)
+        """Cut the crops: (clips, T, H, W, C) -> (clips * crops, T, H, W, C), or one clip without the first axis."""
+        return self._of_clips([crop.cut(clip, views.window) for clip in frames for crop in views.crops])
+
+    def _of_clips(self, values: Sequence[np.ndarray]) -> torch.Tensor:
+        """Return what belongs to each clip of a video, or to its only one without the first axis."""
+        has_several = self.split == "test" or self.augmentation.num_clips > 1
+        return torch.from_numpy(np.stack(values) if has_several else np.ascontiguousarray(values[0]))
 
     def _clip_index(self, index: "int | ClipIndex") -> ClipIndex:
         if isinstance(index, ClipIndex):

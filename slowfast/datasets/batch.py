@@ -13,6 +13,9 @@ from slowfast.datasets.pathways import PackPathways, flatten_views
 from slowfast.datasets.slots import Slots
 from slowfast.errors import UserError
 
+OF_EACH_CLIP = ("clip", "erased")  # what each of several clips of a video has for itself
+CLIP_AXES = 4  # T x H x W x C
+
 
 class Batch(dict):
     """The samples of a batch by name, as `construct_loader` describes them.
@@ -41,16 +44,23 @@ class Batch(dict):
             clips, views = flatten_views(clips)
             labels = labels.repeat_interleave(views, dim=0)
             index = index.repeat_interleave(views) * views + torch.arange(views).repeat(len(index))
-        return iter((self.pack(clips), labels, index, torch.zeros_like(index), {}))
+        return iter((self.pack(clips, self.get("erased")), labels, index, torch.zeros_like(index), {}))
 
 
 class Collate:
-    """Callable from samples to a batch. With `slots` a worker writes the clips there."""
+    """Callable from samples to a batch.
 
-    def __init__(self, pack: PackPathways, has_views: bool, slots: Slots | None = None):
-        self.pack, self.has_views, self.slots = pack, has_views, slots
+    Args:
+        num_clips: of every sample, where there are more than one; they follow each other.
+        slots: where a worker writes the clips.
+    """
+
+    def __init__(self, pack: PackPathways, has_views: bool, num_clips: int = 1, slots: Slots | None = None):
+        self.pack, self.has_views, self.num_clips, self.slots = pack, has_views, num_clips, slots
 
     def __call__(self, samples: list[dict]) -> Batch:
+        if self.num_clips > 1:
+            samples = [clip for sample in samples for clip in clips_of(sample, self.num_clips)]
         try:
             clips = [sample["clip"] for sample in samples if "clip" in sample]
             stored = self.slots.store(clips) if self.slots and clips else None
@@ -61,3 +71,15 @@ class Collate:
             if "equal size" not in str(error):
                 raise
             raise UserError(f"the clips or labels of a batch differ in shape, give all the same: {error}") from None
+
+
+def clips_of(sample: dict, count: int) -> list[dict]:
+    """Return the `count` clips of a video as samples of one clip, with the label of their video."""
+    shape = tuple(getattr(sample["clip"], "shape", ()))
+    if shape[:1] != (count,) or len(shape) != CLIP_AXES + 1:
+        raise UserError(
+            f"AUG.NUM_SAMPLE and DATA.TRAIN_CROP_NUM_SPATIAL ask for {count} clips of a video, and the data set gives "
+            f"{shape}: return n x T x H x W x C, or set both keys to 1"
+        )
+    own = {name: sample[name] for name in OF_EACH_CLIP if name in sample}
+    return [{**sample, **{name: value[i] for name, value in own.items()}} for i in range(count)]

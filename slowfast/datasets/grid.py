@@ -87,6 +87,10 @@ class SamplingGrid:
         """Return the short side before a crop that belongs to a number drawn uniformly from [0, 1)."""
         return short_side_at(drawn, jitter_range(self.scales, self.crop, crop), self.inverse_uniform)
 
+    def shortest_side(self, crop: int) -> int:
+        """Return the lowest of the short sides before a crop. It shrinks with the crop."""
+        return jitter_range(self.scales, self.crop, crop)[0]
+
     def center_crop(self, size: tuple[int, int]) -> SpatialChoice:
         """Return the crop of validation."""
         return center_crop(*size, self.scales[0], self.crop)

@@ -9,6 +9,7 @@ from itertools import combinations, pairwise
 
 import numpy as np
 
+from slowfast.datasets.augment.clips import Augmentation
 from slowfast.datasets.grid import SamplingGrid
 from slowfast.multigrid.plan import Schedule
 
@@ -17,12 +18,15 @@ MIN_GAIN = 0.15  # by which one more level must reduce the pixels that are decod
 QUANTILES = (np.arange(1000) + 0.5) / 1000
 
 
-def short_side_shares(schedule: Schedule, grid: SamplingGrid) -> dict[int, float]:
-    """Return the share of a training's clips that are resized to each short side, in ascending order."""
+def short_side_shares(
+    schedule: Schedule, grid: SamplingGrid, augmentation: Augmentation | None = None
+) -> dict[int, float]:
+    """Return the share of a training's clips that are read at each short side, in ascending order."""
+    augmentation = augmentation or Augmentation()
     shares: defaultdict[int, float] = defaultdict(float)
     for crop, share in crop_shares(schedule).items():
         for drawn in QUANTILES:
-            shares[grid.short_side(drawn, crop)] += share / len(QUANTILES)
+            shares[augmentation.short_side(grid, drawn, crop)] += share / len(QUANTILES)
     return dict(sorted(shares.items()))
 
 

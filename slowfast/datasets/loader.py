@@ -28,7 +28,7 @@ from slowfast.datasets.slots import Slots, StoredClips
 from slowfast.multigrid import Recipe, ShortCycleBatchSampler, baseline_schedule, build_plan
 from slowfast.multigrid.build import default_shape
 from slowfast.utils.distributed import get_rank, get_world_size, uses_cuda
-from slowfast.utils.world import process_batch
+from slowfast.utils.world import clips_per_video, process_batch
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 KEEP_BYTES = 32 << 20  # the most that glibc takes; a clip of 32 frames at 256 px has 6 MB
@@ -44,6 +44,8 @@ def construct_loader(
 
     Batches are dicts of the samples' values: `clip` (N, T, H, W, C) uint8, for "test" (N, V, T, H, W, C) with all
     V views of a video; `label`; `video`; `bad`, a list of texts. They unpack as published ones do (see `batch.Batch`).
+    With AUG.NUM_SAMPLE n, a batch for "train" has n clips of each video, one after the other. With random erasing, it
+    has `erased`, which `PackPathways` takes.
 
     Args:
         dataset: to read from; default: the one that the config names.
@@ -54,12 +56,13 @@ def construct_loader(
         dataset = build_dataset(cfg.TRAIN.DATASET if split != "test" else cfg.TEST.DATASET, cfg, split)
     if batch_sampler is None:
         batch_sampler = _one_epoch(cfg, dataset) if split == "train" else _every_video(cfg, split, dataset)
+    num_clips = clips_per_video(cfg) if split == "train" else 1
     return Loader(
         cfg.DATA_LOADER.TIMEOUT_SEC,
-        _batch_bytes(cfg, split),
+        num_clips * _video_batch_bytes(cfg, split),
         cast(Dataset, dataset),
         batch_sampler=batch_sampler,
-        collate_fn=Collate(PackPathways.from_cfg(cfg), has_views=split == "test"),
+        collate_fn=Collate(PackPathways.from_cfg(cfg), split == "test", num_clips),
         num_workers=cfg.DATA_LOADER.NUM_WORKERS,
         pin_memory=cfg.DATA_LOADER.PIN_MEMORY and uses_cuda(cfg.NUM_GPUS),
         worker_init_fn=prepare_worker,
@@ -76,8 +79,8 @@ def _of_workers(cfg: CfgNode, split: str) -> dict[str, Any]:
     }
 
 
-def _batch_bytes(cfg: CfgNode, split: str) -> int:
-    """Return the bytes of the clips of a batch, with room for the shapes of multigrid training that have more."""
+def _video_batch_bytes(cfg: CfgNode, split: str) -> int:
+    """Return the bytes of a batch with a clip of each video, and room for multigrid's shapes that have more."""
     return _batch_size(cfg, split) * prod(SamplingGrid.from_cfg(cfg).shape(split)) * 3 // 2
 
 

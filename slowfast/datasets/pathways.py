@@ -9,6 +9,7 @@ from functools import cache
 import torch
 from torch import Tensor
 
+from slowfast.datasets.augment.erasing import erase
 from slowfast.errors import UserError
 
 COLORS = 3
@@ -50,12 +51,14 @@ class PackPathways:
     """Callable from uint8 clips N x T x H x W x C to a list of float N x C x T x H x W: `[slow, fast]` or `[clip]`.
 
     Float clips N x C x T x H x W are split into pathways as they are. A list of pathways stays as it is.
+    `erased`: boxes of uint8 clips that are filled once the clips are normalized, N x K x 5, on the host.
 
     Args:
         mean, std: of the decoded channels, for values in [0, 1].
         reverse_channels: reverse the order of the channels of the normalized clip (RGB to BGR and back).
         alpha: the slow pathway takes 1/alpha of the frames. None: there is one pathway.
         memory_format: layout of the result. `torch.channels_last_3d` is that of the clips.
+        erase_mode: what boxes are filled with (see `augment.erasing.erase`).
     """
 
     def __init__(
@@ -65,9 +68,11 @@ class PackPathways:
         reverse_channels: bool = False,
         alpha: int | None = None,
         memory_format: torch.memory_format = torch.contiguous_format,
+        erase_mode: str = "pixel",
     ):
+        self.erase_mode = erase_mode
         self.reverse_channels, self.alpha, self.memory_format = reverse_channels, alpha, memory_format
-        self._arguments = mean, std, reverse_channels, alpha, memory_format
+        self._arguments = mean, std, reverse_channels, alpha, memory_format, erase_mode
         step = -1 if reverse_channels else 1
         scale = [1 / (255 * s) for s in std][::step]
         shift = [-m / s for m, s in zip(mean, std, strict=True)][::step]
@@ -79,13 +84,14 @@ class PackPathways:
             if len(values) != COLORS:
                 raise UserError(f"{key}: {values} has {len(values)} entries; give one for each of the {COLORS} colors")
         alpha = cfg.SLOWFAST.ALPHA if cfg.MODEL.ARCH in cfg.MODEL.MULTI_PATHWAY_ARCH else None
-        return cls(cfg.DATA.MEAN, cfg.DATA.STD, cfg.DATA.REVERSE_INPUT_CHANNEL, alpha, memory_format)
+        reverse = cfg.DATA.REVERSE_INPUT_CHANNEL
+        return cls(cfg.DATA.MEAN, cfg.DATA.STD, reverse, alpha, memory_format, cfg.AUG.RE_MODE)
 
     def __reduce__(self) -> tuple:
         """Send the arguments to other processes, not tensors, which would use shared memory."""
         return type(self), self._arguments
 
-    def __call__(self, clips: Clips) -> list[Tensor]:
+    def __call__(self, clips: Clips, erased: Tensor | None = None) -> list[Tensor]:
         if not isinstance(clips, Tensor):
             return [self._laid_out(pathway) for pathway in clips]
         if clips.is_floating_point():
@@ -95,7 +101,10 @@ class PackPathways:
         x = clips.flip(-1) if self.reverse_channels else clips
         x = x.permute(0, 4, 1, 2, 3)  # (N, T, H, W, C) -> (N, C, T, H, W)
         x = self._laid_out(x)
-        return self.split(torch.addcmul(self._shift, x, self._scale, out=x))
+        torch.addcmul(self._shift, x, self._scale, out=x)
+        if erased is not None:
+            erase(x, erased, self.erase_mode)
+        return self.split(x)
 
     def pictures(self, pathway: Tensor, reverse_channels: bool) -> Tensor:
         """Return a normalized pathway, N x C x T x H x W, as the uint8 clips N x T x H x W x C that it was made from.

@@ -71,7 +71,7 @@ class Board:
         """Show the first clips of the first batch of a shape, as the network receives them."""
         self._shown.add((shape.frames, shape.crop))
         first = {"clip": each(lambda clip: clip[:CLIPS], batch["clip"])}
-        first |= {name: batch[name][:CLIPS] for name in ("label", "video", "bad")}
+        first |= {name: batch[name][:CLIPS] for name in ("label", "video", "bad", "erased") if name in batch}
         name = f"{shape.frames} frames x {shape.crop} px"
         try:
             seen = seen_clips(first, self._dataset, "train", self._pack, self._names)

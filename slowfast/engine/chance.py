@@ -72,17 +72,19 @@ class ChanceGuard:
         self._phase, self._done = phase, 0
         self._sums: dict[Shape, Tensor] = {}  # of the loss and the accuracy
         self._steps: Counter[Shape] = Counter()
+        self._clips: Counter[Shape] = Counter()
         self._labels = torch.zeros(())
 
     def _add(self, shape: Shape, step: Step) -> None:
         self._sums[shape] = self._sums.get(shape, 0) + torch.stack([step.loss, top1_accuracy(step)])
         self._steps[shape] += 1
+        self._clips[shape] += len(step.labels)
         self._labels = self._labels + class_counts(step.labels, step.scores.shape[1])
 
     def _judge(self, phase: Phase) -> None:
         world, shapes = get_world_size(), list(self._sums)
         sums = all_reduce_sum(torch.stack([self._sums[shape] for shape in shapes])).tolist()
-        clips = {shape: self._steps[shape] * shape.batch_size * world for shape in shapes}
+        clips = {shape: self._clips[shape] * world for shape in shapes}
         counts, total_clips = all_reduce_sum(self._labels).tolist(), sum(clips.values())
         guess = max(counts) / total_clips  # the accuracy of naming the most frequent class
         losses = {

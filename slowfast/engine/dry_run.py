@@ -28,7 +28,7 @@ from slowfast.utils.logging import setup_logging
 from slowfast.utils.machine import allowed_cores
 from slowfast.utils.stop import handled, stop_at_once
 from slowfast.utils.training_meters import clock_text
-from slowfast.utils.world import process_batch
+from slowfast.utils.world import clips_per_video, process_batch
 
 logger = logging.getLogger(__name__)
 
@@ -101,7 +101,7 @@ def rehearse(cfg: CfgNode) -> None:
         memory = "" if gib is None else f", {gib:.2f} GiB"
         logger.info(
             "%s, %s iterations: %.3f s, of which %.0f %% waiting for data; device %.3f s, loading %.3f s%s",
-            *(_text(kind), f"{iterations[kind]:,}", cost.seconds, 100 * cost.wait_share),
+            *(_text(kind, clips_per_video(cfg)), f"{iterations[kind]:,}", cost.seconds, 100 * cost.wait_share),
             *(cost.device_sec, cost.load_sec, memory),
         )
     evaluation = _evaluation_sec(training) if training.val_set is not None else 0.0
@@ -109,9 +109,10 @@ def rehearse(cfg: CfgNode) -> None:
         logger.info("%s", line)
 
 
-def _text(kind: Kind) -> str:
+def _text(kind: Kind, repeats: int) -> str:
     shape = kind.shape
-    return f"{shape.batch_size} clips x {shape.frames} frames x {shape.crop} px{groups_text(kind.bn_groups)}"
+    clips = shape.batch_size * repeats
+    return f"{clips} clips x {shape.frames} frames x {shape.crop} px{groups_text(kind.bn_groups)}"
 
 
 def _steps(training: Training) -> Iterator[tuple[Kind, Cost, float | None]]:
@@ -128,12 +129,14 @@ def _steps(training: Training) -> Iterator[tuple[Kind, Cost, float | None]]:
         clear_memory(learner.device)
         learner.step(batch, LR)
         seconds = seconds_of(learner.device, partial(learner.step, batch, LR))
-        yield kind, _cost(training.cfg, batch, seconds), peak_gib(learner.device)
+        cost = _cost(training.cfg, batch, seconds, clips_per_video(training.cfg))
+        yield kind, cost, peak_gib(learner.device)
 
 
-def _cost(cfg: CfgNode, batch: dict[str, Any], device_sec: float) -> Cost:
+def _cost(cfg: CfgNode, batch: dict[str, Any], device_sec: float, repeats: int = 1) -> Cost:
+    """Return the cost of a batch with `repeats` clips of each video, which are loaded together."""
     workers = cfg.DATA_LOADER.NUM_WORKERS
-    return Cost(float(batch["seconds"].sum()) / max(workers, 1), device_sec, overlap=workers > 0)
+    return Cost(float(batch["seconds"].sum()) / repeats / max(workers, 1), device_sec, overlap=workers > 0)
 
 
 def _evaluation_sec(training: Training) -> float:

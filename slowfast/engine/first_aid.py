@@ -15,7 +15,7 @@ from slowfast.multigrid.build import has_cycle
 from slowfast.utils.config_file import CONFIG
 from slowfast.utils.machine import allowed_cores
 from slowfast.utils.program import program
-from slowfast.utils.world import World
+from slowfast.utils.world import World, clips_per_video
 
 LONG_WAIT = 1 / 3  # share of the time spent waiting for data, above which it is worth a cure
 MOST = 3  # cures in a message
@@ -93,12 +93,13 @@ def unusual_batch_norm(cfg: CfgNode, schedule: Schedule) -> list[str]:
     """Return warnings of batch-norm statistics over unusually few or many clips, each with the keys to set."""
     if not schedule.batch_norm:
         return []
+    repeats = clips_per_video(cfg)
     sizes = {
-        shape: shape.batch_size // phase.parts * phase.bn_sync_ranks // phase.bn_groups
+        shape: repeats * (shape.batch_size // phase.parts * phase.bn_sync_ranks // phase.bn_groups)
         for phase in schedule.phases
         for shape in phase.shapes
     }
-    most = MANY_BASE_SIZES * cfg.MULTIGRID.BN_BASE_SIZE if has_cycle(cfg) else inf
+    most = repeats * MANY_BASE_SIZES * cfg.MULTIGRID.BN_BASE_SIZE if has_cycle(cfg) else inf
     few = {shape: size for shape, size in sizes.items() if size < FEW_CLIPS}
     many = {shape: size for shape, size in sizes.items() if size > most}
     extremes = [min(few, key=few.__getitem__)] if few else [max(many, key=many.__getitem__)] if many else []

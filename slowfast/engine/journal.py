@@ -116,7 +116,7 @@ class Journal:
     def _log_iteration(self, leg: Leg, i: int, place: Place, figures: dict[str, float]) -> None:
         pace, shape = self._pace.lap(), leg.shape(i)
         assert pace is not None  # this iteration belongs to the lap
-        clips = shape.batch_size * get_world_size()
+        clips = self._progress.batch_clips(shape.batch_size)
         speed = {
             "dt": pace.sec,
             "dt_data": pace.sec_data,
@@ -152,7 +152,7 @@ class Journal:
         self, place: Place, shape: Shape, figures: dict[str, float], speed: dict[str, float], used: dict[str, str]
     ) -> None:
         """Show the figures of an iteration in TensorBoard."""
-        batch = {"clips": shape.batch_size * get_world_size(), "frames": shape.frames, "crop_px": shape.crop}
+        batch = {"clips": self._progress.batch_clips(shape.batch_size), "frames": shape.frames, "crop_px": shape.crop}
         self._board.figures("train", figures | {"epoch": place.position}, place.clips)
         self._board.figures("batch", batch, place.clips)
         self._board.figures("speed", speed, place.clips)

@@ -82,7 +82,7 @@ class Learner:
         model: nn.Module,
         loss: Callable[[Tensor, Tensor], Tensor],
         optimizer: torch.optim.Optimizer,
-        pack: Callable[[Clips], list[Tensor]],
+        pack: Callable[..., list[Tensor]],
         precision: Precision | None = None,
         *,
         clip_value: float | None = None,
@@ -137,6 +137,9 @@ class Learner:
     def step(self, batch: Mapping[str, Any], lr: float, iteration: int = 0) -> Step:
         """Train on a batch, `clip` as `pack` takes it and `label`. The host does not wait for the device.
 
+        With random erasing, `erased` is the second argument of `pack`. `iteration` is the number of the step in the
+        training, on which depends how clips are mixed.
+
         `iteration` is the number of the step in the training, on which depends how clips are mixed.
         """
         with memory_errors_name(batch["clip"], TRAINING_CURES):
@@ -147,7 +150,7 @@ class Learner:
         start = moment(self.device)
         clips, labels = self._on_device(batch)
         transferred = moment(self.device)
-        loss, scores, labels = self._backward(clips, labels, iteration)
+        loss, scores, labels = self._backward(clips, labels, batch.get("erased"), iteration)
         average_gradients(self.model)
         differentiated = moment(self.device)
         self.scaler.unscale_(self.optimizer)
@@ -163,9 +166,11 @@ class Learner:
 
     def backward(self, batch: Mapping[str, Any]) -> None:
         """Compute the gradients of the mean loss of a batch."""
-        self._backward(*self._on_device(batch))
+        self._backward(*self._on_device(batch), batch.get("erased"))
 
-    def _backward(self, clips: Clips, labels: Tensor, iteration: int = 0) -> tuple[Tensor, Tensor, Tensor]:
+    def _backward(
+        self, clips: Clips, labels: Tensor, erased: Tensor | None, iteration: int = 0
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Compute the gradients of the mean loss, part by part. Return the loss, the scores and their labels.
 
         Part p of k has the clips p, p + k, ... A group of batch norm then has the same clips as without parts, if the
@@ -179,15 +184,19 @@ class Learner:
             is_last = part == count - 1
             with nullcontext() if is_last else without_averaging(self._net):
                 some = each(itemgetter(slice(part, None, count)), clips)
-                results.append(self._backward_part(some, labels[part::count], total, iteration))
+                boxes = () if erased is None else (erased[part::count],)
+                results.append(self._backward_part((some, *boxes), labels[part::count], total, iteration))
         losses, *columns = (list(column) for column in zip(*results, strict=True))
         scores, labels = map(torch.cat, columns)
         return torch.stack(losses).sum(), scores, labels
 
-    def _backward_part(self, clips: Clips, labels: Tensor, total: int, iteration: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Add the gradients of a part of a batch of `total` clips. Return its share of the loss, scores and labels."""
-        with memory_errors_name(clips, TRAINING_CURES):
-            mixed = self.mix(self.pack(clips), labels, iteration)
+    def _backward_part(self, clips: tuple, labels: Tensor, total: int, iteration: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Add the gradients of a part of a batch of `total` clips. Return its share of the loss, scores and labels.
+
+        `clips` are the arguments of `pack`: the clips, and their boxes if there is random erasing.
+        """
+        with memory_errors_name(clips[0], TRAINING_CURES):
+            mixed = self.mix(self.pack(*clips), labels, iteration)
             with self.precision.autocast():
                 scores = self._net(mixed.pathways)
             loss = self.loss(scores.float(), mixed.targets) * (len(labels) / total)

@@ -24,10 +24,10 @@ class Place:
 
 
 class Progress:
-    """A plan, with the place of each of its iterations."""
+    """A plan, with the place of each of its iterations. Each video of a batch gives `clips_per_video`."""
 
-    def __init__(self, legs: Sequence[Leg], world_size: int = 1):
-        self.legs, self.world_size = tuple(legs), world_size
+    def __init__(self, legs: Sequence[Leg], world_size: int = 1, clips_per_video: int = 1):
+        self.legs, self.world_size, self.clips_per_video = tuple(legs), world_size, clips_per_video
         self.iterations_of_epoch: Counter[int] = Counter()
         self._before: dict[
             float, tuple[int, int]
@@ -42,19 +42,27 @@ class Progress:
 
     def clips_until(self, leg: Leg) -> int:
         """Return the number of clips that all ranks have trained on at the end of `leg`."""
-        return leg.first_clip + self.world_size * leg.clips_before(leg.iterations)
+        return self._clips_before(leg, leg.iterations)
 
     def clips_after(self, done: int) -> int:
         """Return the number of clips that all ranks have trained on after `done` iterations."""
         legs = self.remaining(done)
         if not legs:
             return self.total_clips
-        return legs[0].first_clip + self.world_size * legs[0].clips_before(legs[0].first_iteration)
+        return self._clips_before(legs[0], legs[0].first_iteration)
+
+    def _clips_before(self, leg: Leg, i: int) -> int:
+        """Return the number of clips that all ranks have trained on before iteration `i` of `leg`."""
+        return self.clips_per_video * (leg.first_clip + self.world_size * leg.clips_before(i))
+
+    def batch_clips(self, batch_size: int) -> int:
+        """Return the clips of all ranks in an iteration whose shape has `batch_size`."""
+        return self.clips_per_video * self.world_size * batch_size
 
     def at(self, leg: Leg, i: int) -> Place:
         """Return the place of iteration `i` of `leg`."""
         before, before_in_epoch = self._before[leg.start]
-        clips = leg.first_clip + self.world_size * leg.clips_before(i + 1)
+        clips = self._clips_before(leg, i + 1)
         return Place(leg.epoch, leg.position(i), before + i, before_in_epoch + i, clips)
 
     def iterations_until(self, position: float) -> int:

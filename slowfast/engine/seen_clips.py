@@ -15,7 +15,7 @@ from slowfast.datasets.base import VideoDataset, Views
 from slowfast.datasets.files import one_line
 from slowfast.datasets.lists.class_names import names_of_numbers
 from slowfast.datasets.pathways import COLORS, Clips, PackPathways, flatten_views, slow_positions
-from slowfast.datasets.spatial import SpatialChoice
+from slowfast.datasets.spatial import Crop
 from slowfast.errors import UserError
 from slowfast.multigrid.sampler import ClipIndex
 from slowfast.utils.label_order import class_names_of
@@ -57,14 +57,17 @@ def seen_clips(
     clips, views = batch["clip"], 1
     if split == "test":
         clips, views = flatten_views(clips)
-    inputs = [_pictures(pack, pathway, clips, channel_order(dataset)) for pathway in pack(clips)]
+    packed = pack(clips, batch["erased"]) if "erased" in batch else pack(clips)
+    inputs = [_pictures(pack, pathway, clips, channel_order(dataset)) for pathway in packed]
+    repeats = len(batch["video"]) // len(indices) if indices else 1  # clips of a training video, which follow it
     seen = []
     for n, video in enumerate(int(video) for video in batch["video"]):
-        chosen = _chosen(dataset, indices[n], video, batch["bad"][n]) if indices is not None else None
+        chosen = _chosen(dataset, indices[n // repeats], video, batch["bad"][n]) if indices is not None else None
         texts = _heading(batch["label"][n], names), [_source(dataset, split, video, batch["bad"][n])]
         for view in range(views):
             pathways = [pictures[n * views + view] for pictures in inputs]
-            seen.append(_seen_clip(texts, pathways, pack.alpha, chosen, view, views))
+            number, of = (n % repeats, repeats) if repeats > 1 else (view, views)
+            seen.append(_seen_clip(texts, pathways, pack.alpha, chosen, number, of))
     return seen
 
 
@@ -139,8 +142,7 @@ def _positions(count: int, length: int, alpha: int | None) -> list[int]:
     return [i * (length - 1) // max(count - 1, 1) for i in range(count)]
 
 
-def _frames_text(frames: np.ndarray, crop: SpatialChoice) -> str:
+def _frames_text(frames: np.ndarray, crop: Crop) -> str:
     step = (int(frames[-1]) - int(frames[0])) / max(len(frames) - 1, 1)
     text = f"frames {frames[0]} to {frames[-1]}" + (f", {step:.3g} apart" if len(frames) > 1 else "")
-    mirrored = ", mirrored" if crop.flip else ""
-    return f"{text}; crop at ({crop.x}, {crop.y}) of short side {crop.short_side} px{mirrored}"
+    return f"{text}; {crop}"

@@ -27,7 +27,7 @@ from slowfast.optim.lr_policy import learning_rate
 from slowfast.optim.rates import log_rates
 from slowfast.utils.distributed import get_rank, is_master
 from slowfast.utils.label_order import class_names_of
-from slowfast.utils.world import process_batch
+from slowfast.utils.world import clips_per_video, process_batch
 
 logger = logging.getLogger(__name__)
 
@@ -64,7 +64,7 @@ class Training:
             train_set,
             val_set,
             schedule,
-            Progress(build_plan(schedule, len(train_set), world_size), world_size),
+            Progress(build_plan(schedule, len(train_set), world_size), world_size, clips_per_video(cfg)),
             learning_rate(cfg, schedule),
             classes_to_balance(cfg, train_set),
         )

@@ -22,7 +22,7 @@ from slowfast.multigrid import Kind, ShortCycleBatchSampler, first_iterations
 from slowfast.utils.device import synchronize
 from slowfast.utils.distributed import device_for_rank
 from slowfast.utils.program import program
-from slowfast.utils.world import World
+from slowfast.utils.world import World, clips_per_video
 from slowfast.visualization.media_files import write_mp4
 
 FRAMES, HEIGHT, WIDTH = 60, 240, 320
@@ -90,7 +90,8 @@ def needs(training: Training) -> Needs:
     cfg = training.cfg
     workers, processes = cfg.DATA_LOADER.NUM_WORKERS, World.from_cfg(cfg).processes
     largest = max(shape.batch_size * shape.frames * shape.crop**2 for shape in training.schedule.shapes)
-    return Needs(cfg.NUM_GPUS, processes, workers, batch_bytes=3 * largest * SLOTS_OF_A_WORKER * workers * processes)
+    largest *= clips_per_video(cfg) * SLOTS_OF_A_WORKER
+    return Needs(cfg.NUM_GPUS, processes, workers, batch_bytes=3 * largest * workers * processes)
 
 
 def some_files(training: Training, most: int = 64) -> list[str]:
@@ -113,7 +114,7 @@ def config_step(training: Training) -> Finding:
     indices = sampler.batch(leg, i)[:CLIPS]
     (batch,) = construct_loader(training.cfg, "train", training.train_set, [indices])
     bad = [line.replace("\t", ": ") for lines in batch["bad"] for line in lines.splitlines()]
-    text = f"{len(indices)} clips of {kind.shape.frames} frames x {kind.shape.crop} px"
+    text = f"{len(batch['label'])} clips of {kind.shape.frames} frames x {kind.shape.crop} px"
     found = _step("its batch", text, training.learner, batch)
     if bad and found.level == OK:
         fix = f"list all bad videos with {program('check')}"

@@ -62,3 +62,8 @@ class World:
 def process_batch(cfg: CfgNode, section: str) -> int:
     """Return the clips of one process in a batch of the config's `section`, "TRAIN" or "TEST"."""
     return World.from_cfg(cfg).share(f"{section}.BATCH_SIZE", cfg[section].BATCH_SIZE)
+
+
+def clips_per_video(cfg: CfgNode) -> int:
+    """Return the clips that each video of a training batch gives: repeated augmentation (Hoffer et al., 2020)."""
+    return cfg.AUG.NUM_SAMPLE * cfg.DATA.TRAIN_CROP_NUM_SPATIAL
