@@ -158,14 +158,13 @@ def parse_text(text: str, is_text: bool = False):
 
 def coerce(key: str, value, default):
     """Return `value` in the type of the key's default. Raise UserError where it has another type."""
-    if isinstance(value, str) and not isinstance(default, str):
-        value = CONSTANTS.get(value, value)
+    value = _as_constant(value, default)
     if value is None and key in OPTIONAL_KEYS:
         return None
     if default is None and key not in OPTIONAL_KEYS:
         return _require(key, value, not isinstance(value, set | bytes | dict), "text, a number or a list")
     if isinstance(default, (list, tuple)) or key in LIST_EXAMPLES:
-        return _coerce_list(key, parse_text(value) if isinstance(value, str) else value, default)
+        return _coerce_list(key, value, default)
     if isinstance(default, str):
         return _coerce_text(key, value)
     if isinstance(default, bool):
@@ -173,7 +172,13 @@ def coerce(key: str, value, default):
     return _coerce_number(key, as_number(value), default)
 
 
+def _as_constant(value, default):
+    """Return what a text means to Python, such as None, unless the key takes text; and other values unchanged."""
+    return CONSTANTS.get(value, value) if isinstance(value, str) and not isinstance(default, str) else value
+
+
 def _coerce_list(key: str, value, default) -> list:
+    value = parse_text(value) if isinstance(value, str) else value
     example = LIST_EXAMPLES.get(key) or default or [1, 2]
     _require(key, value, isinstance(value, (list, tuple)), f"a list such as {example}")
     if key in TEXT_LIST_KEYS:

@@ -65,24 +65,22 @@ class PooledAttention(nn.Module):
     def __init__(self, spec: AttentionSpec):
         super().__init__()
         self.spec = spec
-        head_width = spec.width // spec.heads
         for name, rows in zip("hwt", (spec.rows[1], spec.rows[2], spec.rows[0]), strict=True):
-            self.register_parameter(f"rel_pos_{name}", nn.Parameter(torch.zeros(rows, head_width)) if rows else None)
-        if spec.separate or spec.pool_first:
-            for name in NAMES:
-                self.add_module(name, nn.Linear(spec.width_in, spec.width, spec.bias))
-        else:
-            self.qkv = nn.Linear(spec.width_in, 3 * spec.width, spec.bias)
+            table = nn.Parameter(torch.zeros(rows, spec.head_width)) if rows else None
+            self.register_parameter(f"rel_pos_{name}", table)
+        layers = dict.fromkeys(NAMES, spec.width) if spec.separate or spec.pool_first else {"qkv": 3 * spec.width}
+        for name, width in layers.items():
+            self.add_module(name, nn.Linear(spec.width_in, width, spec.bias))
         self.proj = nn.Linear(spec.width, spec.width)
-        # Tokens that are pooled first are cut into as many parts as there are heads.
-        self.parts = 1 if spec.mode == "conv_unshared" else spec.heads
-        pooled_width = spec.width_in // self.parts if spec.pool_first else head_width
         for name, pool in zip(NAMES, (spec.query, spec.key_value, spec.key_value), strict=True):
-            module = make_pool(pool, spec.mode, pooled_width)
-            has_norm = module is not None and spec.mode in CONVOLUTIONS
-            self.add_module(f"pool_{name}", module)
-            self.add_module(f"norm_{name}", nn.LayerNorm(pooled_width, NORM_EPSILON) if has_norm else None)
+            self._add_pool(name, make_pool(pool, spec.mode, spec.pooled_width))
         self.dropout = nn.Dropout(spec.dropout_rate)
+
+    def _add_pool(self, name: str, pool: nn.Module | None) -> None:
+        """Add a pool, and the norm that follows convolutions."""
+        has_norm = pool is not None and self.spec.mode in CONVOLUTIONS
+        self.add_module(f"pool_{name}", pool)
+        self.add_module(f"norm_{name}", nn.LayerNorm(self.spec.pooled_width, NORM_EPSILON) if has_norm else None)
 
     def forward(self, x: Tensor, grid: Triple) -> tuple[Tensor, Triple]:
         make = self._pool_and_project if self.spec.pool_first else self._project_and_pool
@@ -96,12 +94,12 @@ class PooledAttention(nn.Module):
         if self.spec.separate:
             projected = [self.get_submodule(name)(x) for name in NAMES]
         else:
-            projected = self.qkv(x).chunk(3, dim=2)
+            projected = self.get_submodule("qkv")(x).chunk(3, dim=2)
         heads = [split_heads(one, self.spec.heads) for one in projected]
         return [self._pool(one, grid, name) for one, name in zip(heads, NAMES, strict=True)]
 
     def _pool_and_project(self, x: Tensor, grid: Triple) -> list[tuple[Tensor, Triple]]:
-        made, parts = [], split_heads(x, self.parts)
+        made, parts = [], split_heads(x, self.spec.parts)
         for name in NAMES:
             pooled, pooled_grid = self._pool(parts, grid, name)
             projected = self.get_submodule(name)(join_heads(pooled))

@@ -81,6 +81,20 @@ class AttentionSpec:
     dropout_rate: float = 0.0
     class_tokens: int = 1
 
+    @property
+    def head_width(self) -> int:
+        return self.width // self.heads
+
+    @property
+    def parts(self) -> int:
+        """The parts that tokens are cut into where they are pooled first."""
+        return 1 if self.mode == "conv_unshared" else self.heads
+
+    @property
+    def pooled_width(self) -> int:
+        """The channels of what is pooled: of a head, or of a part of the tokens."""
+        return self.width_in // self.parts if self.pool_first else self.head_width
+
 
 @dataclass(frozen=True)
 class BlockSpec:

@@ -84,7 +84,7 @@ def sides(cfg, crop):
 
     def keep(module, inputs, output):
         keys = module._pool(
-            torch.zeros(1, 1, module.spec.class_tokens + prod(inputs[1]), head_width(module)), inputs[1], "k"
+            torch.zeros(1, 1, module.spec.class_tokens + prod(inputs[1]), module.spec.head_width), inputs[1], "k"
         )
         found.append((inputs[1][1], output[1][1], keys[1][1]))
 
@@ -94,10 +94,6 @@ def sides(cfg, crop):
             block.attn.register_forward_hook(keep)
         model([torch.zeros(1, 3, 4, crop, crop)])
     return found
-
-
-def head_width(attention):
-    return attention.spec.width // attention.spec.heads
 
 
 @pytest.mark.parametrize(
