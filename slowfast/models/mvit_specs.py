@@ -145,7 +145,8 @@ def block_specs(mvit, grid: Triple) -> list[BlockSpec]:
         query, key = queries.get(block), keys.get(block)
         width_in, width_out = widths[block : block + 2]
         width = width_out if mvit.DIM_MUL_IN_ATT else width_in
-        _check_heads(block, heads[block], (width_in, width) if mvit.POOL_FIRST else (width,))
+        cuts_tokens = mvit.POOL_FIRST and mvit.MODE != "conv_unshared"
+        _check_heads(block, heads[block], (width_in, width) if cuts_tokens else (width,))
         attention = AttentionSpec(
             width_in=width_in,
             width=width,

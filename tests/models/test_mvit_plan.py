@@ -196,6 +196,10 @@ def test_patches_of_images_have_a_grid_of_one_frame():
             {"PATCH_PADDING": [0, 0, 0], "DATA__TRAIN_CROP_SIZE": 6},
             r"4 frames x 6 px: it is smaller than a patch, MVIT.PATCH_KERNEL \[3, 7, 7\] less MVIT.PATCH_PADDING",
         ),
+        (
+            {**V2, "POOL_FIRST": True, "EMBED_DIM": 7, "DIM_MUL": [[0, 2.0]], "HEAD_MUL": [[0, 2.0]]},
+            "HEAD_MUL: the 2 heads of block 0 do not divide its 7 channels; change them, MVIT.EMBED_DIM",
+        ),
         ({"MLP_RATIO": 0.01}, "MVIT.MLP_RATIO: 0.01 leaves nothing of 8 channels; raise it"),
     ],
 )
