@@ -139,8 +139,6 @@ class Learner:
 
         With random erasing, `erased` is the second argument of `pack`. `iteration` is the number of the step in the
         training, on which depends how clips are mixed.
-
-        `iteration` is the number of the step in the training, on which depends how clips are mixed.
         """
         with memory_errors_name(batch["clip"], TRAINING_CURES):
             return self._step(batch, lr, iteration)
