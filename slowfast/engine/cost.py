@@ -5,7 +5,8 @@ The count depends on the config alone, so all ranks have the same without commun
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
+from dataclasses import dataclass, field
+from functools import cache, lru_cache
 
 import torch
 
@@ -24,9 +25,23 @@ META_ERRORS = (RuntimeError, TypeError, ValueError)  # of what reads the values 
 def clip_cost(cfg: CfgNode) -> Cost:
     """Return a function from frames and px to the multiply-adds of the model of `cfg` for such a clip in training.
 
-    Each size is counted once, on torch's meta device. Raises UserError for a model that does not run there, and for a
-    size that the model does not take.
+    Each size is counted once, on torch's meta device, also if this is called again for an equal config. Raises
+    UserError for a model that does not run there, and for a size that the model does not take.
     """
+    return _clip_cost(_Key(cfg.dump(), cfg))
+
+
+@dataclass(frozen=True)
+class _Key:
+    """A config that is compared by its text."""
+
+    text: str
+    cfg: CfgNode = field(compare=False)
+
+
+@lru_cache(maxsize=4)
+def _clip_cost(key: _Key) -> Cost:
+    cfg = key.cfg
     with _errors_name_model(cfg):
         model = build_model(cfg).train()
     pack = PackPathways.from_cfg(cfg)

@@ -72,6 +72,12 @@ def test_counting_leaves_the_random_state_as_it_is(tmp_path):
     assert torch.equal(torch.get_rng_state(), before)
 
 
+def test_a_config_is_counted_once_however_often_it_is_asked_for(tmp_path):
+    first, again, other = (clip_cost(tiny_cfg(tmp_path, tmp_path, RESNET__DEPTH=depth)) for depth in (18, 18, 50))
+    assert first is again
+    assert first is not other
+
+
 def test_a_size_that_the_model_does_not_take_is_named(tmp_path):
     with pytest.raises(ValueError, match=r"the shape of 2 frames x 32 px: .*SLOWFAST.ALPHA"):
         clip_cost(tiny_cfg(tmp_path, tmp_path))(2, 32)
