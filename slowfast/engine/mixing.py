@@ -20,6 +20,7 @@ from torch import Tensor
 from slowfast.config.node import CfgNode
 from slowfast.errors import UserError
 from slowfast.multigrid import Schedule
+from slowfast.utils.world import clips_per_video
 
 MIXING = 0x6D6978  # in the seed of the draws, where other seeds have a rank or an epoch
 
@@ -204,7 +205,7 @@ def check_pairs(cfg: CfgNode, schedule: Schedule) -> None:
         return
     for phase in schedule.phases:
         for shape in phase.shapes:
-            if shape.batch_size * cfg.AUG.NUM_SAMPLE // phase.parts < 2:
+            if shape.batch_size * clips_per_video(cfg) // phase.parts < 2:
                 raise UserError(
                     f"MIXUP.PROB: {cfg.MIXUP.PROB} mixes the clips of a batch with each other, and at {shape.frames} "
                     f"frames x {shape.crop} px a device has one clip at a time; raise TRAIN.BATCH_SIZE to 2 or more "
