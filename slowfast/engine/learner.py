@@ -45,6 +45,8 @@ TRAINING_CURES = (
 )
 STATISTICS_CURES = "lower TRAIN.BATCH_SIZE and SOLVER.BASE_LR with it, or set BN.USE_PRECISE_STATS False"
 
+PackArguments = tuple[Any, ...]  # clips, and what else the function that packs them takes
+
 
 class Step(NamedTuple):
     """The results of a training step: tensors on the device, the learning rate, and when its parts began and ended.
@@ -148,7 +150,7 @@ class Learner:
         start = moment(self.device)
         clips, labels = self._on_device(batch)
         transferred = moment(self.device)
-        loss, scores, labels = self._backward(clips, labels, batch.get("erased"), iteration)
+        loss, scores, labels = self._backward(clips, labels, iteration)
         average_gradients(self.model)
         differentiated = moment(self.device)
         self.scaler.unscale_(self.optimizer)
@@ -159,16 +161,17 @@ class Learner:
         moments = (start, transferred, differentiated, moment(self.device))
         return Step(loss, scores, labels, lr, moments)
 
-    def _on_device(self, batch: Mapping[str, Any]) -> tuple[Clips, Tensor]:
-        return to_device(batch["clip"], self.device), batch["label"].to(self.device, non_blocking=True)
+    def _on_device(self, batch: Mapping[str, Any]) -> tuple[PackArguments, Tensor]:
+        """Return the clips, with boxes of random erasing, which stay on the host, if there are any; and the labels."""
+        boxes = (batch["erased"],) if "erased" in batch else ()
+        clips = to_device(batch["clip"], self.device)
+        return (clips, *boxes), batch["label"].to(self.device, non_blocking=True)
 
     def backward(self, batch: Mapping[str, Any]) -> None:
         """Compute the gradients of the mean loss of a batch."""
-        self._backward(*self._on_device(batch), batch.get("erased"))
+        self._backward(*self._on_device(batch))
 
-    def _backward(
-        self, clips: Clips, labels: Tensor, erased: Tensor | None, iteration: int = 0
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    def _backward(self, clips: PackArguments, labels: Tensor, iteration: int = 0) -> tuple[Tensor, Tensor, Tensor]:
         """Compute the gradients of the mean loss, part by part. Return the loss, the scores and their labels.
 
         Part p of k has the clips p, p + k, ... A group of batch norm then has the same clips as without parts, if the
@@ -181,18 +184,16 @@ class Learner:
         for part in range(count):
             is_last = part == count - 1
             with nullcontext() if is_last else without_averaging(self._net):
-                some = each(itemgetter(slice(part, None, count)), clips)
-                boxes = () if erased is None else (erased[part::count],)
-                results.append(self._backward_part((some, *boxes), labels[part::count], total, iteration))
+                some = tuple(each(itemgetter(slice(part, None, count)), argument) for argument in clips)
+                results.append(self._backward_part(some, labels[part::count], total, iteration))
         losses, *columns = (list(column) for column in zip(*results, strict=True))
         scores, labels = map(torch.cat, columns)
         return torch.stack(losses).sum(), scores, labels
 
-    def _backward_part(self, clips: tuple, labels: Tensor, total: int, iteration: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Add the gradients of a part of a batch of `total` clips. Return its share of the loss, scores and labels.
-
-        `clips` are the arguments of `pack`: the clips, and their boxes if there is random erasing.
-        """
+    def _backward_part(
+        self, clips: PackArguments, labels: Tensor, total: int, iteration: int
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Add the gradients of a part of a batch of `total` clips. Return its share of the loss, scores and labels."""
         with memory_errors_name(clips[0], TRAINING_CURES):
             mixed = self.mix(self.pack(*clips), labels, iteration)
             with self.precision.autocast():
