@@ -79,7 +79,7 @@ def clips_of(sample: dict, count: int) -> list[dict]:
     if shape[:1] != (count,) or len(shape) != CLIP_AXES + 1:
         raise UserError(
             f"AUG.NUM_SAMPLE and DATA.TRAIN_CROP_NUM_SPATIAL ask for {count} clips of a video, and the data set gives "
-            f"{shape}: return n x T x H x W x C, or set both keys to 1"
+            f"{shape or 'pathways'}: return n x T x H x W x C, or set both keys to 1"
         )
     own = {name: sample[name] for name in OF_EACH_CLIP if name in sample}
     return [{**sample, **{name: value[i] for name, value in own.items()}} for i in range(count)]

@@ -29,7 +29,10 @@ class Window(NamedTuple):
 
 
 class Crop(Protocol):
-    """What becomes of the frames of a clip: `cut` of their `window`, once their short side is `short_side`."""
+    """What becomes of the frames of a clip: `cut` of their `window`, once their short side is `short_side`.
+
+    Its text, in one or more lines, is for people.
+    """
 
     @property
     def short_side(self) -> int: ...

@@ -132,7 +132,7 @@ def _seen_clip(
         positions = _positions(len(shown), length, alpha)
         numbers = None if chosen is None else [int(frames[position]) for position in positions]
         pathways.append(Pathway(name, shown, positions, numbers))
-    return SeenClip(heading, [*details, "; ".join(place)] if place else details, pathways)
+    return SeenClip(heading, [*details, *"; ".join(place).splitlines()], pathways)
 
 
 def _positions(count: int, length: int, alpha: int | None) -> list[int]:

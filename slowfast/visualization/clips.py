@@ -110,7 +110,7 @@ def clip_video(title: str, clips: Sequence[SeenClip]) -> Iterator[np.ndarray]:
     pathways = max(len(clip.pathways) for clip in clips)
     side = min(max(int(sqrt(SCREEN[0] * SCREEN[1] / (len(clips) * pathways))) - 8 * PAD, SMALLEST), LARGEST)
     width = max(pathways * (side + PAD), MIN_TEXT_WIDTH) + PAD
-    text_height = 18 + 2 * line_height(SMALL)
+    text_height = 18 + max(len(clip.details) for clip in clips) * line_height(SMALL)
     height = text_height + line_height(SMALL) + side + 2 * PAD
     across = max(min(SCREEN[0] // width, len(clips)), 1)
     top = 2 * PAD + 2 * line_height(TITLE)

@@ -76,8 +76,8 @@ def test_a_draw_stays_the_same_in_all_versions(kinetics_dir):
 
 GOLDEN_FRAMES = [[31, 34, 36, 38]]
 GOLDEN_CROPS = [
-    "frames of short side 36 px; Sharpness 0.354; Posterize 2; box of 38 x 32 px at (10, 3)",
-    "frames of short side 36 px; Posterize 2; box of 19 x 15 px at (17, 0)",
+    "short side 36 px\nSharpness 0.354; Posterize 2; box of 38 x 32 px at (10, 3)",
+    "short side 36 px\nPosterize 2; box of 19 x 15 px at (17, 0)",
 ]
 
 

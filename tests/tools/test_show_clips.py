@@ -86,6 +86,19 @@ def test_every_view_of_a_test_video_has_its_own_frames(tmp_path):
     assert clips[0].pathways[0].frames != clips[5].pathways[0].frames
 
 
+def test_every_augmented_clip_of_a_video_is_shown_with_its_operations_and_boxes(tmp_path):
+    numbered_videos(tmp_path)
+    changes = WHOLE | {"AUG__ENABLE": True, "AUG__NUM_SAMPLE": 2, "AUG__AA_TYPE": "rand-m0-n9", "AUG__RE_PROB": 1.0}
+    clips, _ = seen(tmp_path, "train", [ClipIndex(2, 3, 8, 32), ClipIndex(0, 3, 8, 32)], **changes)
+    assert [clip.details[0].split("/")[-1] for clip in clips] == ["2.mp4", "2.mp4", "0.mp4", "0.mp4"]
+    assert [clip.details[1][:11] for clip in clips] == ["view 1 of 2", "view 2 of 2"] * 2
+    assert len({clip.details[2] for clip in clips}) == 4  # the operations
+    assert clips[0].pathways[1].frames == clips[1].pathways[1].frames
+    plain, _ = seen(tmp_path, "train", [ClipIndex(2, 3, 8, 32)], **(changes | {"AUG__RE_PROB": 0.0}))
+    assert (plain[0].pathways[1].pictures != clips[0].pathways[1].pictures).any()
+    contact_sheet("title", clips)
+
+
 def test_classes_have_the_names_of_the_file_beside_the_lists(tmp_path):
     numbered_videos(tmp_path, ["0,2", "1", '""'])
     (tmp_path / "classes.json").write_text('["Äpfel schälen", "$unusual_name$", "走る"]')

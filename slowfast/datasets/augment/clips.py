@@ -160,4 +160,4 @@ class AugmentedCrop:
 
     def __str__(self) -> str:
         named = [f"{operation.name} {operation.argument:.3g}" for operation in self.operations]
-        return "; ".join([f"frames of short side {self.short_side} px", *named, str(self.place)])
+        return f"short side {self.short_side} px\n" + "; ".join([*named, str(self.place)])
