@@ -53,7 +53,6 @@ NO_EFFECT = {
     "DATA.LOADER_CHUNK_SIZE": "lists are read at once",
     "DATA.LOADER_CHUNK_OVERALL_SIZE": "lists are read at once",
     "DATA.TRAIN_CROP_NUM_TEMPORAL": "all clips of a video in a batch have the same frames: use AUG.NUM_SAMPLE",
-    "DATA.TRAIN_JITTER_FPS": "only multigrid training varies the stride",
     "DATA.TIME_DIFF_PROB": "clips are frames, not differences of frames",
     "DATA.COLOR_RND_GRAYSCALE": "AUG changes colors",
     "DATA.TRAIN_PCA_EIGVAL": "AUG changes colors",

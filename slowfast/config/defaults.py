@@ -251,7 +251,7 @@ _C.DATA.TRAIN_CROP_NUM_SPATIAL = 1  # Training: factor of AUG.NUM_SAMPLE
 # Training: crops whose area is a share of the frame in [lowest, highest], resized to TRAIN_CROP_SIZE; [] for both: off
 _C.DATA.TRAIN_JITTER_SCALES_RELATIVE = []
 _C.DATA.TRAIN_JITTER_ASPECT_RELATIVE = []  # Range of their width / height
-_C.DATA.TRAIN_JITTER_FPS = 0.0  # no effect
+_C.DATA.TRAIN_JITTER_FPS = 0.0  # Training: up to this is added to TARGET_FPS, drawn for each clip; not for frame lists
 _C.DATA.TRAIN_JITTER_MOTION_SHIFT = False  # Such a crop moves through the clip
 _C.DATA.TIME_DIFF_PROB = 0.0  # no effect
 _C.DATA.COLOR_RND_GRAYSCALE = 0.0  # no effect

@@ -130,7 +130,7 @@ class VideoDataset(torch.utils.data.Dataset):
     @classmethod
     def of_listing(cls, cfg: CfgNode, split: str, listing: Listing) -> "VideoDataset":
         """Return the clips of a listing."""
-        time = listing.time or TimedSpan(cfg.DATA.TARGET_FPS, cfg.DATA.USE_OFFSET_SAMPLING)
+        time = listing.time or TimedSpan.from_cfg(cfg)
         grid = SamplingGrid.from_cfg(cfg, listing.fit_crop)
         limits = Limits(cfg.DATA.MAX_DECODE_SEC, cfg.DATA.MAX_PIXELS)
         media = use_store(use_index(listing.media, cfg.DATA.PATH_TO_DATA_DIR), cfg.DATA.PREPARED_DIR)

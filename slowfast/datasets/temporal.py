@@ -3,13 +3,15 @@
 Pure functions of plain numbers and a random generator. `video` is anything with `num_frames` and `fps`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
+from slowfast.config.node import CfgNode
 from slowfast.datasets.draws import draw_integer
 from slowfast.datasets.interfaces import Frames
+from slowfast.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -19,13 +21,28 @@ class TimedSpan:
     Attributes:
         target_fps: the frame rate that strides are counted at; 0 or less: that of the file.
         use_offset: the first of several test clips begins with the video and the last one ends with it.
+        jitter_fps: in training, a number drawn uniformly from 0 to this is added to `target_fps`.
     """
 
     target_fps: float = 30
     use_offset: bool = False
+    jitter_fps: float = 0.0
+
+    @classmethod
+    def from_cfg(cls, cfg: CfgNode) -> "TimedSpan":
+        """Return the rule of a config. Raises UserError."""
+        data = cfg.DATA
+        if data.TRAIN_JITTER_FPS and data.TARGET_FPS <= 0:
+            raise UserError(
+                f"DATA.TRAIN_JITTER_FPS: {data.TRAIN_JITTER_FPS:g} is added to DATA.TARGET_FPS, which is "
+                f"{data.TARGET_FPS:g}, the rate of the file; give a rate above 0, or DATA.TRAIN_JITTER_FPS 0"
+            )
+        return cls(data.TARGET_FPS, data.USE_OFFSET_SAMPLING, data.TRAIN_JITTER_FPS)
 
     def draw(self, rng: np.random.Generator, video: Frames, frames: int, strides: tuple[int, int]) -> np.ndarray:
-        span = self.span(video, frames, draw_integer(rng, *strides))
+        stride = draw_integer(rng, *strides)
+        added = self.jitter_fps * rng.random() if self.jitter_fps else 0.0
+        span = replace(self, target_fps=self.target_fps + added).span(video, frames, stride)
         start = rng.random() * max(video.num_frames - span, 0)
         return _equally_spaced(start, span, frames, video.num_frames)
 

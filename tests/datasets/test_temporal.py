@@ -3,8 +3,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from slowfast.datasets.build import build_dataset
 from slowfast.datasets.draws import rng_for
 from slowfast.datasets.temporal import FrameSpan, Segments, TimedSpan
+from slowfast.errors import UserError
+from tests.datasets.data import small_cfg
+
+JITTER = {"DATA__TRAIN_JITTER_FPS": 10.0}
 
 
 def video(num_frames, fps=30.0):
@@ -138,3 +143,17 @@ def test_segments_show_their_middle_frame(num_frames, frames, expected):
 def test_segments_in_training_show_any_of_their_frames_with_both_ends():
     drawn = np.stack([Segments().draw(rng, video(9), 4, (1, 1)) for rng in generators()])
     assert [set(column.tolist()) for column in drawn.T] == [{0, 1, 2}, {2, 3, 4}, {4, 5, 6}, {6, 7, 8}]
+
+
+def test_a_jittered_rate_shortens_training_clips_by_up_to_its_share_and_no_others():
+    jittered, plain = TimedSpan(20, jitter_fps=20), TimedSpan(20)
+    spans = [np.ptp(jittered.draw(rng, video(500, 40), 11, (5, 5))) for rng in generators()]
+    assert (min(spans), max(spans)) == (pytest.approx(54, abs=2), pytest.approx(109, abs=2))
+    assert jittered.middle(video(500, 40), 11, 5).tolist() == plain.middle(video(500, 40), 11, 5).tolist()
+    assert jittered.view(video(500, 40), 11, 5, 2, 4).tolist() == plain.view(video(500, 40), 11, 5, 2, 4).tolist()
+
+
+def test_a_jitter_of_the_rate_of_the_file_is_an_error(kinetics_dir):
+    assert build_dataset("kinetics", small_cfg(kinetics_dir, **JITTER), "train").time.jitter_fps == 10
+    with pytest.raises(UserError, match="DATA.TRAIN_JITTER_FPS: 10 is added to DATA.TARGET_FPS, which is 0, the rate"):
+        build_dataset("kinetics", small_cfg(kinetics_dir, **JITTER, DATA__TARGET_FPS=0), "train")
