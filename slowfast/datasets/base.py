@@ -69,12 +69,13 @@ class VideoDataset(torch.utils.data.Dataset):
     Nothing in it changes after it is built, so worker processes can hold copies.
 
     dataset[index] is a dict:
-        clip    uint8 tensor, T x H x W x C; for the split "test" V x T x H x W x C, with all views of the video; in
-                training with several clips of a video (`augmentation`) n x T x H x W x C
+        clip    uint8 tensor, T x H x W x C; for the split "test" V x T x H x W x C, with all views of the video
         label   the class (int64), or a 0/1 vector of classes (float32)
         video   number of the video that the clip shows
         bad     "path<TAB>error", one line for each video that could not be decoded; empty if there was none
-        erased  in training with random erasing: boxes of the clip, or of each (see `augment.erasing.erase`)
+        erased  in training with random erasing: boxes of the clip, K x 5 (see `augment.erasing.erase`)
+
+    With `augmentation.num_clips` n > 1, `clip` and `erased` have an axis more in training, of n clips of the video.
 
     The index is a ClipIndex (video, epoch, frames, crop), or the number of a video, for a clip of the default grid.
     "train" draws a clip by (seed, epoch, video); a video that cannot be decoded is replaced by another, also drawn.
