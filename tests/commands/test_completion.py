@@ -22,7 +22,7 @@ def offered(line: str, folder) -> set[str]:
         ("slowfast tr", {"train"}),
         ("slowfast plan --num-v", {"--num-videos"}),
         ("slowfast benchmark mo", {"model"}),
-        ("slowfast train --cfg SSv2/", {"SSv2/SLOWFAST_16x8_R50", "SSv2/SLOWFAST_16x8_R50_multigrid"}),
+        ("slowfast train --cfg SSv2/S", {"SSv2/SLOWFAST_16x8_R50", "SSv2/SLOWFAST_16x8_R50_multigrid"}),
         ("slowfast train --cfg mi", {"mine.yaml"}),
         ("slowfast train --cfg mine.yaml TRAIN.BATCH", {"TRAIN.BATCH_SIZE"}),
         ("slowfast plan --num-videos 9 --cfg Demo/2", {"Demo/2D_1x1_R26_W16"}),
