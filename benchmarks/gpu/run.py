@@ -49,6 +49,7 @@ PREPARE_VIDEOS = "{python} tools/prepare_videos.py {store} --splits train " + VI
 CHECKS = "{python} benchmarks/gpu/checks.py --device {device} {quick} --json {figures}"
 TESTS = "{python} -m pytest -q -p benchmarks.gpu.device_plugin -p no:cacheprovider --maxfail 30 --tb line"
 SPEEDUP = "{python} projects/multigrid/speedup.py --paper --split {steps} --device {device} --json {figures}"
+MODERN = "{python} projects/multigrid/speedup.py --cfg {modern} --split {steps} --device {device} --json {figures}"
 TRAIN = "{python} tools/run_net.py " + STORE + " LOG_PERIOD 20 OUTPUT_DIR {logs}/demo"
 WAITING = "{python} benchmarks/gpu/waiting.py {logs}/demo"
 MICRO = "{python} benchmarks/gpu/micro.py --device {device} {quick} --rounds {rounds}"
@@ -62,6 +63,7 @@ SECTIONS = (
     Section("checks", 180, (CHECKS + " --without compiled",)),
     Section("tests", 60, (TESTS + " -k 'not process' {tests}",)),
     Section("speedup_bf16", 110, (SPEEDUP + MIXED,)),
+    Section("modern_bf16", 60, (MODERN + MIXED,)),
     Section("demo_bf16", 45, (TRAIN + MIXED, WAITING)),
     Section("demo_fp32", 45, (TRAIN + FULL_PRECISION, WAITING)),  # resumes if the other was stopped
     Section("micro", 60, (MICRO,)),
@@ -77,6 +79,7 @@ SECTIONS = (
 FULL = {
     "demo": DEMO,
     "model": R50,
+    "modern": "configs/Kinetics/X3D_M_multigrid.yaml configs/Kinetics/MVITv2_S_16x4_multigrid.yaml",
     "smi": "nvidia-smi",
     "quick": "",
     "steps": "--iterations 6 --warmup 2",
@@ -91,6 +94,7 @@ FULL = {
 DRY = {
     "demo": DEMO,
     "model": DEMO + " TRAIN.BATCH_SIZE 1",
+    "modern": "configs/Demo/X3D_16x2_W12_multigrid.yaml configs/Demo/MVITv2_16x2_W32_multigrid.yaml",
     "smi": "uname -a",
     "quick": "--quick",
     "steps": "--reduced --iterations 1 --warmup 0 TRAIN.BATCH_SIZE 8",
