@@ -108,7 +108,7 @@ def plan_warnings(schedule: Schedule, legs: Sequence[Leg]) -> list[str]:
 
 def _cures_of_few_iterations(phases: Sequence[Phase]) -> str:
     """Return what makes a training of these phases longer. Only what it has is named: steps, and several shapes."""
-    steps = " with SOLVER.STEPS" if len({phase.stage for phase in phases}) > 1 else ""
+    steps = " with SOLVER.STEPS" if len({phase.step_rate for phase in phases}) > 1 else ""
     cures = [f"raise SOLVER.MAX_EPOCH{steps}", "lower TRAIN.BATCH_SIZE together with SOLVER.BASE_LR"]
     if len({phase.shapes[0] for phase in phases}) > 1:
         cures.append("use fewer shapes in MULTIGRID.LONG_CYCLE_FACTORS")

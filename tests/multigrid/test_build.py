@@ -269,11 +269,14 @@ def test_a_schedule_and_a_warm_up_with_few_updates_are_warned_of_with_their_numb
 
 def test_the_advice_names_only_what_the_schedule_has():
     cosine = {"SOLVER.LR_POLICY": "cosine", "SOLVER.STEPS": [], "SOLVER.LRS": []}
-    multigrid, steps, cosine = (
-        describe(with_keys({"TRAIN.BATCH_SIZE": 8, "NUM_GPUS": 1} | changes), 20 if changes else 100)["warnings"][0]
-        for changes in ({}, OFF, OFF | cosine)
+    multigrid, cycles, steps, cosine = (
+        describe(
+            with_keys({"TRAIN.BATCH_SIZE": 8, "NUM_GPUS": 1} | changes), 20 if OFF.items() <= changes.items() else 100
+        )["warnings"][0]
+        for changes in ({}, cosine, OFF, OFF | cosine)
     )
     assert "raise SOLVER.MAX_EPOCH with SOLVER.STEPS, lower" in multigrid
+    assert "raise SOLVER.MAX_EPOCH, lower" in cycles
     assert "LONG_CYCLE_FACTORS" in multigrid
     assert "raise SOLVER.MAX_EPOCH with SOLVER.STEPS or lower" in steps
     assert "raise SOLVER.MAX_EPOCH or lower" in cosine
