@@ -10,7 +10,7 @@ import mmap
 import weakref
 from collections.abc import Sequence
 from math import prod
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -38,11 +38,15 @@ class Slots:
         self._number = next(self._numbers)
         self._by_number[self._number] = self
 
-    def store(self, clips: Sequence[Tensor]) -> "StoredClips | None":
-        """Stack clips of one shape in a slot of this worker. None: they are not uint8 or too large, or none is free."""
-        shape = (len(clips), *clips[0].shape)
-        slot = self._free_slot()
-        if slot < 0 or prod(shape) > self._capacity or any(clip.dtype != torch.uint8 for clip in clips):
+    def store(self, clips: Sequence[Any]) -> "StoredClips | None":
+        """Stack clips of one shape in a slot of this worker.
+
+        None: they are not uint8 tensors but, say, lists of pathways, or they are too large, or no slot is free.
+        """
+        if not all(isinstance(clip, Tensor) and clip.dtype == torch.uint8 for clip in clips):
+            return None
+        shape, slot = (len(clips), *clips[0].shape), self._free_slot()
+        if slot < 0 or prod(shape) > self._capacity:
             return None
         torch.stack(list(clips), out=torch.from_numpy(self._array(slot, shape)))
         self._is_taken[slot] = 1

@@ -99,7 +99,7 @@ def test_a_worker_whose_slots_are_all_taken_stores_nothing_until_one_is_free(mon
     assert slots.store(clips) is not None
 
 
-@pytest.mark.parametrize("clip", [torch.zeros(8), torch.zeros(9, dtype=torch.uint8)])
-def test_other_types_and_larger_clips_are_not_stored(monkeypatch, clip):
+@pytest.mark.parametrize("clip", [torch.zeros(8), torch.zeros(9, dtype=torch.uint8), [torch.zeros(4), torch.zeros(8)]])
+def test_other_types_larger_clips_and_pathways_are_not_stored(monkeypatch, clip):
     in_worker(monkeypatch)
     assert Slots(workers=1, capacity=8).store([clip]) is None
