@@ -14,6 +14,7 @@ import resource
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 
@@ -31,29 +32,22 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks.corpus import encode
 from benchmarks.decode import WORKERS, build
 
-SHAPES = (  # clips, frames, crop
-    (8, 32, 224),
-    (16, 16, 224),
-    (16, 32, 158),
-    (32, 32, 112),
-    (32, 16, 158),
-    (64, 16, 112),
-    (64, 8, 158),
-    (128, 8, 112),
-)
+# Clips x frames x px.
+SHAPES = ("8x32x224", "16x16x224", "16x32x158", "32x32x112", "32x16x158", "64x16x112", "64x8x158", "128x8x112")
 FIRST = WORKERS * (SLOTS_OF_A_WORKER + 1)  # batches before the timed ones
 
 
-def compare(cfg: CfgNode, dataset: VideoDataset, batches: int, repeats: int) -> list[Row]:
+def compare(cfg: CfgNode, dataset: VideoDataset, shapes: Sequence[str], batches: int, repeats: int) -> list[Row]:
     """Return a row for each file and shape."""
     rows = []
-    for video, (size, frames, crop) in itertools.product(range(len(dataset)), SHAPES):
+    for video, shape in itertools.product(range(len(dataset)), shapes):
+        size, frames, crop = map(int, shape.split("x"))
         indices = [[ClipIndex(video, epoch * size + i, frames, crop) for i in range(size)] for epoch in range(batches)]
         runs = []
         for _ in range(repeats):
             new, slots = (measure(loader_of(cfg, dataset, indices, with_slots), size) for with_slots in (False, True))
             runs.append({"new": new, "slots": slots})
-        row: Row = {"file": Path(dataset.path_of(video)).stem, "batch": f"{size} x {frames} x {crop}"}
+        row: Row = {"file": Path(dataset.path_of(video)).stem, "batch": shape}
         for i, name in enumerate(("clips/s", "CPU ms")):
             row |= {f"{kind}, {name}": median(run[kind][i] for run in runs) for kind in ("new", "slots")}
         row["clips/s, slots/new"] = median(run["slots"][0] / run["new"][0] for run in runs)
@@ -90,6 +84,7 @@ def cpu_seconds() -> float:
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("files", metavar="FILE", nargs="*")
+    parser.add_argument("--shapes", nargs="+", default=SHAPES, help="of a batch, as CLIPSxFRAMESxPX")
     parser.add_argument("--batches", type=int, default=40, help="batches of a loader (40)")
     parser.add_argument("--repeats", type=int, default=3, help="times that the loaders take turns (3)")
     args = parser.parse_args(argv)
@@ -98,7 +93,7 @@ def main(argv: list[str] | None = None) -> None:
     with tempfile.TemporaryDirectory() as folder:
         files = args.files or [file for file in encode(folder) if "fastdecode" in file]
         cfg, dataset, _ = build(files, folder)
-        print(f"\n{table(compare(cfg, dataset, args.batches, args.repeats))}")
+        print(f"\n{table(compare(cfg, dataset, args.shapes, args.batches, args.repeats))}")
 
 
 if __name__ == "__main__":

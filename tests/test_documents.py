@@ -30,6 +30,7 @@ FOR_A_TEST = {
     "--paper": "--paper --iterations 1 --warmup 0",
     "MAX_EPOCH 20": "MAX_EPOCH 2",
     "tools/benchmark.py": "tools/benchmark.py --repeats 1 --clips 2 --iterations 1",
+    "--batches 24": "--batches 10 --repeats 1 --shapes 2x4x32",
     "--clips 20": "--clips 1 --batches 1 --repeats 1",
     "--repeats 5": "--repeats 1",
     "slowfast tune": "slowfast tune --iterations 100 --max-batch 4",
