@@ -61,7 +61,7 @@ def choices(cfg) -> list[str]:
         return []
     node, lines = cfg.MULTIGRID, []
     if node.COST != "pixels":
-        lines.append(f"cost            {node.COST}: no batch has more multiply-adds than one without, but for 1 %")
+        lines.append(f"cost            {node.COST}: no batch has over 1 % more multiply-adds than one of the recipe")
     if node.LR_SCALING != "linear":
         lines.append(
             f"rate            {node.LR_SCALING}: k times the clips at a base shape have sqrt(k) times the rate"

@@ -45,7 +45,7 @@ TRAINING_CURES = (
 )
 STATISTICS_CURES = "lower TRAIN.BATCH_SIZE and SOLVER.BASE_LR with it, or set BN.USE_PRECISE_STATS False"
 
-PackArguments = tuple[Any, ...]  # clips, and what else the function that packs them takes
+PackArguments = tuple[Any, ...]  # of `pack`: the clips, and boxes of random erasing if there are any
 
 
 class Step(NamedTuple):
@@ -148,9 +148,9 @@ class Learner:
     def _step(self, batch: Mapping[str, Any], lr: float, iteration: int) -> Step:
         set_lr(self.optimizer, lr)
         start = moment(self.device)
-        clips, labels = self._on_device(batch)
+        arguments, labels = self._on_device(batch)
         transferred = moment(self.device)
-        loss, scores, labels = self._backward(clips, labels, iteration)
+        loss, scores, labels = self._backward(arguments, labels, iteration)
         average_gradients(self.model)
         differentiated = moment(self.device)
         self.scaler.unscale_(self.optimizer)
@@ -162,7 +162,7 @@ class Learner:
         return Step(loss, scores, labels, lr, moments)
 
     def _on_device(self, batch: Mapping[str, Any]) -> tuple[PackArguments, Tensor]:
-        """Return the clips, with boxes of random erasing, which stay on the host, if there are any; and the labels."""
+        """Return the arguments of `pack`, of which boxes of random erasing stay on the host, and the labels."""
         boxes = (batch["erased"],) if "erased" in batch else ()
         clips = to_device(batch["clip"], self.device)
         return (clips, *boxes), batch["label"].to(self.device, non_blocking=True)
@@ -171,7 +171,7 @@ class Learner:
         """Compute the gradients of the mean loss of a batch."""
         self._backward(*self._on_device(batch))
 
-    def _backward(self, clips: PackArguments, labels: Tensor, iteration: int = 0) -> tuple[Tensor, Tensor, Tensor]:
+    def _backward(self, arguments: PackArguments, labels: Tensor, iteration: int = 0) -> tuple[Tensor, Tensor, Tensor]:
         """Compute the gradients of the mean loss, part by part. Return the loss, the scores and their labels.
 
         Part p of k has the clips p, p + k, ... A group of batch norm then has the same clips as without parts, if the
@@ -184,18 +184,18 @@ class Learner:
         for part in range(count):
             is_last = part == count - 1
             with nullcontext() if is_last else without_averaging(self._net):
-                some = tuple(each(itemgetter(slice(part, None, count)), argument) for argument in clips)
-                results.append(self._backward_part(some, labels[part::count], total, iteration))
+                of_part = tuple(each(itemgetter(slice(part, None, count)), argument) for argument in arguments)
+                results.append(self._backward_part(of_part, labels[part::count], total, iteration))
         losses, *columns = (list(column) for column in zip(*results, strict=True))
         scores, labels = map(torch.cat, columns)
         return torch.stack(losses).sum(), scores, labels
 
     def _backward_part(
-        self, clips: PackArguments, labels: Tensor, total: int, iteration: int
+        self, arguments: PackArguments, labels: Tensor, total: int, iteration: int
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Add the gradients of a part of a batch of `total` clips. Return its share of the loss, scores and labels."""
-        with memory_errors_name(clips[0], TRAINING_CURES):
-            mixed = self.mix(self.pack(*clips), labels, iteration)
+        with memory_errors_name(arguments[0], TRAINING_CURES):
+            mixed = self.mix(self.pack(*arguments), labels, iteration)
             with self.precision.autocast():
                 scores = self._net(mixed.pathways)
             loss = self.loss(scores.float(), mixed.targets) * (len(labels) / total)

@@ -57,7 +57,7 @@ def seen_clips(
     clips, views = batch["clip"], 1
     if split == "test":
         clips, views = flatten_views(clips)
-    packed = pack(clips, batch["erased"]) if "erased" in batch else pack(clips)
+    packed = pack(clips, batch.get("erased"))
     inputs = [_pictures(pack, pathway, clips, channel_order(dataset)) for pathway in packed]
     repeats = len(batch["video"]) // len(indices) if indices else 1  # clips of a training video, which follow it
     seen = []

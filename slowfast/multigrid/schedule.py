@@ -32,7 +32,7 @@ SHORT_CYCLE_FACTORS = (0.5, 0.5**0.5)
 LR_SCALINGS: dict[str, Callable[[float], float]] = {"linear": lambda k: k, "sqrt": sqrt}
 
 Cost = Callable[[int, int], float]  # of one clip of `frames` frames of `crop` x `crop` px, in any unit
-BUDGET = 1.01  # of a batch by such a cost, over that of the recipe: a hair above it must not take a clip of every group
+BUDGET = 1.01  # the largest cost of a batch over that of the recipe; at 1, rounding could take a clip of every group
 
 
 @dataclass(frozen=True)

@@ -66,7 +66,7 @@ def another_value(key):
     default = dict(flatten(get_cfg()))[key]
     if isinstance(default, list):
         return ["other"] if key in TEXT_LIST_KEYS else [[7]] if key == "DATA.TRAIN_PCA_EIGVEC" else [7]
-    return {bool: not default, str: "other"}.get(type(default), 77)
+    return {bool: not default, str: "other", float: 77.0}.get(type(default), 77)
 
 
 def keys_in(reasons):

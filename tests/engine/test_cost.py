@@ -160,7 +160,7 @@ def test_the_plan_tool_says_how_batches_and_rates_are_made(capsys):
     plan([*words, "MULTIGRID.COST", "flops", "MULTIGRID.LR_SCALING", "sqrt"])
     counted = capsys.readouterr().out
     assert "256x8x224 496x8x158 960x8x112" in counted
-    assert "cost            flops: no batch has more multiply-adds than one without, but for 1 %" in counted
+    assert "cost            flops: no batch has over 1 % more multiply-adds than one of the recipe" in counted
     assert "rate            sqrt: k times the clips at a base shape have sqrt(k) times the rate" in counted
     plan(words)
     assert "sqrt" not in capsys.readouterr().out

@@ -83,8 +83,10 @@ class Augmentation:
         size = resized_size(*size, short_side)
         return [
             AugmentedCrop(
-                *(short_side, size, self.policy.draw(rng_for(*numbers, clip, OPERATIONS), frames)),
-                self._place(rng_for(*numbers, clip, CROP), grid, size, crop),
+                short_side=short_side,
+                size=size,
+                operations=self.policy.draw(rng_for(*numbers, clip, OPERATIONS), frames),
+                place=self._place(rng_for(*numbers, clip, CROP), grid, size, crop),
             )
             for clip in range(self.num_clips)
         ]

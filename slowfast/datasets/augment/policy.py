@@ -56,8 +56,12 @@ class RandAugment:
         if not 1 <= number <= most:
             raise UserError(f"AUG.AA_TYPE: {text!r} asks for {number} operations; give n1 to n{most}, or '' for none")
         return cls(
-            *(int(values.get("m", 10)), number, float(values.get("mstd", 0))),
-            *("inc" in values, weighted, interpolation),
+            magnitude=int(values.get("m", 10)),
+            number=number,
+            spread=float(values.get("mstd", 0)),
+            increasing="inc" in values,
+            weighted=weighted,
+            interpolation=interpolation,
         )
 
     def draw(self, rng: np.random.Generator, frames: int) -> tuple[Applied, ...]:
