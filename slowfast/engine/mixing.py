@@ -39,11 +39,8 @@ class Draw(NamedTuple):
 class Mixed(NamedTuple):
     """A batch as the model and the loss take it, and what its accuracy is judged by.
 
-    Attributes:
-        pathways: N x C x T x H x W each.
-        targets: as the loss takes them, N x K or the labels.
-        labels: the class with the largest part in each clip.
-        others: the class of the rest of each clip; None: there is no rest.
+    The `pathways` are N x C x T x H x W each, the `targets` N x K or the labels. `labels` are the classes with the
+    largest part in each clip, `others` those of the rest; None: there is no rest.
     """
 
     pathways: list[Tensor]
