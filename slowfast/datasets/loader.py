@@ -62,7 +62,7 @@ def construct_loader(
         num_clips * _video_batch_bytes(cfg, split),
         cast(Dataset, dataset),
         batch_sampler=batch_sampler,
-        collate_fn=Collate(PackPathways.from_cfg(cfg), split == "test", num_clips),
+        collate_fn=Collate(PackPathways.from_cfg(cfg), has_views=split == "test", num_clips=num_clips),
         num_workers=cfg.DATA_LOADER.NUM_WORKERS,
         pin_memory=cfg.DATA_LOADER.PIN_MEMORY and uses_cuda(cfg.NUM_GPUS),
         worker_init_fn=prepare_worker,

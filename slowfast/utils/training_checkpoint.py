@@ -73,7 +73,7 @@ def load_checkpoint(
     """
     content = read_checkpoint(path)
     state = _named_for(model, path, content, clear_name_pattern)
-    _load_weights(path, model, state, complete, inflate)
+    _load_weights(path, model, state, complete=complete, inflate=inflate)
     return _load_progress(path, content, optimizer, scaler, epoch_reset or inflate)
 
 
@@ -121,7 +121,8 @@ def load_for_test(cfg: CfgNode, model: nn.Module, class_names: Sequence[str] | N
     _compare_for_test(cfg, path, content)
     state = _named_for(model, path, content, cfg.TRAIN.CHECKPOINT_CLEAR_NAME_PATTERN)
     state = _for_classes_of_test(path, content, state, class_names)
-    _load_weights(path, model, state, True, cfg.TRAIN.CHECKPOINT_INFLATE, cfg.TRAIN.CHECKPOINT_IN_INIT)
+    inflate, repeat = cfg.TRAIN.CHECKPOINT_INFLATE, cfg.TRAIN.CHECKPOINT_IN_INIT
+    _load_weights(path, model, state, complete=True, inflate=inflate, repeat=repeat)
     return {key: value for key, value in content.items() if key not in STATES}
 
 
@@ -179,7 +180,7 @@ def _start_from(
     _warn_of_another_output(path, cfg, content)
     state = _named_for(model, path, content, train.CHECKPOINT_CLEAR_NAME_PATTERN)
     state, same_classes = _for_classes_of_training(path, content, state, class_names)
-    _load_weights(path, model, state, False, train.CHECKPOINT_INFLATE, train.CHECKPOINT_IN_INIT)
+    _load_weights(path, model, state, inflate=train.CHECKPOINT_INFLATE, repeat=train.CHECKPOINT_IN_INIT)
     result = _load_progress(path, content, optimizer, scaler, weights_only or not same_classes)
     if result["epoch"] >= 0:
         logger.warning(
@@ -227,6 +228,7 @@ def _load_weights(
     path: str | Path,
     model: nn.Module,
     state: dict[str, Tensor],
+    *,
     complete: bool = False,
     inflate: bool = False,
     repeat: bool = False,

@@ -29,7 +29,9 @@ class Policy(Protocol):
 class RandAugment:
     """RandAugment (Cubuk et al., 2020): `number` operations, each of which is skipped with probability 1/2.
 
-    Every frame of a clip gets the same operations. Attributes:
+    Every frame of a clip gets the same operations.
+
+    Attributes:
         magnitude: level of the operations, 0 to 10.
         spread: standard deviation of the level, which is drawn for each operation and then clipped to 0 to 10.
         number: of operations; 0: none.
