@@ -94,7 +94,7 @@ FULL = {
 DRY = {
     "demo": DEMO,
     "model": DEMO + " TRAIN.BATCH_SIZE 1",
-    "modern": "configs/Demo/X3D_16x2_W12_multigrid.yaml configs/Demo/MVITv2_16x2_W32_multigrid.yaml",
+    "modern": "configs/Demo/X3D_16x2_W8_multigrid.yaml configs/Demo/MVITv2_16x2_W32_multigrid.yaml",
     "smi": "uname -a",
     "quick": "--quick",
     "steps": "--reduced --iterations 1 --warmup 0 TRAIN.BATCH_SIZE 8",

@@ -11,7 +11,7 @@ from ablations import run_seeds, variant
 from demo import make_data
 from runs import Recipe, table
 
-X3D = "configs/Demo/X3D_16x2_W12"
+X3D = "configs/Demo/X3D_16x2_W8"
 MVIT = "configs/Demo/MVITv2_16x2_W32"
 MVIT_MULTIGRID = Recipe("MViTv2, multigrid", f"{MVIT}_multigrid.yaml")
 SQRT, FLOPS = ("MULTIGRID.LR_SCALING", "sqrt"), ("MULTIGRID.COST", "flops")
