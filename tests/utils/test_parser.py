@@ -124,9 +124,9 @@ def test_no_config_file_is_a_usage_error(capsys):
 
 def test_a_users_mistake_ends_with_one_line_and_status_2(capsys, slow_yaml):
     with pytest.raises(SystemExit) as stop, fail_cleanly():
-        load_config(parse_args(["--cfg", slow_yaml, "MODEL.DEPTH", "18"]))
+        load_config(parse_args(["--cfg", slow_yaml, "MODEL.TRANS_FUNC", "x"]))
     assert stop.value.code == 2
-    assert capsys.readouterr().err.startswith("error: unknown key MODEL.DEPTH; did you mean RESNET.DEPTH?")
+    assert capsys.readouterr().err.startswith("error: unknown key MODEL.TRANS_FUNC; did you mean RESNET.TRANS_FUNC?")
 
 
 def test_a_missing_config_file_ends_cleanly(capsys):
