@@ -149,7 +149,7 @@ def test_only_slowfast_has_two_pathways():
         ),
     ],
 )
-def test_mistakes_name_the_key_the_value_and_the_fix(arch, override, message):
+def test_mistakes_name_the_key_the_value_and_the_fix(arch, override, message, stock_models):
     with pytest.raises(ValueError, match=message):
         build_empty(tiny_cfg(arch, **override))
 
