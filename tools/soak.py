@@ -3,8 +3,9 @@
 
 soak.py OUT [--kills 30] [--processes 1] [--launcher run_net] --cfg FILE [KEY VALUE ...]
 
-The final weights, running statistics and momenta must be equal bit for bit. A training that ends before all kills are
-done starts again. The exit status is 1 if anything differs, or if a run ends in another way than by its signal.
+The final weights, their averages, running statistics and momenta must be equal bit for bit. A training that ends before
+all kills are done starts again. The exit status is 1 if anything differs, or if a run ends in another way than by its
+signal.
 """
 
 import argparse
@@ -140,7 +141,8 @@ def compare(unbroken: Path, broken: Path) -> int:
 
 
 def _tensors(content: dict) -> Iterator[tuple[str, torch.Tensor]]:
-    yield from content["model_state"].items()
+    for part in ("model_state", "trained_state"):  # an average of weights, and the weights
+        yield from ((f"{part}.{name}", tensor) for name, tensor in content.get(part, {}).items())
     for number, state in content["optimizer_state"]["state"].items():
         yield from ((f"{number}.{name}", value) for name, value in state.items() if isinstance(value, torch.Tensor))
 

@@ -28,6 +28,7 @@ from slowfast.datasets.slots import Slots, StoredClips
 from slowfast.multigrid import Recipe, ShortCycleBatchSampler, baseline_schedule, build_plan
 from slowfast.multigrid.build import default_shape
 from slowfast.utils.distributed import get_rank, get_world_size, uses_cuda
+from slowfast.utils.stop import requests_held_back
 from slowfast.utils.world import clips_per_video, process_batch
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
@@ -101,12 +102,14 @@ class Loader(DataLoader):
         with loader_errors():
             require_files(self.num_workers)
             slots = cast(Collate, self.collate_fn).slots = self._new_slots()
-            batches = super().__iter__()  # starts the workers
+            with requests_held_back():  # until `prepare_worker`: a scheduler may ask at any moment
+                batches = super().__iter__()  # starts the workers
         return _guarded(batches, self.limit_sec, slots)
 
     def _new_slots(self) -> Slots | None:
         """Return slots that no earlier iteration has batches in, where workers are forked and there is memory."""
-        is_forked = self.num_workers and sys.platform == "linux"
+        context = self.multiprocessing_context  # None without workers, and where the system's default holds
+        is_forked = context is not None and context.get_start_method() == "fork"
         with suppress(OSError):  # the system does not promise so much memory
             return Slots(self.num_workers, self.slot_bytes) if is_forked else None
         return None

@@ -6,6 +6,7 @@ block, and has relative positions.
 Fan et al.: Multiscale Vision Transformers, ICCV 2021. Li et al.: MViTv2, CVPR 2022.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -203,6 +204,7 @@ def factors_per_block(mvit, name: str) -> list[float]:
                 "factor above 0"
             )
         factors[int(row[0])] = row[1]
+    require_blocks_once(mvit, name)
     return factors
 
 
@@ -216,7 +218,15 @@ def strides_per_block(mvit, name: str) -> dict[int, Triple]:
                 "(below MVIT.DEPTH) and strides of 1 or more"
             )
         strides[row[0]] = (row[1], row[2], row[3])
+    require_blocks_once(mvit, name)
     return strides
+
+
+def require_blocks_once(mvit, name: str) -> None:
+    """Raise UserError if a key with a row for each of some blocks has a block twice."""
+    for block, count in Counter(row[0] for row in mvit[name]).items():
+        if count > 1:
+            raise UserError(f"MVIT.{name}: block {block:g} has {count} rows in {mvit[name]}; keep one of them")
 
 
 def key_strides(mvit) -> dict[int, Triple]:

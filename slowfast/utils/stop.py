@@ -49,6 +49,19 @@ def handled(handler: Callable[[int, FrameType | None], object], numbers=tuple(EX
             signal.signal(number, old if old is not None else signal.SIG_DFL)
 
 
+@contextmanager
+def requests_held_back() -> Iterator[None]:
+    """Hold back the signals that ask for a stop, from this thread and from the processes that it starts (on Linux)."""
+    if not hasattr(signal, "sigwaitinfo"):
+        yield
+        return
+    previous = signal.pthread_sigmask(signal.SIG_BLOCK, EXIT_CODES)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, previous)
+
+
 def stop_at_once(number: int, frame: FrameType | None = None) -> NoReturn:
     """Handle a signal outside of training: exit, and ignore further requests meanwhile."""
     for other in EXIT_CODES:

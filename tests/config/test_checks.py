@@ -92,8 +92,16 @@ def test_a_key_that_needs_another_gives_a_warning_without_it(key, caplog):
     value |= {"SOLVER.DAMPENING": 0.5, "MODEL.DROPCONNECT_RATE": 0.5, "MULTIGRID.LR_SCALING": "sqrt"}
     value |= dict.fromkeys([name for name in NEEDED if name.startswith("MIXUP.")], 0.6)
     value |= {"AUG.INTERPOLATION": "random", "AUG.RE_PROB": 0.5, "AUG.RE_MODE": "rand", "AUG.COLOR_JITTER": 0.5}
+    value |= {"MVIT.POOL_KV_STRIDE": [[0, 1, 8, 8]]}
     changes = {key: value.get(key, another_value(key))}
-    without = {True: False, "sub_batchnorm": "batchnorm", "sync_batchnorm": "batchnorm", "adam": "sgd", "sgd": "adam"}
+    without = {
+        True: False,
+        None: [1, 8, 8],
+        "sub_batchnorm": "batchnorm",
+        "sync_batchnorm": "batchnorm",
+        "adam": "sgd",
+        "sgd": "adam",
+    }
     check_cfg(cfg_with(changes, {condition: without.get(needed[0], "basic_transform")}))
     assert [f"{key}: {changes[key]!r} has no effect with {condition}" in text for text in caplog.messages] == [True]
     caplog.clear()

@@ -81,6 +81,10 @@ def test_an_old_config_loads_with_its_values(tmp_path, caplog, text, key, value)
         ("MODEL: {ACT_CHECKPOINT: True}", "ACT_CHECKPOINT: True has no effect with MODEL.MODEL_NAME SlowFast"),
         ("TRAIN: {CHECKPOINT_IN_INIT: True}", "CHECKPOINT_IN_INIT: True has no effect with MODEL.MODEL_NAME SlowFast"),
         ("MVIT: {REV: {RES_PATH: add}}", "MVIT.REV.RES_PATH: 'add' has no effect here (reversible models"),
+        (
+            "MVIT: {POOL_KV_STRIDE: [[0, 1, 8, 8]], POOL_KV_STRIDE_ADAPTIVE: [1, 4, 4]}",
+            "POOL_KV_STRIDE: [[0, 1, 8, 8]] has no effect with MVIT.POOL_KV_STRIDE_ADAPTIVE [1, 4, 4]",
+        ),
         ("MIXUP: {PROB: 0.5}", "MIXUP.PROB: 0.5 has no effect with MIXUP.ENABLE False"),
         ("SOLVER: {WARMUP_EPOCHS: -1}", "SOLVER.WARMUP_EPOCHS: -1 is below 0; training has no warm-up"),
     ],

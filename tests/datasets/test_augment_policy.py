@@ -37,6 +37,7 @@ def test_a_text_names_a_policy(text, expected):
         ("rand-inc", "part 'inc' that"),
         ("rand-w1", "part 'w1' that"),
         ("rand--n2", "part '' that"),
+        ("rand-m9-n2-m8", "'rand-m9-n2-m8' has m9 and m8; keep one of them"),
         ("rand-n0", "asks for 0 operations; give n1 to n1000, or '' for none"),
         ("rand-w0-n14", "asks for 14 operations; give n1 to n13"),
     ],

@@ -1,7 +1,9 @@
+import os
 import signal
 
 import pytest
 import torch
+from torch.utils.data._utils import worker
 from torch.utils.data._utils.pin_memory import pin_memory
 
 from slowfast.datasets.batch import Batch
@@ -149,3 +151,17 @@ def test_workers_leave_ctrl_c_to_the_main_process_and_have_one_thread(kinetics_d
     (batch,) = batches(cfg, "val", dataset=Signals())
     assert batch["ignored"].item() is True
     assert batch["threads"].item() == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGHUP])
+def test_a_request_to_stop_while_workers_start_is_left_to_the_main_process(kinetics_dir, monkeypatch, number):
+    loop = worker._worker_loop
+
+    def asked(*args):
+        worker.signal_handling._set_worker_signal_handlers()  # torch ends the worker on SIGTERM from then on
+        os.kill(os.getpid(), number)
+        loop(*args)
+
+    monkeypatch.setattr(worker, "_worker_loop", asked)
+    assert len(batches(small_cfg(kinetics_dir, DATA_LOADER__NUM_WORKERS=1), "val")) > 0
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == set()

@@ -77,6 +77,12 @@ def test_a_system_that_promises_no_memory_gives_the_same_batches(kinetics_dir, m
     assert len(list(loader_of(kinetics_dir, 4, workers=workers))) == 4
 
 
+def test_workers_that_are_not_forked_get_no_slots(kinetics_dir):
+    loader = loader_of(kinetics_dir, 2)
+    loader.multiprocessing_context = "spawn"  # sends them what the loader has, and memory without a name cannot be sent
+    assert loader._new_slots() is None
+
+
 def in_worker(monkeypatch):
     info = type("Info", (), {"id": 0})
     monkeypatch.setattr("slowfast.datasets.slots.get_worker_info", lambda: info)

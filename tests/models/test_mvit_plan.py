@@ -181,6 +181,11 @@ def test_patches_of_images_have_a_grid_of_one_frame():
         ({"DIM_MUL": [[0.5, 2.0]]}, r"MVIT.DIM_MUL: \[0.5, 2.0\] must be \[block, factor\]"),
         ({"HEAD_MUL": [[1, 0]]}, r"MVIT.HEAD_MUL: \[1, 0\] must be \[block, factor\], .* a factor above 0"),
         ({"HEAD_MUL": [[1]]}, r"MVIT.HEAD_MUL: \[1\] must be \[block, factor\]"),
+        (
+            {"DIM_MUL": [[1, 2.0], [1, 3.0]]},
+            r"MVIT.DIM_MUL: block 1 has 2 rows in \[\[1, 2.0\], \[1, 3.0\]\]; keep one",
+        ),
+        ({"POOL_Q_STRIDE": [[1, 1, 2, 2]] * 2}, "MVIT.POOL_Q_STRIDE: block 1 has 2 rows in .*; keep one of them"),
         ({"POOL_Q_STRIDE": [[3, 1, 2, 2]]}, r"MVIT.POOL_Q_STRIDE: \[3, 1, 2, 2\] must be .* from 0 to 2"),
         ({"POOL_Q_STRIDE": [[1, 2, 2]]}, r"MVIT.POOL_Q_STRIDE: \[1, 2, 2\] must be \[block, frames, height, width\]"),
         (

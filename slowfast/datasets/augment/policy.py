@@ -104,12 +104,14 @@ def _parts(text: str) -> dict[str, str]:
     first, *rest = text.split("-")
     if first != "rand":
         raise UserError(f"AUG.AA_TYPE: {text!r} is not known; {EXAMPLE}; or give '' for none")
-    values = {}
+    values: dict[str, str] = {}
     for part in rest:
         name = re.match(r"[a-z]*", part)[0]  # type: ignore[index]
         value = part[len(name) :]
         if not re.fullmatch(PARTS.get(name, r"(?!)"), value):
             raise UserError(f"AUG.AA_TYPE: {text!r} has a part {part!r} that is not known; {EXAMPLE}")
+        if name in values:
+            raise UserError(f"AUG.AA_TYPE: {text!r} has {name}{values[name]} and {part}; keep one of them")
         values[name] = value
     return values
 
