@@ -22,7 +22,7 @@ from slowfast.datasets.batch import Collate
 from slowfast.datasets.build import build_dataset
 from slowfast.datasets.grid import SamplingGrid
 from slowfast.datasets.interfaces import SizedDataset
-from slowfast.datasets.loader_errors import loader_errors, require_files
+from slowfast.datasets.loader_errors import deaths_raise, loader_errors, require_files
 from slowfast.datasets.pathways import PackPathways
 from slowfast.datasets.slots import Slots, StoredClips
 from slowfast.multigrid import Recipe, ShortCycleBatchSampler, baseline_schedule, build_plan
@@ -102,7 +102,7 @@ class Loader(DataLoader):
         with loader_errors():
             require_files(self.num_workers)
             slots = cast(Collate, self.collate_fn).slots = self._new_slots()
-            with requests_held_back():  # until `prepare_worker`: a scheduler may ask at any moment
+            with deaths_raise(), requests_held_back():  # until `prepare_worker`: a scheduler may ask at any moment
                 batches = super().__iter__()  # starts the workers
         return _guarded(batches, self.limit_sec, slots)
 
@@ -118,7 +118,7 @@ class Loader(DataLoader):
 def _guarded(batches: Iterator[Any], limit_sec: float, slots: Slots | None) -> Iterator[Any]:
     """Yield batches, with the clips that are in `slots`, which live as long."""
     while True:
-        with loader_errors(limit_sec):
+        with loader_errors(limit_sec), deaths_raise():
             batch = next(batches, None)
         if batch is None:
             return

@@ -12,6 +12,8 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import torch
+
 from slowfast.errors import UserError
 
 OPEN_FILES = "/proc/self/fd"
@@ -44,12 +46,11 @@ CURES = {
 
 
 @contextmanager
-def loader_errors(limit_sec: float = 0, about: str = "") -> Iterator[None]:
+def loader_errors(limit_sec: float = 0) -> Iterator[None]:
     """Raise the errors of CURES as a UserError in one line.
 
     Args:
         limit_sec: seconds until the workers are taken to hang and are killed; 0: no limit.
-        about: a text that an error must contain.
     """
     is_over = threading.Event()
     timer = threading.Timer(limit_sec or threading.TIMEOUT_MAX, _end_workers, [is_over])
@@ -63,7 +64,7 @@ def loader_errors(limit_sec: float = 0, about: str = "") -> Iterator[None]:
         if is_over.is_set():
             text = f"{TIMED_OUT} after {limit_sec:g} seconds"
         cure = next((cure for pattern, cure in CURES.items() if re.search(pattern, text, re.DOTALL)), None)
-        if cure is None or about not in text:
+        if cure is None:
             raise
         if is_over.is_set():
             kill_workers()
@@ -71,6 +72,27 @@ def loader_errors(limit_sec: float = 0, about: str = "") -> Iterator[None]:
         raise UserError(f"loading failed ({_last_line(text)}): {cure}") from error
     finally:
         timer.cancel()
+
+
+@contextmanager
+def deaths_raise() -> Iterator[None]:
+    """Raise RuntimeError if a worker has died before this context or dies in it, but not where it dies afterwards.
+
+    torch lets the death of a worker raise anywhere in the main thread, such as in the middle of writing a checkpoint.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    previous = signal.signal(signal.SIGCHLD, _raise_if_one_died)
+    try:
+        _raise_if_one_died()
+        yield
+    finally:
+        signal.signal(signal.SIGCHLD, previous if previous is not None else signal.SIG_DFL)
+
+
+def _raise_if_one_died(*_: object) -> None:
+    torch._C._error_if_any_worker_fails()
 
 
 def _end_workers(is_over: threading.Event) -> None:
@@ -84,7 +106,7 @@ def _end_workers(is_over: threading.Event) -> None:
 @atexit.register  # a stopped worker does not end when it is asked to, and the program would wait for it
 def kill_workers() -> None:
     """Kill the workers of all loaders."""
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch's handler raises the death of a worker as another error
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # a handler would raise the death of a worker as another error
     _end_workers(threading.Event())
 
 

@@ -15,7 +15,6 @@ from torch.utils.data import DataLoader
 from slowfast.config.node import CfgNode
 from slowfast.datasets.build import build_dataset
 from slowfast.datasets.loader import construct_loader
-from slowfast.datasets.loader_errors import loader_errors
 from slowfast.datasets.pathways import Clips
 from slowfast.engine.bad_videos import with_checked_headers
 from slowfast.engine.board import Board
@@ -65,7 +64,6 @@ class Testing:
         return cls(model, loader, predictor(model, precision, precision.pack(cfg), max_clips))
 
 
-@loader_errors(about="DataLoader worker")
 @holds_output_dir
 def run_test(cfg: CfgNode) -> dict[str, float]:
     """Test the model of `cfg` on all views of every video; log and return its accuracy.

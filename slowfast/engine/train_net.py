@@ -6,7 +6,6 @@ from functools import partial
 from pathlib import Path
 
 from slowfast.config.node import CfgNode
-from slowfast.datasets.loader_errors import loader_errors
 from slowfast.engine.board import Board
 from slowfast.engine.chance import ChanceGuard
 from slowfast.engine.early_stop import until_early_stop
@@ -29,7 +28,6 @@ from slowfast.utils.training_meters import TimedIterator
 logger = logging.getLogger(__name__)
 
 
-@loader_errors(about="DataLoader worker")  # torch reports the death of a worker at any moment
 @holds_output_dir
 def train(cfg: CfgNode) -> None:
     """Train the model of `cfg`, from the last checkpoint on if there is one."""

@@ -1,16 +1,22 @@
 """What the user sees where the machine lacks something: one line, and no traceback."""
 
+import os
+import signal
 import subprocess
 import sys
+from multiprocessing import active_children
 from pathlib import Path
 
 import pytest
+
+from slowfast.datasets.loader import construct_loader
+from slowfast.errors import UserError
+from tests.datasets.data import small_cfg
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = """
 import multiprocessing, os, resource, signal, sys
 from slowfast.datasets.loader import construct_loader
-from slowfast.datasets.loader_errors import loader_errors
 from slowfast.utils.parser import fail_cleanly
 from tests.datasets.data import small_cfg
 workers, folder, limit_sec = int(sys.argv[1]), sys.argv[2], float(sys.argv[3])
@@ -45,7 +51,7 @@ def raise_in_a_worker(text):
     VideoDataset.__getitem__ = fail
     list(load())
 
-with fail_cleanly(), loader_errors(about="DataLoader worker"):  # as a training does
+with fail_cleanly():
     {}
 """
 
@@ -63,12 +69,25 @@ def lines_of(call: str, workers: int, folder, limit_sec: float = 60) -> list[str
     ]
 
 
-@pytest.mark.parametrize("signal", ["SIGKILL", "SIGSEGV"])
-def test_a_killed_worker_is_reported_in_one_line(kinetics_dir, signal):
-    (line,) = lines_of(f"kill_a_worker(signal.{signal})", 2, kinetics_dir)
+@pytest.mark.parametrize("name", ["SIGKILL", "SIGSEGV"])
+def test_a_killed_worker_is_reported_in_one_line(kinetics_dir, name):
+    (line,) = lines_of(f"kill_a_worker(signal.{name})", 2, kinetics_dir)
     assert line.strip("\0 ").startswith("error: loading failed (")
     assert "where memory is short" in line
     assert "lower DATA_LOADER.NUM_WORKERS" in line
+
+
+def test_the_death_of_a_worker_is_reported_with_the_next_batch_and_disturbs_nothing_before(kinetics_dir):
+    cfg = small_cfg(kinetics_dir, DATA_LOADER__NUM_WORKERS=1)
+    before, others = signal.getsignal(signal.SIGCHLD), active_children()
+    batches = iter(construct_loader(cfg, "train", batch_sampler=[[0, 1]] * 9))
+    next(batches)
+    (worker,) = set(active_children()) - set(others)
+    worker.kill()
+    os.waitid(os.P_PID, worker.pid, os.WEXITED | os.WNOWAIT)
+    assert signal.getsignal(signal.SIGCHLD) is before
+    with pytest.raises(UserError, match="loading failed .* killed by signal: Killed"):
+        next(batches)
 
 
 @pytest.mark.parametrize("call", ["wait_in_workers()", "stop_a_worker()"])
