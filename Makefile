@@ -7,7 +7,7 @@ demo: install  ## make a small video data set, train on it with and without mult
 	$(BIN)/python projects/multigrid/demo.py
 
 test: install  ## all tests, on a CPU, without data or network
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8
 
 lint: install  ## style, format and types
 	$(BIN)/ruff check .

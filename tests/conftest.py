@@ -24,8 +24,3 @@ def _as_it_was():
 def reset_logging() -> None:
     PACKAGE.handlers[:], PACKAGE.propagate = HANDLERS, PROPAGATE
     PACKAGE.setLevel(LEVEL)
-
-
-def pytest_xdist_auto_num_workers(config) -> int:
-    """Return the workers of `-n auto`: one more than cores, since many tests wait for other processes."""
-    return (os.cpu_count() or 1) + 1
