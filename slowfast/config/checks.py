@@ -84,12 +84,10 @@ IGNORED = {
 
 # Keys that have an effect only where another key has one of these values; elsewhere they give a warning.
 NEEDED = {
-    "AUG.AA_TYPE": ("AUG.ENABLE", (True,)),
-    "AUG.INTERPOLATION": ("AUG.ENABLE", (True,)),
-    "AUG.COLOR_JITTER": ("AUG.ENABLE", (True,)),
-    "AUG.RE_PROB": ("AUG.ENABLE", (True,)),
-    "AUG.RE_MODE": ("AUG.ENABLE", (True,)),
-    "AUG.RE_COUNT": ("AUG.ENABLE", (True,)),
+    **dict.fromkeys(
+        ("AUG.AA_TYPE", "AUG.INTERPOLATION", "AUG.COLOR_JITTER", "AUG.RE_PROB", "AUG.RE_MODE", "AUG.RE_COUNT"),
+        ("AUG.ENABLE", (True,)),
+    ),
     "BN.NUM_SPLITS": ("BN.NORM_TYPE", ("sub_batchnorm",)),
     "BN.NUM_SYNC_DEVICES": ("BN.NORM_TYPE", ("sync_batchnorm",)),
     "BN.GLOBAL_SYNC": ("BN.NORM_TYPE", ("sync_batchnorm",)),
